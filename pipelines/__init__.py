@@ -1,0 +1,1 @@
+"""Ray Data: datasets in, datasets out."""

@@ -1,0 +1,128 @@
+"""Learn what the units are: k-means (faiss) on a seeded sample of the frames of the training speech."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import ray.data
+import torch
+
+from s2st import audio, checkpoint
+from s2st.config import UserError
+from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.schemas import MANIFEST
+from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step, resource
+
+
+@dataclass(frozen=True)
+class FitCodebookConfig:
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    num_units: int = 100  # centroids
+    normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
+    num_frames: int = 200_000  # sampled over the whole training set
+    iterations: int = 30  # of Lloyd's algorithm
+    restarts: int = 1  # the best of so many starts is kept
+    seed: int = 0
+    batch_seconds: float = resource(80.0)  # of speech in one padded batch
+    max_workers: int = resource(2)  # feature extractors at once
+    num_gpus: float = resource(0.0)  # of each; fractions share a GPU
+
+
+class FrameSampler:
+    """Keeps a random share of each utterance's frames, the same ones in every run."""
+
+    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int):
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = checkpoint.load(encoder, expect="hubert")[0].to(device) if encoder else None
+        self.extractor = FeatureExtractor(features, model, batch_seconds)
+        self.share, self.seed = share, seed
+
+    def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Take manifest rows (utterance_id, audio) and give {"frame": (N, D)}."""
+        waveforms = [audio.decode(value["bytes"]) for value in table["audio"].to_pylist()]
+        kept = []
+        for name, features in zip(table["utterance_id"].to_pylist(), self.extractor(waveforms), strict=True):
+            digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+            random = np.random.default_rng(int.from_bytes(digest[:8]))
+            kept.append(features[random.random(len(features)) < self.share])
+        return {"frame": np.concatenate(kept)}
+
+
+def run(config: FitCodebookConfig, step: Step) -> Counts:
+    """Sample frames on the workers, fit the centroids here."""
+    encoder = step.input("encoder") if step.input_list("encoder") else None
+    if (config.features.kind == "hubert") != (encoder is not None):
+        raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
+    rows, hours, frames = sample_frames(config, step, encoder)
+    codebook, inertia = fit(config, frames, step.name)
+    model = checkpoint.load(encoder, expect="hubert")[0] if encoder else None
+    used = len(torch.unique(codebook(torch.from_numpy(frames))))
+    info = {"num_frames": len(frames), "inertia": inertia, "used_units": used}
+    SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
+    return Counts(rows, config.num_units, 0, round(hours, 4))
+
+
+def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> tuple[int, float, np.ndarray]:
+    """Give the number of training utterances, their hours, and about num_frames of their frames (N, D)."""
+    manifest = step.input("manifest")
+    lengths = datasets.read_table(manifest, MANIFEST, ["split", "num_samples"])
+    samples = [n for n, split in zip(*(lengths[c].to_pylist() for c in ("num_samples", "split")), strict=True) if split == "train"]
+    if not samples:
+        raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
+    rate = 100 if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
+    share = min(1.0, config.num_frames / max(1, sum(samples) / audio.SAMPLE_RATE * rate))
+    frames = (
+        datasets.read(manifest, MANIFEST, ["utterance_id", "split", "audio"])
+        .filter(expr=ray.data.expressions.col("split") == "train")
+        .map_batches(
+            FrameSampler,
+            fn_constructor_args=(config.features, encoder, config.batch_seconds, share, config.seed),
+            batch_format="pyarrow",
+            batch_size=64,
+            num_gpus=config.num_gpus or None,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+        )
+    )
+    blocks = [batch["frame"] for batch in frames.iter_batches(batch_size=None, batch_format="numpy")]
+    blocks = [block for block in blocks if len(block)]
+    return len(samples), sum(samples) / audio.SAMPLE_RATE / 3600, np.concatenate(blocks)
+
+
+def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, float]:
+    """Fit centroids to frames (N, D); returns the codebook and the mean squared distance to it."""
+    if len(frames) < config.num_units:
+        raise UserError(
+            f"section '{name}': {len(frames)} frames cannot make {config.num_units} units; "
+            f"lower num_units or bring more speech"
+        )
+    codebook = Codebook(CodebookConfig(config.num_units, frames.shape[1]))
+    if config.normalize:
+        codebook.mean.copy_(torch.from_numpy(frames.mean(axis=0)))
+        codebook.std.copy_(torch.from_numpy(frames.std(axis=0)).clamp_min(1e-5))
+    points = (frames - codebook.mean.numpy()) / codebook.std.numpy()
+    kmeans = faiss.Kmeans(
+        points.shape[1],
+        config.num_units,
+        niter=config.iterations,
+        nredo=config.restarts,
+        seed=config.seed,
+        gpu=torch.cuda.is_available() and faiss.get_num_gpus() > 0,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(points),
+    )
+    kmeans.train(np.ascontiguousarray(points, dtype=np.float32))
+    codebook.centroids.copy_(torch.from_numpy(kmeans.centroids))
+    return codebook, float(kmeans.obj[-1] / len(points))
+
+
+STAGE = Stage(
+    FitCodebookConfig, run, reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)}
+)
+
+if __name__ == "__main__":
+    main("pipelines.fit_codebook")

@@ -1,0 +1,96 @@
+"""Run a whole recipe: every step in order, finished ones skipped, and a table at the end.
+
+python -m recipes demo [section.key=value ...]
+"""
+
+import datetime
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from s2st import storage
+from s2st.config import UserError
+from stages.run import argument_parser, open_recipe, run_steps, stop_on_mistakes
+from stages.stage import Step, commit, machine
+
+
+def find_recipe(name: str) -> str:
+    """Turn `demo` into the path of recipes/demo.yaml; a path stays as it is."""
+    if name.endswith((".yaml", ".yml")):
+        return name
+    path = Path(__file__).parent / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(recipe.stem for recipe in path.parent.glob("*.yaml")))
+        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
+    return str(path)
+
+
+def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Collect what a run did: a row a step, and the scores of its evaluations."""
+    kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
+    stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
+    scores: dict[str, Any] = {}
+    for step in steps:
+        if step.stage == "pipelines.report":
+            scores = storage.read_json(f"{step.output}/scores.json")
+    return {
+        "recipe": recipe,
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "stages": stages,
+        "scores": scores,
+    }
+
+
+def table(steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out the closing table."""
+    lines = [f"{'step':24} {'rows':>8} {'rejects':>8} {'hours':>7} {'seconds':>8}  output"]
+    for step, record in zip(steps, records, strict=True):
+        lines.append(
+            f"{step.name:24} {record['rows_out']:8} {record['rejects']:8} {record['audio_hours']:7.2f} "
+            f"{record['seconds']:8.1f}  {_short(step.output)}"
+        )
+    return "\n".join(lines)
+
+
+def _short(path: str) -> str:
+    here = f"{Path.cwd()}/"
+    return path.removeprefix(here)
+
+
+def _closing(steps: Sequence[Step]) -> list[str]:
+    """Say where the results of a run are."""
+    lines = []
+    for step in steps:
+        if step.stage == "pipelines.report":
+            lines.append(f"report:        {_short(step.output)}/index.html")
+            wavs = storage.list_files(f"{step.output}/listen", ".wav")
+            lines += [f"listen:        {_short(path)}" for path in wavs[:4]]
+    models = [step for step in steps if step.stage == "pipelines.assemble"]
+    if models:
+        folder = _short(models[-1].output)
+        lines.append(f"model:         {folder}")
+        lines.append(f"translate:     python -m s2st translate in.wav --to LANG -o out.wav --model {folder}")
+        lines.append(f"serve:         make serve MODEL={folder}")
+    return lines
+
+
+def main() -> None:
+    """Run the recipe that the command line names."""
+    parser = argument_parser("Run every step of a recipe; finished ones are skipped.")
+    arguments = parser.parse_args()
+    path = find_recipe(arguments.recipe)
+    _, steps, parallel = open_recipe(path, arguments.overrides)
+    records = run_steps(steps, parallel, arguments.redo)
+    summary = summarise(Path(path).stem, steps, records)
+    storage.write_json(f"{steps[0].run_folder}/summary.json", summary)
+    print(table(steps, records))
+    print("\n".join(_closing(steps)))
+    print(f"summary:       {_short(steps[0].run_folder)}/summary.json")
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    stop_on_mistakes(main)

@@ -1,0 +1,1 @@
+"""Textless speech-to-speech translation: waveform -> units -> units -> waveform."""

@@ -1,0 +1,55 @@
+"""Command line of the library: python -m s2st translate in.wav --to hi -o out.wav --model runs/demo/model."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from s2st import audio
+from s2st.config import UserError
+from s2st.translator import Translator
+
+
+def main() -> None:
+    """Parse the command line and run it; a mistake ends with one sentence and exit status 2."""
+    parser = argparse.ArgumentParser(prog="python -m s2st", description="Textless speech-to-speech translation.")
+    commands = parser.add_subparsers(required=True)
+    translate = commands.add_parser("translate", help="translate one recording")
+    translate.add_argument("input", type=Path, help="recording: any format that libsndfile reads")
+    translate.add_argument("--to", required=True, metavar="LANG", help="language to translate to, such as hi")
+    translate.add_argument("--from", dest="source", metavar="LANG", help="language spoken; needed if there are several")
+    translate.add_argument("-o", "--output", type=Path, required=True, help="WAV file to write")
+    translate.add_argument("--model", default="runs/demo/model", help="model folder (default: %(default)s)")
+    translate.add_argument("--beam", type=int, default=5, help="width of the beam search (default: %(default)s)")
+    translate.set_defaults(run=run_translate)
+    arguments = parser.parse_args()
+    try:
+        arguments.run(arguments)
+    except (UserError, audio.AudioError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run_translate(arguments: argparse.Namespace) -> None:
+    """Translate one file."""
+    if arguments.beam < 1:
+        raise UserError(f"--beam {arguments.beam} must be at least 1")
+    try:
+        data = arguments.input.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {arguments.input}: {error.strerror}") from None
+    try:
+        waveform = audio.decode(data)
+    except audio.AudioError as error:
+        raise UserError(f"{arguments.input}: {error}") from None
+    translator = Translator.load(arguments.model)
+    translation = translator.translate(waveform, arguments.to, arguments.source, arguments.beam)
+    try:
+        arguments.output.write_bytes(audio.encode(translation.waveform, "WAV"))
+    except OSError as error:
+        raise UserError(f"cannot write {arguments.output}: {error.strerror}") from None
+    seconds = len(translation.waveform) / audio.SAMPLE_RATE
+    print(f"{arguments.output}: {seconds:.1f} s of '{arguments.to}'")
+
+
+if __name__ == "__main__":
+    main()

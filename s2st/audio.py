@@ -1,0 +1,69 @@
+"""Audio in and out, and the rates that everything else is derived from.
+
+Waveforms are one-dimensional float32 arrays in [-1, 1], mono, at SAMPLE_RATE.
+"""
+
+import io
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+
+SAMPLE_RATE = 16_000  # samples a second, everywhere inside the project
+HOP = 320  # samples a unit: 20 ms, the total stride of HuBERT's convolutions
+WINDOW = 400  # samples that one HuBERT frame sees: 25 ms
+UNITS_PER_SECOND = SAMPLE_RATE // HOP
+MAX_SECONDS = 3600.0  # longer recordings are refused, so that one file cannot fill the memory
+SILENCE = 1e-4  # peak amplitude under which a recording counts as silent (-80 dB)
+
+
+class AudioError(ValueError):
+    """The bytes hold no speech that can be used; the message says why, in one short sentence."""
+
+
+def num_frames(num_samples: int) -> int:
+    """Number of 50 Hz frames that HuBERT's convolutions make of `num_samples`."""
+    return max(0, 1 + (num_samples - WINDOW) // HOP)
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode any format libsndfile reads into a waveform: mono, SAMPLE_RATE.
+
+    Raises AudioError if the bytes are empty, not audio, truncated, silent, too short or too long.
+    """
+    if not data:
+        raise AudioError("the audio is empty")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if file.frames > MAX_SECONDS * file.samplerate:
+                raise AudioError(f"the audio is longer than {MAX_SECONDS:.0f} s")
+            samples = file.read(dtype="float32", always_2d=True)
+            rate, promised = file.samplerate, file.frames
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
+    if len(samples) < promised:
+        raise AudioError(f"the audio is truncated ({len(samples)} of {promised} samples)")
+    waveform = resample(samples.mean(axis=1), rate)
+    if len(waveform) < WINDOW:
+        raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
+    if not np.isfinite(waveform).all():
+        raise AudioError("the audio holds samples that are not numbers")
+    if np.abs(waveform).max() < SILENCE:
+        raise AudioError("the audio is silent")
+    return waveform
+
+
+def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
+    """Change the sample rate of a waveform (N,) from `rate` to SAMPLE_RATE."""
+    if rate == SAMPLE_RATE:
+        return np.ascontiguousarray(waveform, dtype=np.float32)
+    resampled = torchaudio.functional.resample(torch.from_numpy(waveform), rate, SAMPLE_RATE)
+    return resampled.numpy().astype(np.float32)
+
+
+def encode(waveform: np.ndarray, format: str = "FLAC") -> bytes:
+    """Encode a waveform as 16-bit FLAC or WAV; samples outside [-1, 1] are clipped."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(waveform, -1.0, 1.0), SAMPLE_RATE, format=format, subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,0 +1,91 @@
+"""A model on disk: a folder with weights.safetensors and config.json; `load` builds the right model."""
+
+import hashlib
+from typing import Any
+
+import safetensors.torch
+from torch import nn
+
+from s2st import storage
+from s2st.config import UserError, build, to_mapping
+from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.models.hubert import Hubert, HubertConfig
+from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+
+MODELS: dict[str, tuple[type, type]] = {
+    "codebook": (CodebookConfig, Codebook),
+    "hubert": (HubertConfig, Hubert),
+    "recognizer": (RecognizerConfig, Recognizer),
+    "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
+    "unit_transformer": (UnitTransformerConfig, UnitTransformer),
+}
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+def save(folder: str, model: nn.Module, info: dict[str, Any] | None = None) -> None:
+    """Write a model and what is to be known of it (`info`: plain JSON values) into `folder`."""
+    name = next(name for name, (_, kind) in MODELS.items() if type(model) is kind)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    weights = safetensors.torch.save(_without_shared(tensors))
+    storage.write_bytes(f"{folder}/{WEIGHTS}", weights)
+    config = {"model": name, "config": to_mapping(model.config), "info": info or {}}
+    storage.write_json(f"{folder}/{CONFIG}", config)
+
+
+def load(folder: str, expect: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Read a model in eval mode, on the CPU, and its info; `expect` names the kind of model that must be there.
+
+    Raises UserError if the folder holds no model of that kind or its weights do not fit its config.
+    """
+    config = read_config(folder, expect)
+    config_type, model_type = MODELS[config["model"]]
+    model = model_type(build(config_type, config["config"], f"{folder}/{CONFIG}: config"))
+    tensors = safetensors.torch.load(storage.read_bytes(f"{folder}/{WEIGHTS}"))
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    lost = set(missing) - _shared_names(model)
+    if lost or unexpected:
+        raise UserError(
+            f"{folder}/{WEIGHTS} does not fit its config.json "
+            f"(missing: {sorted(lost)[:3]}, unexpected: {sorted(unexpected)[:3]}); export the model again"
+        )
+    return model.eval(), config["info"]
+
+
+def read_config(folder: str, expect: str | None = None) -> dict[str, Any]:
+    """Read {"model", "config", "info"} of a checkpoint without its weights; raises UserError as `load` does."""
+    try:
+        config = storage.read_json(f"{folder}/{CONFIG}")
+    except FileNotFoundError:
+        raise UserError(f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote") from None
+    if config.get("model") not in MODELS:
+        raise UserError(f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}")
+    if expect is not None and config["model"] != expect:
+        raise UserError(f"{folder} holds a {config['model']}, but a {expect} is needed there")
+    return config
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Name the exact weights of a model by 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _without_shared(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Keep one name of each tensor that a model uses under several (tied embeddings): safetensors demands it."""
+    seen: set[int] = set()
+    kept = {}
+    for name, value in tensors.items():
+        if value.data_ptr() not in seen or value.numel() == 0:
+            kept[name] = value
+        seen.add(value.data_ptr())
+    return kept
+
+
+def _shared_names(model: nn.Module) -> set[str]:
+    state = model.state_dict()
+    return set(state) - set(_without_shared(state))

@@ -1,0 +1,1 @@
+"""How well speech is translated: scores of what a recogniser hears, and the report that shows them."""

@@ -1,0 +1,190 @@
+"""Transformer encoder and decoder layers (Vaswani et al. 2017), named as fairseq names them.
+
+The decoder always works through a cache: training feeds it the whole target at once, decoding a token at a time,
+and both run the same lines.
+
+Shapes: B batch, S source length, T target length, D model width, H heads.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+KeysValues = tuple[Tensor, Tensor]  # each (B, H, length, D / H)
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    num_layers: int = 12  # in the encoder, and again in the decoder
+    model_dim: int = 512  # D
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1  # on embeddings and on what each sublayer adds
+    attention_dropout: float = 0.0  # on attention weights; above 0 the fused CPU kernel is lost
+    activation_dropout: float = 0.0  # inside the feed-forward sublayer
+    activation: Literal["relu", "gelu"] = "relu"
+    pre_ln: bool = False  # layer norm before each sublayer and at the end, instead of after each
+
+    def __post_init__(self) -> None:
+        if self.model_dim % self.num_heads:
+            raise ValueError(f"model_dim {self.model_dim} must be a multiple of num_heads {self.num_heads}")
+
+
+class Attention(nn.Module):
+    """Multi-head attention; keys and values are projected apart, so that a decoder can keep them."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim = config.model_dim
+        self.num_heads, self.dropout = config.num_heads, config.attention_dropout
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
+        for projection in (self.q_proj, self.k_proj, self.v_proj):
+            nn.init.xavier_uniform_(projection.weight, gain=2**-0.5)  # as one (3D, D) matrix would be
+        nn.init.xavier_uniform_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def keys_values(self, x: Tensor) -> KeysValues:
+        """x (B, S, D) -> keys and values, each (B, H, S, D / H)."""
+        return self._split(self.k_proj(x)), self._split(self.v_proj(x))
+
+    def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1, S) is True where a key may be seen."""
+        keys, values = keys_values
+        heads = functional.scaled_dot_product_attention(
+            self._split(self.q_proj(x)),
+            keys,
+            values,
+            attn_mask=mask,
+            is_causal=causal,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.out_proj(heads.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.pre_ln, self.activation = config.pre_ln, getattr(functional, config.activation)
+        self.self_attn = Attention(config)
+        self.self_attn_layer_norm = nn.LayerNorm(config.model_dim)
+        self.fc1 = nn.Linear(config.model_dim, config.ffn_dim)
+        self.fc2 = nn.Linear(config.ffn_dim, config.model_dim)
+        self.final_layer_norm = nn.LayerNorm(config.model_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S)."""
+        inside = self.enter(self.self_attn_layer_norm, x)
+        attended = self.self_attn(inside, self.self_attn.keys_values(inside), mask)
+        return self.feed_forward(self.leave(self.self_attn_layer_norm, x, attended))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        hidden = self.activation(self.fc1(self.enter(self.final_layer_norm, x)))
+        return self.leave(self.final_layer_norm, x, self.fc2(self.activation_dropout(hidden)))
+
+    def enter(self, norm: nn.LayerNorm, x: Tensor) -> Tensor:
+        """Go from the residual stream into a sublayer."""
+        return norm(x) if self.pre_ln else x
+
+    def leave(self, norm: nn.LayerNorm, x: Tensor, update: Tensor) -> Tensor:
+        """Add what a sublayer found to the residual stream."""
+        x = x + self.dropout(update)
+        return x if self.pre_ln else norm(x)
+
+
+class DecoderLayer(EncoderLayer):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.encoder_attn = Attention(config)
+        self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, past: KeysValues | None, memory: KeysValues, memory_mask: Tensor | None
+    ) -> tuple[Tensor, KeysValues]:
+        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1."""
+        inside = self.enter(self.self_attn_layer_norm, x)
+        keys, values = self.self_attn.keys_values(inside)
+        if past is not None:
+            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
+        attended = self.self_attn(inside, (keys, values), causal=past is None)
+        x = self.leave(self.self_attn_layer_norm, x, attended)
+
+        inside = self.enter(self.encoder_attn_layer_norm, x)
+        # Beams of a sentence become queries over its one memory, which so need not be repeated.
+        queries = inside.reshape(memory[0].size(0), -1, x.size(2))
+        attended = self.encoder_attn(queries, memory, memory_mask).view_as(x)
+        x = self.leave(self.encoder_attn_layer_norm, x, attended)
+        return self.feed_forward(x), (keys, values)
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S) is True at true positions, None if all are."""
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.layer_norm(x)
+
+
+@dataclass
+class DecoderCache:
+    """What a decoder knows, a pair of keys and values a layer. N sentences, each with one or more beams: N * beams rows."""
+
+    memory: list[KeysValues]  # of the encoder's output, N rows
+    memory_mask: Tensor | None  # (N, 1, 1, S)
+    past: list[KeysValues | None]  # of the target so far, N * beams rows; None before the first step
+
+    @property
+    def length(self) -> int:
+        """Number of target positions read so far."""
+        return 0 if self.past[0] is None else self.past[0][0].size(2)
+
+    def select(self, sentences: Tensor | None, rows: Tensor) -> None:
+        """Keep these sentences (None: all) and rows, in this order."""
+        self.past = [None if past is None else (past[0][rows], past[1][rows]) for past in self.past]
+        if sentences is not None:
+            self.memory = [(keys[sentences], values[sentences]) for keys, values in self.memory]
+            self.memory_mask = None if self.memory_mask is None else self.memory_mask[sentences]
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
+
+    def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
+        """Open a cache on an encoder's output (N, S, D)."""
+        keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]
+        return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
+
+    def forward(self, x: Tensor, cache: DecoderCache) -> Tensor:
+        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D)."""
+        for i, layer in enumerate(self.layers):
+            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask)
+        return self.layer_norm(x)
+
+
+def padding_mask(lengths: Tensor, size: int) -> Tensor:
+    """lengths (B,) -> attention mask (B, 1, 1, size), True at true positions."""
+    return (torch.arange(size, device=lengths.device) < lengths[:, None])[:, None, None]
+
+
+def sinusoidal_positions(num_positions: int, dim: int) -> Tensor:
+    """Sines then cosines of each position, in halves as fairseq has them (not interleaved): (num_positions, dim)."""
+    half = dim // 2
+    frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
+    angles = torch.arange(num_positions)[:, None] * frequencies
+    return functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, dim % 2))

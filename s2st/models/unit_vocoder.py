@@ -1,0 +1,204 @@
+"""What every unit vocoder shares: embedded units, predicted durations, exact batches.
+
+A vocoder is trained on full unit sequences (one unit for each 20 ms) and speaks reduced ones, whose durations it
+predicts (Lee et al. 2022, "Direct speech-to-speech translation with discrete units"). We differ from that work's code
+in batching: sequences of different lengths are padded, and everything past the end of a sequence is set to zero after
+each layer, so a batch gives what its members give alone.
+
+Shapes: B batch, L reduced units, T unit frames (50 Hz), N = T * HOP samples, C channels, E width of a unit embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2st.audio import HOP
+
+
+@dataclass(frozen=True)
+class UnitVocoderConfig:
+    num_units: int = 100  # codebook size
+    embedding_dim: int = 128  # of a unit
+    num_speakers: int = 0  # 0: one voice, no speaker embedding
+    speaker_dim: int = 128  # joined to each unit embedding when there are speakers
+    num_languages: int = 0  # 0: no language embedding
+    language_dim: int = 128  # joined to each unit embedding when there are languages
+    duration_hidden_dim: int = 128
+    duration_kernel_size: int = 3  # odd
+    duration_dropout: float = 0.5
+    cumulative_rounding: bool = False  # round where units end rather than each duration, so errors do not add up
+
+    def __post_init__(self) -> None:
+        if self.duration_kernel_size % 2 == 0:
+            raise ValueError(f"duration_kernel_size={self.duration_kernel_size} must be odd: use 3 or 5")
+
+    @property
+    def input_dim(self) -> int:
+        """Width of a unit embedding with its speaker and language."""
+        speaker_dim = self.speaker_dim if self.num_speakers else 0
+        return self.embedding_dim + speaker_dim + (self.language_dim if self.num_languages else 0)
+
+
+class DurationPredictor(nn.Module):
+    def __init__(self, config: UnitVocoderConfig) -> None:
+        super().__init__()
+        hidden, kernel = config.duration_hidden_dim, config.duration_kernel_size
+        self.conv1 = nn.Conv1d(config.embedding_dim, hidden, kernel, padding=kernel // 2)
+        self.norm1 = nn.LayerNorm(hidden)
+        self.conv2 = nn.Conv1d(hidden, hidden, kernel, padding=kernel // 2)
+        self.norm2 = nn.LayerNorm(hidden)
+        self.proj = nn.Linear(hidden, 1)
+        self.dropout = nn.Dropout(config.duration_dropout)
+
+    def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """Predict ln(duration + 1). embedded (B, L, E), mask (B, L) true at units -> (B, L)."""
+        x = embedded * mask.unsqueeze(2)
+        x = self.dropout(self.norm1(self.conv1(x.transpose(1, 2)).relu().transpose(1, 2)))
+        x = x * mask.unsqueeze(2)
+        x = self.dropout(self.norm2(self.conv2(x.transpose(1, 2)).relu().transpose(1, 2)))
+        return self.proj(x).squeeze(2)
+
+
+class UnitVocoder(nn.Module):
+    """A subclass turns embedded units into a waveform in `generate`."""
+
+    def __init__(self, config: UnitVocoderConfig) -> None:
+        super().__init__()
+        self.unit_embedding = nn.Embedding(config.num_units, config.embedding_dim)
+        self.speaker_embedding = _embedding(config.num_speakers, config.speaker_dim)
+        self.language_embedding = _embedding(config.num_languages, config.language_dim)
+        self.duration_predictor = DurationPredictor(config)
+        self.num_languages, self.num_speakers = config.num_languages, config.num_speakers
+        self.cumulative_rounding = config.cumulative_rounding
+
+    def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Make the waveform. features (B, input_dim, T), zero where mask (B, 1, T) is false -> (B, N)."""
+        raise NotImplementedError
+
+    def forward(self, units: Tensor, speaker: Tensor | None = None, language: Tensor | None = None) -> Tensor:
+        """Waveform of full-rate units. units (B, T), speaker (B,), language (B,) -> (B, N) in [-1, 1]."""
+        return self.generate(self._embed(units, speaker, language), None)
+
+    def duration_loss(self, units: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Mean squared error of ln(duration + 1). units (B, T) at full rate, lengths (B,) -> scalar.
+
+        The first and last run of equal units are left out where there are more than two: a segment cuts them short.
+        """
+        reduced, durations = _inner_runs(units, lengths)
+        mask = durations > 0
+        predicted = self.duration_predictor(self.unit_embedding(reduced), mask)
+        errors = (predicted.float() - torch.log(durations + 1.0)) ** 2
+        return (errors * mask).sum() / mask.sum()
+
+    @torch.no_grad()
+    def speak(
+        self,
+        units: Tensor,
+        lengths: Tensor,
+        durations: Tensor | None = None,
+        speaker: Tensor | None = None,
+        language: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Speak reduced units, each sequence of the batch as it would be spoken alone.
+
+        units (B, L), lengths (B,), durations (B, L) in unit frames or predicted, speaker (B,), language (B,)
+        -> waveform (B, N) zero past the end, num_samples (B,), durations (B, L) zero past the end.
+        """
+        mask = torch.arange(units.shape[1], device=units.device) < lengths.unsqueeze(1)
+        if durations is None:
+            durations = self._predict_durations(units, mask)
+        durations = durations * mask
+        ends = durations.cumsum(1)
+        num_frames = durations.sum(1)
+        frames = torch.arange(int(num_frames.max()), device=units.device).expand(units.shape[0], -1)
+        if frames.shape[1] == 0:
+            return units.new_zeros(units.shape[0], 0, dtype=torch.float32), num_frames, durations
+        index = torch.searchsorted(ends, frames.contiguous(), right=True).clamp(max=units.shape[1] - 1)
+        frame_mask = (frames < num_frames.unsqueeze(1)).unsqueeze(1)
+        features = self._embed(units.gather(1, index), speaker, language) * frame_mask
+        waveform = self.generate(features, None if frame_mask.all() else frame_mask).float().clamp(-1, 1)
+        return waveform * frame_mask.squeeze(1).repeat_interleave(HOP, dim=1), num_frames * HOP, durations
+
+    def remove_weight_norm(self) -> None:
+        """Fold each weight norm into its weight: faster to speak, no longer to be trained or saved."""
+        for module in self.modules():
+            if nn.utils.parametrize.is_parametrized(module, "weight"):
+                nn.utils.parametrize.remove_parametrizations(module, "weight")
+
+    def _embed(self, units: Tensor, speaker: Tensor | None, language: Tensor | None) -> Tensor:
+        """units (B, T), speaker (B,), language (B,) -> (B, input_dim, T): language, unit, speaker."""
+        parts = [self.unit_embedding(units)]
+        if (speaker is None) == bool(self.num_speakers):
+            raise ValueError(f"this vocoder has {self.num_speakers} speakers: pass speaker if and only if it has any")
+        if (language is None) == bool(self.num_languages):
+            raise ValueError(f"this vocoder has {self.num_languages} languages: pass language if and only if it has any")
+        if self.speaker_embedding is not None and speaker is not None:
+            parts.append(self.speaker_embedding(speaker).unsqueeze(1).expand(-1, units.shape[1], -1))
+        if self.language_embedding is not None and language is not None:
+            parts.insert(0, self.language_embedding(language).unsqueeze(1).expand(-1, units.shape[1], -1))
+        return torch.cat(parts, dim=2).transpose(1, 2)
+
+    def _predict_durations(self, units: Tensor, mask: Tensor) -> Tensor:
+        """units (B, L), mask (B, L) -> durations (B, L), at least 1."""
+        log_durations = self.duration_predictor(self.unit_embedding(units), mask)
+        expected = log_durations.double().exp() - 1
+        if not self.cumulative_rounding:
+            return expected.round().long().clamp(min=1)
+        # Steps of at least 1 between the ends keep their rounded values apart; round() would send .5 both ways.
+        ends = (expected.clamp(min=1).cumsum(1) + 0.5).floor().long()
+        return ends.diff(dim=1, prepend=torch.zeros_like(ends[:, :1]))
+
+
+def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Set x (B, C, T) to zero where mask (B, 1, T) is false: what zero padding shows a sequence that ends there."""
+    return x if mask is None else x.masked_fill(~mask, 0.0)
+
+
+def inverse_stft(spectrum: Tensor, hop: int, mask: Tensor | None) -> Tensor:
+    """Overlap-add frames of 4 * hop samples, Hann window. spectrum (B, 4 * hop + 2, T), mask (B, 1, T) -> (B, T * hop).
+
+    The upper half of the spectrum's channels is the natural logarithm of the magnitude, the lower half the phase.
+    """
+    size = 4 * hop
+    log_magnitude, phase = spectrum.float().chunk(2, dim=1)
+    window = torch.hann_window(size, device=spectrum.device).unsqueeze(1)
+    # No waveform within [-1, 1] has a magnitude above the sum of the window, which is 2 * hop.
+    magnitude = log_magnitude.clamp(max=math.log(2 * hop)).exp()
+    frames = torch.fft.irfft(torch.polar(magnitude, phase), n=size, dim=1) * window
+    weight = (window**2).expand(1, -1, frames.shape[2])
+    if mask is not None:
+        frames, weight = frames * mask, weight * mask
+    return _overlap_add(frames, hop) / _overlap_add(weight, hop).clamp(min=1e-8)
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Add frames (B, 4 * hop, T) at every hop, cut to their middle -> (B, T * hop)."""
+    size, count = frames.shape[1], frames.shape[2]
+    added = F.fold(frames, (1, (count - 1) * hop + size), kernel_size=(1, size), stride=(1, hop))
+    start = (size - hop) // 2
+    return added[:, 0, 0, start : start + count * hop]
+
+
+def _inner_runs(units: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Runs of equal units, first and last dropped. units (B, T) -> reduced (B, T), durations (B, T) zero past the end."""
+    batch, num_frames = units.shape
+    position = torch.arange(num_frames, device=units.device).expand(batch, -1)
+    inside = torch.ones_like(units, dtype=torch.bool) if lengths is None else position < lengths.unsqueeze(1)
+    starts = F.pad(units[:, 1:] != units[:, :-1], (1, 0), value=True) & inside
+    run = starts.long().cumsum(1) - 1
+    reduced = torch.zeros_like(units).scatter(1, run, units)
+    durations = torch.zeros_like(units).scatter_add(1, run, inside.to(units.dtype))
+    num_runs = starts.sum(1, keepdim=True)
+    cut = num_runs > 2
+    kept = position < torch.where(cut, num_runs - 2, num_runs)
+    source = (position + cut.long()).clamp(max=num_frames - 1)
+    return reduced.gather(1, source) * kept, durations.gather(1, source) * kept
+
+
+def _embedding(count: int, width: int) -> nn.Embedding | None:
+    return nn.Embedding(count, width) if count else None

@@ -1,0 +1,116 @@
+"""Speech to units: features of a waveform, and for each frame the number of its nearest centroid.
+
+On disk: a folder with the codebook, and below it `encoder/` if the features are a layer of HuBERT.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from s2st import checkpoint
+from s2st.audio import SAMPLE_RATE
+from s2st.config import build, to_mapping
+from s2st.features import spectral
+from s2st.models.codebook import Codebook
+from s2st.models.hubert import Hubert
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    kind: Literal["mfcc", "stacked_mfcc", "hubert"] = "mfcc"  # mfcc is fairseq's: 39-d at 100 Hz
+    layer: int = 0  # of HuBERT, counted from 1 as fairseq does
+
+    def __post_init__(self) -> None:
+        if (self.kind == "hubert") != (self.layer > 0):
+            raise ValueError(f"kind={self.kind} and layer={self.layer} contradict: only hubert has layers, from 1 on")
+
+
+class FeatureExtractor:
+    """Waveforms to features, in padded batches that equal one at a time."""
+
+    def __init__(self, config: FeaturesConfig, encoder: Hubert | None = None, batch_seconds: float = 80.0):
+        if config.kind == "hubert" and encoder is None:
+            raise ValueError("features of kind hubert need an encoder; name the section that trains it")
+        self.config, self.encoder, self.batch_seconds = config, encoder, batch_seconds
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Give the features (T, D), float32, of each waveform (N,)."""
+        if self.encoder is None:
+            function = {"mfcc": spectral.mfcc, "stacked_mfcc": spectral.stacked_mfcc}[self.config.kind]
+            return [np.asarray(function(waveform)) for waveform in waveforms]
+        features: list[np.ndarray] = [np.empty(0)] * len(waveforms)
+        for indices in self._batches([len(waveform) for waveform in waveforms]):
+            for index, value in zip(indices, self._encode([waveforms[i] for i in indices]), strict=True):
+                features[index] = value
+        return features
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        batches: list[list[int]] = [[]]
+        for index in np.argsort(lengths, kind="stable"):
+            if batches[-1] and lengths[index] * (len(batches[-1]) + 1) > self.batch_seconds * SAMPLE_RATE:
+                batches.append([])
+            batches[-1].append(int(index))
+        return batches
+
+    @torch.inference_mode()
+    def _encode(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        assert self.encoder is not None
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        padded = torch.zeros(len(waveforms), int(lengths.max()))
+        for row, waveform in zip(padded, waveforms, strict=True):
+            row[: len(waveform)] = torch.from_numpy(waveform)
+        device = next(self.encoder.parameters()).device
+        features, frames = self.encoder.extract(padded.to(device), lengths.to(device), self.config.layer)
+        features = features.float().cpu().numpy()
+        return [value[:length] for value, length in zip(features, frames.tolist(), strict=True)]
+
+
+class SpeechToUnits:
+    """Waveforms to units."""
+
+    def __init__(self, extractor: FeatureExtractor, codebook: Codebook):
+        self.extractor, self.codebook = extractor, codebook
+
+    @classmethod
+    def load(cls, folder: str, device: str = "cpu", batch_seconds: float = 80.0) -> "SpeechToUnits":
+        """Read a codebook and its encoder from a folder that `save` wrote."""
+        codebook, info = checkpoint.load(folder, expect="codebook")
+        features = build(FeaturesConfig, info["features"], folder)
+        encoder = None
+        if features.kind == "hubert":
+            encoder = checkpoint.load(f"{folder}/encoder", expect="hubert")[0].to(device)
+        return cls(FeatureExtractor(features, encoder, batch_seconds), codebook.to(device))
+
+    def save(self, folder: str, info: dict[str, object]) -> None:
+        """Write the codebook with what it was fitted on, and the encoder, into a folder."""
+        features = to_mapping(self.extractor.config)
+        checkpoint.save(folder, self.codebook, {**info, "features": features, "fingerprint": self.fingerprint})
+        if self.extractor.encoder is not None:
+            checkpoint.save(f"{folder}/encoder", self.extractor.encoder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of these units: models trained on units of one fingerprint understand no others."""
+        names = [checkpoint.fingerprint(self.codebook)]
+        if self.extractor.encoder is not None:
+            names.append(checkpoint.fingerprint(self.extractor.encoder))
+        return "-".join([self.extractor.config.kind, str(self.extractor.config.layer), *names])
+
+    @torch.inference_mode()
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Give the units (T,), int32, of each waveform (N,); T is num_frames(N), or about double for mfcc."""
+        device = self.codebook.centroids.device
+        features = self.extractor(waveforms)
+        units = [self.codebook(torch.from_numpy(value).to(device)).cpu().numpy() for value in features]
+        return [value.astype(np.int32) for value in units]
+
+
+def units_info(folder: str) -> tuple[str, int]:
+    """Read from a codebook's folder the fingerprint and the number of its units, without weights."""
+    config = checkpoint.read_config(folder, expect="codebook")
+    return config["info"]["fingerprint"], config["config"]["num_units"]
+
+

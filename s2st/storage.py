@@ -1,0 +1,76 @@
+"""Files and folders at a local path or a bucket address (s3://, gs://), through pyarrow's file systems."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+
+def resolve(address: str) -> tuple[fs.FileSystem, str]:
+    """Split an address into its file system and the path inside it."""
+    if "://" in address:
+        return fs.FileSystem.from_uri(address)
+    return fs.LocalFileSystem(), str(Path(address).absolute())
+
+
+def absolute(address: str) -> str:
+    """Make a local path absolute; bucket addresses stay as they are."""
+    return address if "://" in address else str(Path(address).absolute())
+
+
+def read_bytes(address: str) -> bytes:
+    """Read a whole file; raises FileNotFoundError."""
+    system, path = resolve(address)
+    with system.open_input_stream(path) as file:
+        return file.read()
+
+
+def write_bytes(address: str, data: bytes) -> None:
+    """Write a whole file, making its folder."""
+    system, path = resolve(address)
+    system.create_dir(path.rpartition("/")[0], recursive=True)
+    with system.open_output_stream(path) as file:
+        file.write(data)
+
+
+def read_json(address: str) -> Any:
+    """Read a JSON file; raises FileNotFoundError."""
+    return json.loads(read_bytes(address))
+
+
+def write_json(address: str, value: Any) -> None:
+    """Write a JSON file, indented, with a final newline."""
+    write_bytes(address, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def is_file(address: str) -> bool:
+    """Tell whether a file is there."""
+    system, path = resolve(address)
+    return system.get_file_info(path).type == fs.FileType.File
+
+
+def list_files(folder: str, suffix: str) -> list[str]:
+    """List, sorted, the files below a folder that end in `suffix`; a missing folder has none.
+
+    The answers are paths inside the folder's file system, without its scheme.
+    """
+    system, path = resolve(folder)
+    selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
+    infos = system.get_file_info(selector)
+    return sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(suffix))
+
+
+def delete_folder(folder: str) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    system, path = resolve(folder)
+    if system.get_file_info(path).type == fs.FileType.Directory:
+        system.delete_dir(path)
+
+
+def copy_folder(source: str, target: str) -> None:
+    """Copy a folder to another address."""
+    source_system, source_path = resolve(source)
+    target_system, target_path = resolve(target)
+    target_system.create_dir(target_path, recursive=True)
+    fs.copy_files(source_path, target_path, source_filesystem=source_system, destination_filesystem=target_system)

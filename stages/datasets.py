@@ -1,0 +1,99 @@
+"""Datasets on disk: folders of Parquet, partitioned by language and split, read and written by schema."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import ray.data
+
+from s2st import storage
+from s2st.config import UserError
+from s2st.schemas import REJECTS
+
+REJECTS_FOLDER = "_rejects"
+
+
+def files(folder: str, schema: pa.Schema) -> list[str]:
+    """List a dataset's Parquet files; raises UserError if it is missing, empty or lacks a column."""
+    paths = [path for path in storage.list_files(folder, ".parquet") if f"/{REJECTS_FOLDER}/" not in path]
+    if not paths:
+        raise UserError(f"{folder} holds no rows; look at {folder}/{REJECTS_FOLDER} for the reasons")
+    system, _ = storage.resolve(folder)
+    found = pyarrow.parquet.read_schema(paths[0], filesystem=system)
+    partitions = [part.partition("=")[0] for part in paths[0].split("/") if "=" in part]
+    missing = [name for name in schema.names if name not in found.names and name not in partitions]
+    if missing:
+        raise UserError(
+            f"{folder} has no column '{missing[0]}' (found: {', '.join([*found.names, *partitions])}); "
+            f"it was written by another version or another stage: run its section again with --redo"
+        )
+    return paths
+
+
+def count(folder: str, schema: pa.Schema) -> int:
+    """Count a dataset's rows from the files' footers."""
+    system, _ = storage.resolve(folder)
+    return sum(pyarrow.parquet.read_metadata(path, filesystem=system).num_rows for path in files(folder, schema))
+
+
+def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> ray.data.Dataset:
+    """Open a dataset as a stream; blocks hold about a hundred rows, so that workers share the files."""
+    system, _ = storage.resolve(folder)
+    dataset = ray.data.read_parquet(
+        files(folder, schema),
+        filesystem=system,
+        partitioning=ray.data.datasource.partitioning.Partitioning("hive"),
+        file_extensions=None,
+    )
+    return dataset.select_columns(list(columns or schema.names))
+
+
+def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a dataset that fits in memory (units, pairs, scores), in a stable order of files and rows."""
+    system, _ = storage.resolve(folder)
+    dataset = pyarrow.dataset.dataset(files(folder, schema), filesystem=system, partitioning="hive")
+    names = list(columns or schema.names)
+    table = dataset.to_table(columns=names)
+    return table.cast(pa.schema([schema.field(name) for name in names]))
+
+
+def write(dataset: ray.data.Dataset, folder: str, partitions: Sequence[str] = ("lang", "split")) -> None:
+    """Write a stream of rows to a clean folder."""
+    system, path = storage.resolve(folder)
+    dataset.write_parquet(path, filesystem=system, partition_cols=list(partitions))
+
+
+def write_table(table: pa.Table, folder: str) -> None:
+    """Write a small table as one file."""
+    system, path = storage.resolve(folder)
+    system.create_dir(path, recursive=True)
+    pyarrow.parquet.write_table(table, f"{path}/part-0.parquet", filesystem=system, compression="zstd")
+
+
+def set_aside(rows: Sequence[dict[str, Any]], folder: str) -> None:
+    """Write rejected rows (keys of REJECTS) beside a dataset, under a name made of what they hold.
+
+    A task that Ray runs twice writes the same file twice, so no reject is counted twice.
+    """
+    if rows:
+        table = pa.Table.from_pylist([{name: row[name] for name in REJECTS.names} for row in rows], schema=REJECTS)
+        name = hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest()[:24]
+        system, path = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
+        system.create_dir(path, recursive=True)
+        pyarrow.parquet.write_table(table, f"{path}/{name}.parquet", filesystem=system)
+
+
+def rejects(folder: str) -> list[dict[str, Any]]:
+    """Read the rejected rows of a dataset."""
+    system, path = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
+    paths = storage.list_files(f"{folder}/{REJECTS_FOLDER}", ".parquet")
+    return [row for file in paths for row in pyarrow.parquet.read_table(file, filesystem=system).to_pylist()]
+
+
+def check_nothing_lost(folder: str, rows_in: int, rows_out: int, num_rejects: int) -> None:
+    """Stop if rows vanished: each row that came in must be a row of the output or a reject."""
+    if rows_in != rows_out + num_rejects:
+        raise RuntimeError(f"{folder}: {rows_in} rows in, but {rows_out} out and {num_rejects} rejects")

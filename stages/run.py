@@ -1,0 +1,114 @@
+"""Run steps on Ray: each in a task of its own, those that do not depend on each other at the same time."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+
+from s2st.config import UserError, build, load_recipe
+from stages.cluster import connect, set_up_data, worker_environment
+from stages.stage import Step, execute, finished, load_stage, parse_steps
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def run_step(step: Step) -> dict[str, Any]:
+    """Execute a step on a worker; a user's mistake comes back as {"error"}, without a traceback."""
+    set_up_data()
+    try:
+        return execute(step)
+    except UserError as error:
+        return {"error": str(error)}
+
+
+def run_steps(
+    steps: Sequence[Step], parallel: int, redo: bool = False, tell: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+    """Run steps as soon as their inputs are there, `parallel` workers' worth at once; returns their records.
+
+    Steps whose output is there, made from the same inputs and settings, are skipped.
+    """
+    task = run_step.options(runtime_env=worker_environment(connect()))
+    records: dict[str, dict[str, Any]] = {}
+    waiting, running = list(steps), {}
+    while waiting or running:
+        for step in _ready(waiting, [*waiting, *running.values()], records):
+            if running and sum(map(_workers, running.values())) + _workers(step) > parallel:
+                continue
+            waiting.remove(step)
+            record = finished(step, redo)
+            if record is not None:
+                records[step.name] = record
+                tell(f"[{len(records)}/{len(steps)}] {step.name}: done before, {record['rows_out']} rows")
+            else:
+                tell(f"{step.name}: starts ({step.stage})")
+                running[task.remote(step)] = step
+        if not running:
+            continue
+        done, _ = ray.wait(list(running), num_returns=1)
+        step, record = running.pop(done[0]), ray.get(done[0])
+        if "error" in record:
+            raise UserError(record["error"])
+        records[step.name] = record
+        tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
+    return [records[step.name] for step in steps]
+
+
+def _ready(waiting: Sequence[Step], unfinished: Sequence[Step], records: dict[str, Any]) -> list[Step]:
+    names = {step.name for step in unfinished}
+    return [step for step in waiting if not any(names & set(inputs) for inputs in step.inputs.values())]
+
+
+def _workers(step: Step) -> int:
+    """Number of training workers of a step; a step that is no training counts as one."""
+    config = build(load_stage(step.stage).config, step.settings, step.name)
+    return max(1, getattr(getattr(config, "loop", None), "num_workers", 1))
+
+
+def _describe(record: dict[str, Any]) -> str:
+    rejects = f", {record['rejects']} rejects" if record["rejects"] else ""
+    return f"{record['rows_in']} rows in, {record['rows_out']} out{rejects}, {record['seconds']:.0f} s"
+
+
+def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Step], int]:
+    """Read a recipe: its mapping, its steps, and how many workers may run at once."""
+    recipe = load_recipe(path, overrides)
+    parallel = recipe.get("parallel", os.cpu_count() or 1)
+    if not isinstance(parallel, int) or parallel < 1:
+        raise UserError(f"'parallel' in {path} must be a whole number of at least 1, found {parallel!r}")
+    return recipe, parse_steps(recipe), parallel
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """Make the command line that stages and recipes share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("recipe", help="a YAML file, for example recipes/demo.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
+    parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
+    return parser
+
+
+def stop_on_mistakes(command: Callable[[], None]) -> None:
+    """Run a command; a user's mistake ends it with one sentence and exit status 2."""
+    try:
+        command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(module: str) -> None:
+    """Entry point of a stage's module: run the sections of a recipe that use it."""
+
+    def command() -> None:
+        arguments = argument_parser(f"Run the sections of a recipe whose stage is {module}.").parse_args()
+        _, steps, parallel = open_recipe(arguments.recipe, arguments.overrides)
+        chosen = [step for step in steps if step.stage == module]
+        if not chosen:
+            raise UserError(f"{arguments.recipe} has no section with 'stage: {module}'; add one")
+        for record in run_steps(chosen, parallel, arguments.redo):
+            print(f"{record['step']}: {_describe(record)}")
+
+    stop_on_mistakes(command)

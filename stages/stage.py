@@ -1,0 +1,240 @@
+"""What a stage is: named inputs, settings, one output folder, and a record of how it was made.
+
+A recipe's section is a step: the stage that it runs, its inputs (names of other sections) and its settings.
+
+    units:                            # the step's name, and its folder in the run
+      stage: pipelines.dump_units
+      manifest: manifest              # an input: the section `manifest`
+      max_workers: 4                  # a setting
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import importlib
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from s2st import storage
+from s2st.config import UserError, build, to_mapping
+
+MADE_BY = "_made_by.json"
+ROOMS = ("pipelines", "trainers")
+RESERVED = ("title", "run", "parallel")  # keys of a recipe that are not sections
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One input of a stage."""
+
+    schema: pa.Schema | None = None  # of a dataset; None for a folder with a model
+    many: bool = False  # a list of sections
+    optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What went in and came out of a step; rows_in = rows_out + rejects wherever rows keep their identity."""
+
+    rows_in: int
+    rows_out: int
+    rejects: int = 0
+    audio_hours: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A kind of step; every module of pipelines/ and trainers/ that can be run has one, named STAGE."""
+
+    config: type
+    run: Callable[[Any, "Step"], Counts]
+    reads: Mapping[str, Input]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A section of a recipe, ready to run."""
+
+    name: str
+    stage: str  # module, for example pipelines.dump_units
+    run_folder: str
+    settings: dict[str, Any]  # as the recipe has them
+    inputs: dict[str, list[str]]  # input -> names of sections
+
+    @property
+    def output(self) -> str:
+        """Folder that the step writes."""
+        return f"{self.run_folder}/{self.name}"
+
+    @property
+    def working_folder(self) -> str:
+        """Folder for what a step keeps while it runs, such as the checkpoints of a training."""
+        return f"{self.run_folder}/_working"
+
+    def input(self, name: str) -> str:
+        """Folder of the input `name`."""
+        return self.input_list(name)[0]
+
+    def input_list(self, name: str) -> list[str]:
+        """Folders of the input `name`, which may be several or none."""
+        return [f"{self.run_folder}/{section}" for section in self.inputs.get(name, [])]
+
+
+def resource(default: Any) -> Any:
+    """Declare a setting that changes how fast a step runs, but not what it makes."""
+    return dataclasses.field(default=default, metadata={"resource": True})
+
+
+def load_stage(name: str) -> Stage:
+    """Import the stage that a section names; raises UserError for anything but a stage of ours."""
+    room = name.partition(".")[0]
+    try:
+        if room not in ROOMS:
+            raise ModuleNotFoundError(name=name)
+        return importlib.import_module(name).STAGE
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not name.startswith(str(error.name)):
+            raise  # the stage is there, but something it imports is not
+        raise UserError(f"'{name}' is not a stage; a stage is a module such as pipelines.ingest") from None
+
+
+def parse_steps(recipe: Mapping[str, Any]) -> list[Step]:
+    """Turn a recipe into its steps, in order; every input must be a section above its reader."""
+    run_folder = storage.absolute(str(recipe.get("run", "")))
+    if not recipe.get("run"):
+        raise UserError("the recipe has no 'run'; add the folder of its output, for example run: runs/demo")
+    steps: list[Step] = []
+    for name, section in recipe.items():
+        if name in RESERVED:
+            continue
+        if not isinstance(section, dict) or "stage" not in section:
+            raise UserError(f"section '{name}' of the recipe needs a 'stage', for example stage: pipelines.ingest")
+        stage = load_stage(section["stage"])
+        settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
+        inputs = {k: _names(section[k]) for k in stage.reads if section.get(k) is not None}
+        step = Step(name, section["stage"], run_folder, settings, inputs)
+        _check_inputs(step, stage, {earlier.name for earlier in steps})
+        build(stage.config, settings, name)
+        steps.append(step)
+    return steps
+
+
+def _names(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _check_inputs(step: Step, stage: Stage, known: set[str]) -> None:
+    for name, spec in stage.reads.items():
+        sections = step.inputs.get(name, [])
+        if not sections and not spec.optional:
+            raise UserError(f"section '{step.name}' needs the input '{name}'; name the section that makes it")
+        if len(sections) > 1 and not spec.many:
+            raise UserError(f"section '{step.name}' takes one '{name}', found {', '.join(sections)}")
+        for section in sections:
+            if section not in known:
+                raise UserError(f"section '{step.name}' reads '{section}', which no section above it makes")
+
+
+def fingerprint(step: Step) -> str:
+    """Name what a step makes: a hash of its stage, its settings and the fingerprints of its inputs."""
+    settings = {k: v for k, v in _settings(step).items() if k not in _resources(step)}
+    inputs = {
+        name: [_read_record(step, section)["fingerprint"] for section in sections]
+        for name, sections in step.inputs.items()
+    }
+    described = json.dumps([step.stage, settings, inputs], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _settings(step: Step) -> dict[str, Any]:
+    return to_mapping(build(load_stage(step.stage).config, step.settings, step.name))
+
+
+def _resources(step: Step) -> set[str]:
+    fields = dataclasses.fields(load_stage(step.stage).config)
+    return {field.name for field in fields if field.metadata.get("resource")}
+
+
+def _read_record(step: Step, section: str) -> dict[str, Any]:
+    try:
+        return storage.read_json(f"{step.run_folder}/{section}/{MADE_BY}")
+    except FileNotFoundError:
+        raise UserError(
+            f"step '{step.name}' reads {step.run_folder}/{section}, which is not there yet; "
+            f"run that section first (python -m recipes RECIPE runs all in order)"
+        ) from None
+
+
+def finished(step: Step, redo: bool = False) -> dict[str, Any] | None:
+    """Return the record of a step that is done with these settings and inputs, None if it is to be run.
+
+    Raises UserError if its folder was made by other settings, unless `redo` allows to make it anew.
+    """
+    address = f"{step.output}/{MADE_BY}"
+    if not storage.is_file(address):
+        return None
+    record = storage.read_json(address)
+    if record["fingerprint"] == fingerprint(step):
+        return record
+    if redo:
+        return None
+    raise UserError(
+        f"{step.output} was made {_difference(step, record)}; "
+        f"choose another folder with run=..., or add --redo to replace it"
+    )
+
+
+def _difference(step: Step, record: Mapping[str, Any]) -> str:
+    old, new = record["settings"], _settings(step)
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key) and key not in _resources(step):
+            return f"with {key}={old.get(key)!r}, and now {key}={new.get(key)!r}"
+    return "from other inputs"
+
+
+def execute(step: Step) -> dict[str, Any]:
+    """Run a step from a clean folder and write its record last, so that a folder with a record is whole."""
+    stage = load_stage(step.stage)
+    config = build(stage.config, step.settings, step.name)
+    made = fingerprint(step)
+    storage.delete_folder(step.output)
+    start = time.time()
+    counts = stage.run(config, step)
+    record = {
+        "step": step.name,
+        "stage": step.stage,
+        "settings": _settings(step),
+        "inputs": step.inputs,
+        "fingerprint": made,
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        **dataclasses.asdict(counts),
+        "seconds": round(time.time() - start, 1),
+    }
+    storage.write_json(f"{step.output}/{MADE_BY}", record)
+    return record
+
+
+def commit() -> str:
+    """Name the commit that runs, with + for uncommitted changes; 'unknown' outside of a checkout."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=10"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def machine() -> str:
+    """Describe the machine in a few words."""
+    import os
+
+    return f"{os.cpu_count()} CPU, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"

@@ -1,0 +1,1 @@
+"""Ray Train: datasets in, checkpoints out."""

@@ -1,0 +1,136 @@
+"""Pre-train HuBERT on units: predict the units of masked frames from the waveform around them."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+import ray.train
+import torch
+from torch import Tensor, nn
+
+from s2st import audio, checkpoint
+from s2st.config import UserError
+from s2st.models.hubert import Hubert, HubertConfig
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import units_info
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step
+from trainers.batches import Packing, packed, pad
+from trainers.loop import LoopConfig, fit, train
+
+
+@dataclass(frozen=True)
+class PretrainHubertConfig:
+    model: HubertConfig = field(default_factory=HubertConfig)  # num_classes and label_rate come from the units
+    batch_seconds: float = 87.5  # of speech a batch, padding included
+    min_seconds: float = 0.5  # shorter utterances are not trained on
+    max_seconds: float = 15.6  # longer ones are cut at random
+    passes: int = 1  # through the data in one epoch of Ray Data
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.max_seconds > self.batch_seconds:
+            raise ValueError(f"max_seconds={self.max_seconds} must fit into batch_seconds={self.batch_seconds}")
+
+
+class HubertObjective(nn.Module):
+    """HuBERT with its own loss, taking one batch."""
+
+    def __init__(self, hubert: Hubert):
+        super().__init__()
+        self.hubert = hubert
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the loss and metrics of a batch {waveform (B, N), lengths (B,), labels (B, L)}."""
+        result = self.hubert(batch["waveform"], batch["lengths"], batch["labels"])
+        return result.loss, {"loss": result.loss, **result.metrics}
+
+
+def run(config: PretrainHubertConfig, step: Step) -> Counts:
+    """Join speech with its labels on the data workers, and train."""
+    labels_name, num_classes = units_info(step.input("codebook"))
+    labels = datasets.read_table(step.input("labels"), UNITS, ["utterance_id", "split", "units", "num_samples", "codebook"])
+    if set(labels["codebook"].to_pylist()) != {labels_name}:
+        raise UserError(f"section '{step.name}': the labels are not units of {step.input('codebook')}")
+    labels = labels.filter(pa.compute.equal(labels["split"], "train"))
+    enough = pa.compute.greater_equal(labels["num_samples"], int(config.min_seconds * audio.SAMPLE_RATE))
+    kept = labels.filter(enough)
+    if not len(kept):
+        raise UserError(f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}")
+    # fairseq's own MFCC come at 100 Hz, every other kind of feature at 50 Hz
+    label_rate = 100 if labels_name.startswith("mfcc") else audio.UNITS_PER_SECOND
+    model = dataclasses.replace(config.model, num_classes=num_classes, label_rate=label_rate)
+    info = {"labels": labels_name}
+    data = training_data(config, step.input("manifest"), kept, label_rate)
+    fit(
+        step,
+        config.loop,
+        train_worker,
+        {"loop": config.loop, "model": model, "info": info, "step": step.name, "output": step.output},
+        {"train": data},
+    )
+    hours = sum(kept["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
+    return Counts(len(labels), len(kept), len(labels) - len(kept), round(hours, 4))
+
+
+def training_data(
+    config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int
+) -> ray.data.Dataset:
+    """Make batches of waveforms with their labels."""
+    labels_of = ray.put(dict(zip(labels["utterance_id"].to_pylist(), labels["units"].to_pylist(), strict=True)))
+    max_samples = int(config.max_seconds * audio.SAMPLE_RATE)
+
+    def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
+        known = ray.get(labels_of)
+        cuts = [
+            crop(audio.decode(row["audio"]["bytes"]), np.asarray(known[row["utterance_id"]]), label_rate, max_samples, random)
+            for row in rows
+        ]
+        waveform, lengths = pad([waveform for waveform, _ in cuts])
+        # -1 past the end: frames without a label are left out of the loss
+        return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
+
+    def with_labels(table: pa.Table) -> pa.Table:
+        known = ray.get(labels_of)
+        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
+
+    rows = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"]).map_batches(
+        with_labels, batch_format="pyarrow"
+    )
+    packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
+    return packed(rows, packing, lambda row: min(row["num_samples"], max_samples), collate)
+
+
+def crop(
+    waveform: np.ndarray, labels: np.ndarray, label_rate: int, max_samples: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a random stretch of at most max_samples, at a label's edge, and the labels that belong to it."""
+    if len(waveform) <= max_samples:
+        return waveform, labels
+    hop = audio.SAMPLE_RATE // label_rate
+    start = int(random.integers((len(waveform) - max_samples) // hop + 1))
+    return waveform[start * hop : start * hop + max_samples], labels[start : start + max_samples // hop]
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train on one worker; the first writes the model."""
+    torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
+    hubert = Hubert(settings["model"])
+    train(settings["loop"], settings["step"], settings["output"], HubertObjective(hubert))
+    if ray.train.get_context().get_world_rank() == 0:
+        checkpoint.save(settings["output"], hubert, settings["info"])
+
+
+STAGE = Stage(
+    PretrainHubertConfig,
+    run,
+    reads={"manifest": Input(MANIFEST), "labels": Input(UNITS), "codebook": Input()},
+)
+
+if __name__ == "__main__":
+    main("trainers.hubert")

@@ -1,0 +1,208 @@
+"""The training loop: batch, loss, backward, step, and every so often a report and a checkpoint.
+
+A trainer gives an objective (a module whose forward takes one batch and returns the loss and metrics) and
+datasets in which one row is one batch (see trainers.batches); Ray Train runs `train` on every worker.
+"""
+
+import contextlib
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ray.data
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from s2st import storage
+from stages.stage import Step, fingerprint, resource
+from trainers.batches import unpack
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    max_steps: int = 1000  # updates
+    learning_rate: float = 5e-4  # highest value
+    warmup_steps: int = 0  # updates from 0 to the highest learning rate
+    schedule: Literal["linear", "inverse_sqrt", "constant"] = "linear"  # after warm-up; linear falls to 0
+    betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
+    weight_decay: float = 0.01
+    clip_norm: float = 10.0  # of the gradient; 0 does not clip
+    accumulate: int = 1  # batches an update
+    bf16: bool = False  # autocast
+    checkpoint_every: int = 500  # updates between checkpoints
+    log_every: int = 50  # updates between lines of the log
+    seed: int = 0
+    num_workers: int = resource(1)  # 0 trains in the process of the step, without restarts
+    cpus_per_worker: float = resource(1.0)  # also the number of threads of each
+    use_gpu: bool = resource(False)
+    max_failures: int = resource(3)  # of workers, before the training gives up
+
+
+def fit(
+    step: Step,
+    config: LoopConfig,
+    worker: Callable[[dict[str, Any]], None],
+    worker_config: dict[str, Any],
+    datasets: Mapping[str, ray.data.Dataset],
+) -> None:
+    """Run `worker` on the workers of a Ray Train run that is found again by its name after a kill."""
+    ray.train.torch.TorchTrainer(
+        worker,
+        train_loop_config=worker_config,
+        datasets=dict(datasets),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.num_workers,
+            use_gpu=config.use_gpu,
+            resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"{step.name}-{fingerprint(step)}",
+            storage_path=f"{step.working_folder}/train",
+            failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        ),
+    ).fit()
+
+
+def train(config: LoopConfig, name: str, output: str, objective: nn.Module) -> None:
+    """Train `objective` on this worker's shard of "train"; writes metrics.jsonl into the folder `output`."""
+    set_up_worker(config)
+    device = ray.train.torch.get_device()
+    model = ray.train.torch.prepare_model(objective.to(device))
+    optimizer = torch.optim.AdamW(
+        objective.parameters(), config.learning_rate, config.betas, 1e-6, config.weight_decay, fused=True
+    )
+    start, history = restore({"objective": objective, "optimizer": optimizer})
+    log = Log(name, config, start, history)
+    batches = endless(ray.train.get_dataset_shard("train"), device)
+    for step in range(start, config.max_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        for micro_batch in range(config.accumulate):
+            with synchronised(model, micro_batch == config.accumulate - 1), autocast(config, device):
+                loss, metrics = model(next(batches))
+                (loss / config.accumulate).backward()
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(objective.parameters(), config.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        log.add(step, metrics)
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.max_steps:
+            save(step + 1, {"objective": objective, "optimizer": optimizer}, log)
+    log.write(output)
+
+
+def set_up_worker(config: LoopConfig) -> None:
+    """Seed this worker and give it its threads."""
+    torch.manual_seed(config.seed * 1000 + ray.train.get_context().get_world_rank())
+    torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Learning rate of the update `step`, counted from 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    if config.schedule == "inverse_sqrt":
+        return config.learning_rate * math.sqrt(max(1, config.warmup_steps) / (step + 1))
+    return config.learning_rate * (config.max_steps - step) / max(1, config.max_steps - config.warmup_steps)
+
+
+def endless(shard: ray.data.DataIterator, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """Yield batches, epoch after epoch; raises RuntimeError if an epoch is empty."""
+    while True:
+        empty = True
+        for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2):
+            empty = False
+            yield {key: value.to(device) for key, value in unpack(row["batch"][0].as_py()).items()}
+        if empty:
+            raise RuntimeError("the training set gives this worker no batch; use fewer workers or smaller batches")
+
+
+def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
+    """Let DDP exchange gradients only in the last batch of an update."""
+    if last or not isinstance(model, nn.parallel.DistributedDataParallel):
+        return contextlib.nullcontext()
+    return model.no_sync()
+
+
+def autocast(config: LoopConfig, device: torch.device) -> torch.autocast:
+    """Run matrix products in bfloat16 if the config says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
+
+
+def restore(parts: Mapping[str, Any]) -> tuple[int, list[dict[str, float]]]:
+    """Load the run's last checkpoint, if there is one, into models and optimizers.
+
+    Returns the number of updates done and the history of metrics.
+    """
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return 0, []
+    with checkpoint.as_directory() as folder:
+        state = torch.load(f"{folder}/state.pt", map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"], state["history"]
+
+
+def save(step: int, parts: Mapping[str, Any], log: "Log") -> None:
+    """Report metrics from all workers, and a checkpoint from the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if ray.train.get_context().get_world_rank() == 0:
+            state = {name: part.state_dict() for name, part in parts.items()}
+            torch.save({**state, "step": step, "history": log.history}, f"{folder}/state.pt")
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report({"step": step, **log.latest()}, checkpoint=checkpoint)
+
+
+class Log:
+    """Averages metrics between lines, prints the lines of the first worker, and keeps them as history."""
+
+    def __init__(self, name: str, config: LoopConfig, start: int, history: list[dict[str, float]]):
+        self.name, self.config, self.history = name, config, history
+        self.sums: dict[str, Tensor] = {}
+        self.count, self.first, self.start = 0, start, time.monotonic()
+        self.speaks = ray.train.get_context().get_world_rank() == 0
+        if start and self.speaks:
+            print(f"{name}: goes on at step {start} of {config.max_steps}", flush=True)
+
+    def add(self, step: int, metrics: Mapping[str, Tensor]) -> None:
+        """Count in the metrics of the update `step`."""
+        for key, value in metrics.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value.detach().float()
+        self.count += 1
+        if (step + 1) % self.config.log_every == 0 or step + 1 == self.config.max_steps:
+            self._line(step + 1)
+
+    def _line(self, step: int) -> None:
+        means = {key: float(value) / self.count for key, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        seconds = (time.monotonic() - self.start) / (step - self.first)
+        self.history.append({"step": step, **means, "milliseconds_per_step": 1000 * seconds})
+        if self.speaks:
+            left = seconds * (self.config.max_steps - step)
+            shown = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
+            print(
+                f"{self.name}: step {step}/{self.config.max_steps}  {shown}  "
+                f"{1000 * seconds:.0f} ms a step, {left:.0f} s left",
+                flush=True,
+            )
+
+    def latest(self) -> dict[str, float]:
+        """Return the newest line of metrics."""
+        return self.history[-1] if self.history else {}
+
+    def write(self, folder: str) -> None:
+        """Write the history as JSON lines, from the first worker."""
+        if self.speaks:
+            lines = "".join(json.dumps(line) + "\n" for line in self.history)
+            storage.write_bytes(f"{folder}/metrics.jsonl", lines.encode())

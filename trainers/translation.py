@@ -1,0 +1,118 @@
+"""Train the unit Transformer: source units to target units, all directions of the pairs in one model."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.train
+import torch
+from torch import Tensor, nn
+
+from s2st import checkpoint
+from s2st.config import UserError
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+from s2st.schemas import PAIRS
+from s2st.speech_to_units import units_info
+from s2st.units import PAD, UnitVocabulary, fit_merges
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step
+from trainers.batches import Packing, packed, pad
+from trainers.loop import LoopConfig, fit, train
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    # its units, languages and merges come from the data
+    model: UnitTransformerConfig = field(default_factory=UnitTransformerConfig)
+    num_merges: int = 0  # byte-pair merges of units, learned from the training pairs; 0 is the plain UTUT
+    languages: tuple[str, ...] = ()  # of the vocabulary; none means those of the pairs
+    max_tokens: int = 24_000  # of a batch, padding included, on the longer side
+    passes: int = 1  # through the data in one epoch of Ray Data
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+class TranslationObjective(nn.Module):
+    """The unit Transformer with its loss, taking one batch."""
+
+    def __init__(self, translator: UnitTransformer):
+        super().__init__()
+        self.translator = translator
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the loss and metrics of a batch {source (B, S), source_lengths (B,), target (B, T + 1)}."""
+        logits = self.translator(batch["source"], batch["source_lengths"], batch["target"])
+        loss, metrics = self.translator.loss(logits, batch["target"])
+        return loss, {"loss": loss, **metrics}
+
+
+def run(config: TranslationConfig, step: Step) -> Counts:
+    """Learn the vocabulary's merges, turn pairs into tokens on the data workers, and train."""
+    units_name, num_units = units_info(step.input("codebook"))
+    pairs = datasets.read_table(step.input("pairs"), PAIRS)
+    pairs = pairs.filter(pa.compute.equal(pairs["split"], "train"))
+    if set(pairs["codebook"].to_pylist()) != {units_name}:
+        raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    sides = [np.asarray(units) for name in ("source_units", "target_units") for units in pairs[name].to_pylist()]
+    directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in pairs.to_pylist()})
+    languages = config.languages or tuple(sorted({lang for d in directions for lang in d.split("-")}))
+    merges = fit_merges(sides, config.num_merges, num_units) if config.num_merges else ()
+    model = dataclasses.replace(config.model, num_units=num_units, languages=languages, merges=merges)
+    data = datasets.read(step.input("pairs"), PAIRS).map_batches(
+        ToTokens(model.vocabulary), batch_format="pyarrow", batch_size=512
+    )
+    packing = Packing(config.max_tokens, passes=config.passes)
+    fit(
+        step,
+        config.loop,
+        train_worker,
+        {
+            "loop": config.loop,
+            "model": model,
+            "info": {"units": units_name, "directions": directions},
+            "step": step.name,
+            "output": step.output,
+        },
+        {"train": packed(data, packing, lambda row: max(len(row["source"]), len(row["target"])), collate)},
+    )
+    return Counts(len(pairs), len(pairs))
+
+
+class ToTokens:
+    """Training rows of PAIRS to rows {source, target} of token ids."""
+
+    def __init__(self, vocabulary: UnitVocabulary):
+        self.vocabulary = vocabulary
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Encode both sides; rows of other splits are left out."""
+        rows = [row for row in table.to_pylist() if row["split"] == "train"]
+        source = [self.vocabulary.source_tokens(np.asarray(r["source_units"]), r["source_lang"]) for r in rows]
+        target = [self.vocabulary.target_tokens(np.asarray(r["target_units"]), r["target_lang"]) for r in rows]
+        tokens = pa.list_(pa.int64())
+        return pa.table({"source": pa.array(source, tokens), "target": pa.array(target, tokens)})
+
+
+def collate(rows: list[Mapping[str, Any]], random: np.random.Generator) -> dict[str, Tensor]:
+    """Pad token ids."""
+    source, source_lengths = pad([np.asarray(row["source"]) for row in rows], PAD)
+    target, _ = pad([np.asarray(row["target"]) for row in rows], PAD)
+    return {"source": source, "source_lengths": source_lengths, "target": target}
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train on one worker; the first writes the model."""
+    torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
+    translator = UnitTransformer(settings["model"])
+    train(settings["loop"], settings["step"], settings["output"], TranslationObjective(translator))
+    if ray.train.get_context().get_world_rank() == 0:
+        checkpoint.save(settings["output"], translator, settings["info"])
+
+
+STAGE = Stage(TranslationConfig, run, reads={"pairs": Input(PAIRS), "codebook": Input()})
+
+if __name__ == "__main__":
+    main("trainers.translation")

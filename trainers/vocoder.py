@@ -1,0 +1,256 @@
+"""Train the unit vocoder: waveforms from units, adversarially or by spectral distances alone.
+
+Unlike the reference trainer, segments are cut on the data workers and shuffled, and the duration predictor
+learns from whole utterances, not from the runs that fit into a segment.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from s2st import audio, checkpoint
+from s2st.config import UserError
+from s2st.models.discriminators import DiscriminatorConfig, Discriminators
+from s2st.models.losses import MelLoss, StftLoss, adversarial_loss, discriminator_loss, feature_matching_loss
+from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import units_info
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step
+from trainers.batches import Packing, packed, pad
+from trainers.loop import (
+    Log,
+    LoopConfig,
+    autocast,
+    endless,
+    fit,
+    learning_rate,
+    restore,
+    save,
+    set_up_worker,
+)
+
+PEAK = 0.95  # every utterance is scaled to it, as the reference does
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    languages: tuple[str, ...] = ()  # that it speaks; none means all of the units
+    model: UnitHifiganConfig = field(default_factory=UnitHifiganConfig)  # its numbers of units and voices come from the data
+    discriminators: DiscriminatorConfig | None = None  # none trains by spectral distances alone
+    segment_frames: int = 28  # units in a training segment; 28 are the reference's 8,960 samples
+    batch_size: int = 16  # segments
+    passes: int = 1  # through the data in one epoch of Ray Data
+    mel_weight: float = 45.0
+    stft_weight: float = 0.0  # multi-resolution STFT loss
+    duration_weight: float = 1.0
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.segment_frames < 8:
+            raise ValueError(f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more")
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Numbers of the speakers and languages that a vocoder knows."""
+
+    speakers: tuple[str, ...]
+    languages: tuple[str, ...]
+
+    def model_settings(self) -> dict[str, int]:
+        """Sizes of the embeddings; one voice or one language needs none."""
+        return {"num_speakers": _several(self.speakers), "num_languages": _several(self.languages)}
+
+    def tensors(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Give speaker (B,) and language (B,) of rows, where the model has embeddings for them."""
+        tensors = {}
+        if _several(self.speakers):
+            tensors["speaker"] = torch.tensor([self.speakers.index(row["speaker"]) for row in rows])
+        if _several(self.languages):
+            tensors["language"] = torch.tensor([self.languages.index(row["lang"]) for row in rows])
+        return tensors
+
+
+def _several(names: Sequence[str]) -> int:
+    return len(names) if len(names) > 1 else 0
+
+
+class VocoderObjective(nn.Module):
+    """Generator and duration predictor behind one forward, which DDP needs."""
+
+    def __init__(self, vocoder: UnitHifigan):
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Give the waveform (B, N) of the segments and the duration loss of the utterances."""
+        waveform = self.vocoder(batch["segment_units"], batch.get("speaker"), batch.get("language"))
+        return waveform, self.vocoder.duration_loss(batch["units"], batch["lengths"])
+
+
+def run(config: VocoderConfig, step: Step) -> Counts:
+    """Join speech with its units on the data workers, and train."""
+    units_name, num_units = units_info(step.input("codebook"))
+    table = datasets.read_table(step.input("units"), UNITS)
+    table = table.filter(pa.compute.equal(table["split"], "train"))
+    if set(table["codebook"].to_pylist()) != {units_name}:
+        raise UserError(f"section '{step.name}': the units are not of the codebook {step.input('codebook')}")
+    known = tuple(sorted(set(table["lang"].to_pylist())))
+    languages = config.languages or known
+    if missing := set(languages) - set(known):
+        raise UserError(f"section '{step.name}': the units have no language '{missing.pop()}' (found: {', '.join(known)})")
+    table = table.filter(pa.compute.is_in(table["lang"], pa.array(languages)))
+    voices = Voices(tuple(sorted(set(table["speaker"].to_pylist()))), tuple(languages))
+    info = {
+        "units": units_name,
+        "speakers": list(voices.speakers),
+        "languages": list(voices.languages),
+        "default_speakers": default_speakers(table),
+    }
+    model = dataclasses.replace(config.model, num_units=num_units, **voices.model_settings())
+    data = training_data(config, step.input("manifest"), table, voices)
+    worker_config = {"config": config, "model": model, "info": info, "step": step.name, "output": step.output}
+    fit(step, config.loop, train_worker, worker_config, {"train": data})
+    hours = sum(table["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
+    return Counts(len(table), len(table), 0, round(hours, 4))
+
+
+def default_speakers(table: pa.Table) -> dict[str, str]:
+    """Name for each language the speaker with most recordings."""
+    counts: dict[str, dict[str, int]] = {}
+    for lang, speaker in zip(table["lang"].to_pylist(), table["speaker"].to_pylist(), strict=True):
+        counts.setdefault(lang, {}).setdefault(speaker, 0)
+        counts[lang][speaker] += 1
+    return {lang: max(sorted(speakers), key=lambda name: speakers[name]) for lang, speakers in counts.items()}
+
+
+def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices: Voices) -> ray.data.Dataset:
+    """Make batches of aligned segments of waveform and units."""
+    units_of = ray.put(dict(zip(units["utterance_id"].to_pylist(), units["units"].to_pylist(), strict=True)))
+
+    def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
+        known = ray.get(units_of)
+        sequences = [np.asarray(known[row["utterance_id"]], dtype=np.int64) for row in rows]
+        segments = [cut(row["audio"]["bytes"], s, config.segment_frames, random) for row, s in zip(rows, sequences, strict=True)]
+        padded, lengths = pad(sequences)
+        return {
+            "segment_units": torch.from_numpy(np.stack([units for units, _ in segments])),
+            "segment_waveform": torch.from_numpy(np.stack([waveform for _, waveform in segments])),
+            "units": padded,
+            "lengths": lengths,
+            **voices.tensors(rows),
+        }
+
+    def with_units(table: pa.Table) -> pa.Table:
+        known = ray.get(units_of)
+        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
+
+    rows = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"]).map_batches(
+        with_units, batch_format="pyarrow"
+    )
+    return packed(rows, Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
+
+
+def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the same random stretch of units (frames,) and waveform (frames * HOP,) from an utterance.
+
+    A shorter utterance is repeated until it is long enough, as the reference does.
+    """
+    waveform = audio.decode(data)
+    waveform = waveform / np.abs(waveform).max() * PEAK
+    length = min(len(units), len(waveform) // audio.HOP)
+    units, waveform = units[:length], waveform[: length * audio.HOP]
+    repeats = -(-frames // length)
+    units, waveform = np.tile(units, repeats), np.tile(waveform, repeats)
+    start = int(random.integers(len(units) - frames + 1))
+    return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(np.float32)
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train on one worker: discriminators first, then the generator, as HiFi-GAN does."""
+    config: VocoderConfig = settings["config"]
+    loop = config.loop
+    set_up_worker(loop)
+    device = ray.train.torch.get_device()
+    vocoder = UnitHifigan(settings["model"]).to(device)
+    objective = VocoderObjective(vocoder)
+    generator = ray.train.torch.prepare_model(objective)
+    optimizer = torch.optim.AdamW(objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
+    parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
+    critic = critic_optimizer = None
+    if config.discriminators is not None:
+        discriminators = Discriminators(config.discriminators).to(device)
+        critic = ray.train.torch.prepare_model(discriminators)
+        critic_optimizer = torch.optim.AdamW(discriminators.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
+        parts |= {"discriminators": discriminators, "critic_optimizer": critic_optimizer}
+    mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
+    start, history = restore(parts)
+    log = Log(settings["step"], loop, start, history)
+    batches = endless(ray.train.get_dataset_shard("train"), device)
+
+    for step in range(start, loop.max_steps):
+        for group in [*optimizer.param_groups, *(critic_optimizer.param_groups if critic_optimizer else [])]:
+            group["lr"] = learning_rate(loop, step)
+        batch = next(batches)
+        real = batch["segment_waveform"]
+        with autocast(loop, device):
+            fake, duration = generator(batch)
+        fake = fake.float()
+        metrics = {"mel": mel_loss(fake, real), "duration": duration}
+        loss = config.mel_weight * metrics["mel"] + config.duration_weight * duration
+        if config.stft_weight:
+            metrics["stft"] = stft_loss(fake, real)
+            loss = loss + config.stft_weight * metrics["stft"]
+        if critic is not None and critic_optimizer is not None:
+            scores, _ = critic(torch.cat([real, fake.detach()]))
+            critic_loss = discriminator_loss(*_halves(scores))
+            critic_optimizer.zero_grad(set_to_none=True)
+            critic_loss.backward()
+            critic_optimizer.step()
+            scores, features = critic(torch.cat([real, fake]))
+            metrics |= {
+                "critic": critic_loss,
+                "adversarial": adversarial_loss(_halves(scores)[1]),
+                "feature": feature_matching_loss(*_halves(features)),
+            }
+            loss = loss + metrics["adversarial"] + metrics["feature"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if loop.clip_norm:
+            nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm)
+        optimizer.step()
+        log.add(step, {"loss": loss, **metrics})
+        if (step + 1) % loop.checkpoint_every == 0 or step + 1 == loop.max_steps:
+            save(step + 1, parts, log)
+
+    if ray.train.get_context().get_world_rank() == 0:
+        checkpoint.save(settings["output"], vocoder, settings["info"])
+    log.write(settings["output"])
+
+
+def _halves(tensors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Part tensors of real and generated speech that went through the discriminators as one batch."""
+    pairs = [tensor.chunk(2) for tensor in tensors]
+    return [real for real, _ in pairs], [fake for _, fake in pairs]
+
+
+STAGE = Stage(
+    VocoderConfig,
+    run,
+    reads={"manifest": Input(MANIFEST), "units": Input(UNITS), "codebook": Input()},
+)
+
+if __name__ == "__main__":
+    main("trainers.vocoder")
