@@ -20,7 +20,7 @@ def run(config: AssembleConfig, step: Step) -> Counts:
     parts = {"codebook": step.input("codebook"), "translator": step.input("translator")}
     languages: dict[str, str] = {}
     for folder in step.input_list("vocoders"):
-        info = checkpoint.read_config(folder, expect="unit_hifigan")["info"]
+        info = checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]
         for lang in info["languages"]:
             languages[lang] = folder.rpartition("/")[2]
         parts[f"vocoders/{folder.rpartition('/')[2]}"] = folder
@@ -32,7 +32,7 @@ def run(config: AssembleConfig, step: Step) -> Counts:
                 f"but the codebook makes {units}; train it again on units of this codebook"
             )
         storage.copy_folder(folder, f"{step.output}/{name}")
-    translator = checkpoint.read_config(step.input("translator"), expect="unit_transformer")
+    translator = checkpoint.read_config(step.input("translator"), "unit_transformer")
     storage.write_json(
         f"{step.output}/model.json",
         {"units": units, "directions": translator["info"]["directions"], "vocoders": languages},

@@ -38,7 +38,7 @@ class FrameSampler:
 
     def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int):
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = checkpoint.load(encoder, expect="hubert")[0].to(device) if encoder else None
+        model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
         self.share, self.seed = share, seed
 
@@ -60,7 +60,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
     rows, hours, frames = sample_frames(config, step, encoder)
     codebook, inertia = fit(config, frames, step.name)
-    model = checkpoint.load(encoder, expect="hubert")[0] if encoder else None
+    model = checkpoint.load(encoder, "hubert")[0] if encoder else None
     used = len(torch.unique(codebook(torch.from_numpy(frames))))
     info = {"num_frames": len(frames), "inertia": inertia, "used_units": used}
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)

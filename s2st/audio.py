@@ -4,6 +4,7 @@ Waveforms are one-dimensional float32 arrays in [-1, 1], mono, at SAMPLE_RATE.
 """
 
 import io
+import re
 
 import numpy as np
 import soundfile
@@ -15,6 +16,8 @@ HOP = 320  # samples a unit: 20 ms, the total stride of HuBERT's convolutions
 WINDOW = 400  # samples that one HuBERT frame sees: 25 ms
 UNITS_PER_SECOND = SAMPLE_RATE // HOP
 MAX_SECONDS = 3600.0  # longer recordings are refused, so that one file cannot fill the memory
+MAX_CHANNELS = 8
+STREAMED_WAV_BYTES = (1 << 31) - (1 << 16)
 SILENCE = 1e-4  # peak amplitude under which a recording counts as silent (-80 dB)
 
 
@@ -27,7 +30,7 @@ def num_frames(num_samples: int) -> int:
     return max(0, 1 + (num_samples - WINDOW) // HOP)
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     """Decode any format libsndfile reads into a waveform: mono, SAMPLE_RATE.
 
     Raises AudioError if the bytes are empty, not audio, truncated, silent, too short or too long.
@@ -36,14 +39,18 @@ def decode(data: bytes) -> np.ndarray:
         raise AudioError("the audio is empty")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.frames > MAX_SECONDS * file.samplerate:
-                raise AudioError(f"the audio is longer than {MAX_SECONDS:.0f} s")
+            if file.frames > max_seconds * file.samplerate:
+                raise AudioError(f"the audio is longer than {max_seconds:.0f} s")
+            if file.channels > MAX_CHANNELS:
+                raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             samples = file.read(dtype="float32", always_2d=True)
             rate, promised = file.samplerate, file.frames
+            promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
-    if len(samples) < promised:
-        raise AudioError(f"the audio is truncated ({len(samples)} of {promised} samples)")
+    # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
+    if len(samples) < promised or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
+        raise AudioError("the audio is truncated")
     waveform = resample(samples.mean(axis=1), rate)
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")

@@ -12,6 +12,7 @@ from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 
 MODELS: dict[str, tuple[type, type]] = {
@@ -20,7 +21,9 @@ MODELS: dict[str, tuple[type, type]] = {
     "recognizer": (RecognizerConfig, Recognizer),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
+    "unit_vocos": (UnitVocosConfig, UnitVocos),
 }
+VOCODERS = ("unit_hifigan", "unit_vocos")
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
@@ -34,26 +37,26 @@ def save(folder: str, model: nn.Module, info: dict[str, Any] | None = None) -> N
     storage.write_json(f"{folder}/{CONFIG}", config)
 
 
-def load(folder: str, expect: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """Read a model in eval mode, on the CPU, and its info; `expect` names the kind of model that must be there.
+def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Read a model in eval mode, on the CPU, and its info; `expect` names the kinds of model that may be there.
 
     Raises UserError if the folder holds no model of that kind or its weights do not fit its config.
     """
-    config = read_config(folder, expect)
+    config = read_config(folder, *expect)
     config_type, model_type = MODELS[config["model"]]
     model = model_type(build(config_type, config["config"], f"{folder}/{CONFIG}: config"))
     tensors = safetensors.torch.load(storage.read_bytes(f"{folder}/{WEIGHTS}"))
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    lost = set(missing) - _shared_names(model)
-    if lost or unexpected:
-        raise UserError(
-            f"{folder}/{WEIGHTS} does not fit its config.json "
-            f"(missing: {sorted(lost)[:3]}, unexpected: {sorted(unexpected)[:3]}); export the model again"
-        )
+    # A tensor that a model uses under several names is stored under one of them.
+    try:
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # shapes
+        raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {str(error).splitlines()[-1].strip()}") from None
+    if lost := sorted({*(set(missing) - _shared_names(model)), *unexpected}):
+        raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only")
     return model.eval(), config["info"]
 
 
-def read_config(folder: str, expect: str | None = None) -> dict[str, Any]:
+def read_config(folder: str, *expect: str) -> dict[str, Any]:
     """Read {"model", "config", "info"} of a checkpoint without its weights; raises UserError as `load` does."""
     try:
         config = storage.read_json(f"{folder}/{CONFIG}")
@@ -61,8 +64,8 @@ def read_config(folder: str, expect: str | None = None) -> dict[str, Any]:
         raise UserError(f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote") from None
     if config.get("model") not in MODELS:
         raise UserError(f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}")
-    if expect is not None and config["model"] != expect:
-        raise UserError(f"{folder} holds a {config['model']}, but a {expect} is needed there")
+    if expect and config["model"] not in expect:
+        raise UserError(f"{folder} holds a {config['model']}, but a {' or '.join(expect)} is needed there")
     return config
 
 

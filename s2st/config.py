@@ -28,12 +28,20 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
         raise UserError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(recipe, dict):
         raise UserError(f"recipe {path} must be a mapping of sections, for example 'manifest: {{...}}'")
+    recipe = _unshared(recipe)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise UserError(f"'{override}' is not an override; write section.key=value")
         _set(recipe, key.split("."), _parse_value(override, value))
     return recipe
+
+
+def _unshared(value: Any) -> Any:
+    """Copy each use of a YAML anchor, so that an override changes one section and not all that share it."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def _parse_value(override: str, value: str) -> Any:

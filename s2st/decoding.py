@@ -34,8 +34,8 @@ def translate_units(
 ) -> list[Hypothesis]:
     """Find the best translation of each source: reduced units (S,), with its own pair of languages.
 
-    Sources are one batch: give them by similar length. A translation holds 1 to max_ratio * source + max_extra
-    tokens (of the merged vocabulary), and never another symbol than units and its own language's, at the end.
+    Sources are one batch: give them by similar length. A translation holds 1 to max_ratio * S + max_extra
+    tokens (S is counted in tokens too, after the merges), all of them units.
     """
     assert not model.training, "call model.eval() first: dropout would disturb the search"
     if not len(sources) == len(source_langs) == len(target_langs):
@@ -90,7 +90,7 @@ class _BeamSearch:
         self.scores[:, 0] = 0.0  # all beams begin alike: only one of them may branch
         self.is_unit = torch.zeros(vocabulary.size, dtype=torch.bool, device=ends.device)  # (V,)
         self.is_unit[NUM_SPECIALS : vocabulary.first_language] = True
-        self.found: list[list[tuple[float, Tensor]]] = [[] for _ in ends]  # score and tokens, a list a sentence
+        self.found: list[list[tuple[float, Tensor]]] = [[] for _ in ends]  # of each sentence: score, tokens
 
     def step(self, model: UnitTransformer) -> None:
         """Extend every beam by one token, store what ended, and drop the sentences that are finished."""
@@ -101,7 +101,7 @@ class _BeamSearch:
         self._store(scores, origins, ended)
 
         # The best K that go on, in their order; a beam can end in one way only, so K of 2K always go on.
-        kept = ended.int().argsort(1, stable=True)[:, : self.beam]
+        kept = ended.int().argsort(dim=1, stable=True)[:, : self.beam]
         self.scores, origins, tokens = (values.gather(1, kept) for values in (scores, origins, tokens))
         past = self.tokens.gather(1, origins[:, :, None].expand_as(self.tokens))
         self.tokens = torch.cat([past, tokens[:, :, None]], 2)

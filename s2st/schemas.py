@@ -51,7 +51,6 @@ TRANSLATIONS = pa.schema(
         ("target_lang", pa.string()),
         ("source_utterance_id", pa.string()),
         ("target_utterance_id", pa.string()),
-        ("speaker", pa.string()),  # of the source recording
         ("units", pa.list_(pa.int32())),  # translated, reduced
         ("reference_units", pa.list_(pa.int32())),  # of the true target recording, reduced
         ("audio", pa.binary()),  # the translation, FLAC, 16 kHz, mono

@@ -77,11 +77,11 @@ class SpeechToUnits:
     @classmethod
     def load(cls, folder: str, device: str = "cpu", batch_seconds: float = 80.0) -> "SpeechToUnits":
         """Read a codebook and its encoder from a folder that `save` wrote."""
-        codebook, info = checkpoint.load(folder, expect="codebook")
+        codebook, info = checkpoint.load(folder, "codebook")
         features = build(FeaturesConfig, info["features"], folder)
         encoder = None
         if features.kind == "hubert":
-            encoder = checkpoint.load(f"{folder}/encoder", expect="hubert")[0].to(device)
+            encoder = checkpoint.load(f"{folder}/encoder", "hubert")[0].to(device)
         return cls(FeatureExtractor(features, encoder, batch_seconds), codebook.to(device))
 
     def save(self, folder: str, info: dict[str, object]) -> None:
@@ -110,7 +110,13 @@ class SpeechToUnits:
 
 def units_info(folder: str) -> tuple[str, int]:
     """Read from a codebook's folder the fingerprint and the number of its units, without weights."""
-    config = checkpoint.read_config(folder, expect="codebook")
+    config = checkpoint.read_config(folder, "codebook")
     return config["info"]["fingerprint"], config["config"]["num_units"]
 
 
+
+
+def describe_units(fingerprint: str) -> str:
+    """Say what kind of units a fingerprint names: "hubert layer 9", "mfcc"."""
+    kind, layer = fingerprint.split("-")[:2]
+    return f"{kind} layer {layer}" if layer != "0" else kind.replace("_", " ")

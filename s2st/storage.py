@@ -27,11 +27,12 @@ def read_bytes(address: str) -> bytes:
 
 
 def write_bytes(address: str, data: bytes) -> None:
-    """Write a whole file, making its folder."""
+    """Write a whole file, making its folder; a kill leaves the old file or the new one, never half of it."""
     system, path = resolve(address)
     system.create_dir(path.rpartition("/")[0], recursive=True)
-    with system.open_output_stream(path) as file:
+    with system.open_output_stream(f"{path}.new") as file:
         file.write(data)
+    system.move(f"{path}.new", path)
 
 
 def read_json(address: str) -> Any:

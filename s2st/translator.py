@@ -1,6 +1,6 @@
 """Speech to speech on one device, without a cluster: waveform -> units -> units -> waveform."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 from s2st import checkpoint, storage
 from s2st.config import UserError
 from s2st.decoding import translate_units
-from s2st.models.unit_hifigan import UnitHifigan
 from s2st.models.unit_transformer import UnitTransformer
+from s2st.models.unit_vocoder import UnitVocoder
 from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
 
@@ -29,14 +29,14 @@ class Translation:
 class Voice:
     """A unit vocoder and the numbers of its speakers and languages."""
 
-    def __init__(self, vocoder: UnitHifigan, info: dict[str, Any]):
+    def __init__(self, vocoder: UnitVocoder, info: dict[str, Any]):
         vocoder.remove_weight_norm()
         self.vocoder, self.info = vocoder, info
 
     @classmethod
     def load(cls, folder: str, device: str = "cpu") -> "Voice":
         """Read a vocoder from the folder that its trainer wrote."""
-        vocoder, info = checkpoint.load(folder, expect="unit_hifigan")
+        vocoder, info = checkpoint.load(folder, *checkpoint.VOCODERS)
         return cls(vocoder.to(device), info)  # type: ignore[arg-type]
 
     def speak(self, sequences: Sequence[np.ndarray], lang: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -58,9 +58,9 @@ class Voice:
 
     def _condition(self, lang: str, count: int, device: torch.device) -> dict[str, torch.Tensor]:
         numbers = {}
-        if self.vocoder.config.num_speakers:
+        if self.vocoder.num_speakers:
             numbers["speaker"] = self.info["speakers"].index(self.info["default_speakers"][lang])
-        if self.vocoder.config.num_languages:
+        if self.vocoder.num_languages:
             numbers["language"] = self.info["languages"].index(lang)
         return {name: torch.full((count,), number, device=device) for name, number in numbers.items()}
 
@@ -83,7 +83,7 @@ class Translator:
         """Read all parts of a model folder; raises UserError if it is none, or its parts know different units."""
         model = read_model_folder(folder)
         speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
-        translator, info = checkpoint.load(f"{folder}/translator", expect="unit_transformer")
+        translator, info = checkpoint.load(f"{folder}/translator", "unit_transformer")
         by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
         voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
         for part, units in [("translator", info["units"]), *((f"vocoders/{n}", v.info["units"]) for n, v in by_name.items())]:
@@ -95,16 +95,8 @@ class Translator:
         return cls(speech_to_units, translator.to(device), voices, model["directions"])  # type: ignore[arg-type]
 
     def source_language(self, to: str, source: str | None = None) -> str:
-        """Check a direction; without `source`, the one language that is translated to `to`."""
-        sources = [direction.split("-")[0] for direction in self.directions if direction.split("-")[1] == to]
-        if to not in self.voices or not sources:
-            targets = sorted({d.split("-")[1] for d in self.directions} & set(self.voices))
-            raise UserError(f"this model does not speak '{to}'; choose one of {', '.join(targets)}")
-        if source is None and len(sources) > 1:
-            raise UserError(f"this model translates {', '.join(sources)} to '{to}'; say which one is spoken")
-        if source is not None and source not in sources:
-            raise UserError(f"this model does not translate '{source}' to '{to}'; it knows {', '.join(self.directions)}")
-        return source or sources[0]
+        """Check a direction; without `source`, give the one language that is translated to `to`."""
+        return pick_source(self.directions, set(self.voices), to, source)
 
     def units(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Give the reduced units of each waveform."""
@@ -136,3 +128,20 @@ def read_model_folder(folder: str) -> dict[str, Any]:
         return storage.read_json(f"{folder}/model.json")
     except FileNotFoundError:
         raise UserError(f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model") from None
+
+
+def pick_source(directions: Sequence[str], spoken: Set[str], to: str, source: str | None) -> str:
+    """Check a direction against those of a model and the languages that it speaks.
+
+    Without `source`, gives the one language that is translated to `to`; raises UserError if there are several,
+    or the model does not know the direction.
+    """
+    sources = [direction.split("-")[0] for direction in directions if direction.split("-")[1] == to]
+    if to not in spoken or not sources:
+        targets = sorted({direction.split("-")[1] for direction in directions} & spoken)
+        raise UserError(f"this model does not speak '{to}'; choose one of {', '.join(targets)}")
+    if source is None and len(sources) > 1:
+        raise UserError(f"this model translates {', '.join(sources)} to '{to}'; say which one is spoken")
+    if source is not None and source not in sources:
+        raise UserError(f"this model does not translate '{source}' to '{to}'; it knows {', '.join(directions)}")
+    return source or sources[0]

@@ -1,7 +1,7 @@
 """Units of speech: reducing runs, and the vocabulary that turns reduced units into a translator's tokens.
 
-The symbols are laid out as fairseq and UTUT do: <s> <pad> </s> <unk>, the units, then our byte-pair merges (if
-any), one symbol a language, <mask>. So unit u is token u + 4, whatever the languages and merges.
+The symbols are laid out as fairseq and UTUT do: <s> <pad> </s> <unk>, the units, then our byte-pair merges
+(if any), one symbol a language, <mask>. So unit u is token u + 4, whatever the languages and merges.
 """
 
 import json
@@ -49,7 +49,7 @@ class UnitVocabulary:
 
     @property
     def first_language(self) -> int:
-        """The symbol of the first language; the tokens from NUM_SPECIALS to before it are units and merges."""
+        """The first language's symbol; tokens from NUM_SPECIALS up to it are units and merges."""
         return NUM_SPECIALS + self.num_units + len(self.merges)
 
     @property
@@ -62,7 +62,7 @@ class UnitVocabulary:
 
     def language_symbol(self, lang: str) -> int:
         if lang not in self.languages:
-            raise ValueError(f"language '{lang}' is not in the vocabulary; known: {', '.join(self.languages)}")
+            raise ValueError(f"language '{lang}' is not in the vocabulary ({', '.join(self.languages)})")
         return self.first_language + self.languages.index(lang)
 
     def encode(self, units: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ class UnitVocabulary:
         return np.concatenate([[BOS], self.encode(units), [EOS, self.language_symbol(lang)]])
 
     def target_tokens(self, units: np.ndarray, lang: str) -> np.ndarray:
-        """What the decoder learns: [lang] units [lang]; it reads all but the last, and predicts all but the first."""
+        """What the decoder learns: [lang] units [lang]. The last is never read, the first not predicted."""
         symbol = self.language_symbol(lang)
         return np.concatenate([[symbol], self.encode(units), [symbol]])
 
@@ -112,7 +112,9 @@ class UnitVocabulary:
         return BPE(vocab={text: piece for piece, text in enumerate(texts)}, merges=merges)
 
 
-def fit_merges(sequences: Iterable[np.ndarray], num_merges: int, num_units: int) -> tuple[tuple[int, int], ...]:
+def fit_merges(
+    sequences: Iterable[np.ndarray], num_merges: int, num_units: int
+) -> tuple[tuple[int, int], ...]:
     """Learn byte-pair merges, most frequent first, from reduced units of all languages together.
 
     Gives fewer than `num_merges` where the sequences hold fewer pairs.

@@ -9,7 +9,8 @@ from typing import Any
 import ray
 
 from s2st.config import UserError, build, load_recipe
-from stages.cluster import connect, set_up_data, worker_environment
+from stages.cluster import connect, set_up_data
+from stages.console import open_console
 from stages.stage import Step, execute, finished, load_stage, parse_steps
 
 
@@ -30,12 +31,13 @@ def run_steps(
 
     Steps whose output is there, made from the same inputs and settings, are skipped.
     """
-    task = run_step.options(runtime_env=worker_environment(connect()))
+    address = connect()
+    take_lines = open_console()
     records: dict[str, dict[str, Any]] = {}
     waiting, running = list(steps), {}
     while waiting or running:
         for step in _ready(waiting, [*waiting, *running.values()], records):
-            if running and sum(map(_workers, running.values())) + _workers(step) > parallel:
+            if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
                 continue
             waiting.remove(step)
             record = finished(step, redo)
@@ -44,15 +46,18 @@ def run_steps(
                 tell(f"[{len(records)}/{len(steps)}] {step.name}: done before, {record['rows_out']} rows")
             else:
                 tell(f"{step.name}: starts ({step.stage})")
-                running[task.remote(step)] = step
+                running[_task(step, address).remote(step)] = step
         if not running:
             continue
-        done, _ = ray.wait(list(running), num_returns=1)
-        step, record = running.pop(done[0]), ray.get(done[0])
-        if "error" in record:
-            raise UserError(record["error"])
-        records[step.name] = record
-        tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
+        done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        for line in take_lines():
+            tell(line)
+        for reference in done:
+            step, record = running.pop(reference), ray.get(reference)
+            if "error" in record:
+                raise UserError(record["error"])
+            records[step.name] = record
+            tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
     return [records[step.name] for step in steps]
 
 
@@ -61,10 +66,26 @@ def _ready(waiting: Sequence[Step], unfinished: Sequence[Step], records: dict[st
     return [step for step in waiting if not any(names & set(inputs) for inputs in step.inputs.values())]
 
 
-def _workers(step: Step) -> int:
-    """Number of training workers of a step; a step that is no training counts as one."""
+def _task(step: Step, address: str) -> Any:
+    """Make the task of a step.
+
+    RAY_ADDRESS keeps Ray Train's helpers at this cluster when the machine runs another one too. Steps without
+    training workers do without it: an environment of their own would cost them Ray's ready processes.
+    """
+    if _training_workers(step) == 0:
+        return run_step
+    return run_step.options(runtime_env={"env_vars": {"RAY_ADDRESS": address}})
+
+
+def _training_workers(step: Step) -> int:
+    """Number of Ray Train workers of a step."""
     config = build(load_stage(step.stage).config, step.settings, step.name)
-    return max(1, getattr(getattr(config, "loop", None), "num_workers", 1))
+    return getattr(getattr(config, "loop", None), "num_workers", 0)
+
+
+def _cores(step: Step) -> int:
+    """Number of cores that a step keeps busy."""
+    return max(1, _training_workers(step))
 
 
 def _describe(record: dict[str, Any]) -> str:
@@ -78,7 +99,7 @@ def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], li
     parallel = recipe.get("parallel", os.cpu_count() or 1)
     if not isinstance(parallel, int) or parallel < 1:
         raise UserError(f"'parallel' in {path} must be a whole number of at least 1, found {parallel!r}")
-    return recipe, parse_steps(recipe), parallel
+    return recipe, parse_steps(recipe, path), parallel
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:

@@ -67,6 +67,7 @@ class Step:
     run_folder: str
     settings: dict[str, Any]  # as the recipe has them
     inputs: dict[str, list[str]]  # input -> names of sections
+    recipe: str = ""  # file it comes from
 
     @property
     def output(self) -> str:
@@ -105,7 +106,7 @@ def load_stage(name: str) -> Stage:
         raise UserError(f"'{name}' is not a stage; a stage is a module such as pipelines.ingest") from None
 
 
-def parse_steps(recipe: Mapping[str, Any]) -> list[Step]:
+def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
     """Turn a recipe into its steps, in order; every input must be a section above its reader."""
     run_folder = storage.absolute(str(recipe.get("run", "")))
     if not recipe.get("run"):
@@ -119,7 +120,7 @@ def parse_steps(recipe: Mapping[str, Any]) -> list[Step]:
         stage = load_stage(section["stage"])
         settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
         inputs = {k: _names(section[k]) for k in stage.reads if section.get(k) is not None}
-        step = Step(name, section["stage"], run_folder, settings, inputs)
+        step = Step(name, section["stage"], run_folder, settings, inputs, path)
         _check_inputs(step, stage, {earlier.name for earlier in steps})
         build(stage.config, settings, name)
         steps.append(step)

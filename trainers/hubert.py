@@ -71,7 +71,7 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
         step,
         config.loop,
         train_worker,
-        {"loop": config.loop, "model": model, "info": info, "step": step.name, "output": step.output},
+        {"model": model, "info": info},
         {"train": data},
     )
     hours = sum(kept["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
@@ -121,9 +121,10 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     hubert = Hubert(settings["model"])
-    train(settings["loop"], settings["step"], settings["output"], HubertObjective(hubert))
+    skips_layers = settings["model"].layer_drop > 0
+    train(settings["loop"], settings["run"], HubertObjective(hubert), skips_layers)
     if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["output"], hubert, settings["info"])
+        checkpoint.save(settings["run"].output, hubert, settings["info"])
 
 
 STAGE = Stage(

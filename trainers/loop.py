@@ -5,6 +5,7 @@ datasets in which one row is one batch (see trainers.batches); Ray Train runs `t
 """
 
 import contextlib
+import io
 import json
 import math
 import tempfile
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from s2st import storage
+from stages.console import tell
 from stages.stage import Step, fingerprint, resource
 from trainers.batches import unpack
 
@@ -44,17 +46,31 @@ class LoopConfig:
     max_failures: int = resource(3)  # of workers, before the training gives up
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a worker knows of the step that it trains for."""
+
+    name: str
+    output: str  # folder of the finished model
+    state: str | None  # file of the training state, for trainings in process; Ray Train keeps that of others
+
+
 def fit(
     step: Step,
     config: LoopConfig,
     worker: Callable[[dict[str, Any]], None],
-    worker_config: dict[str, Any],
+    settings: dict[str, Any],
     datasets: Mapping[str, ray.data.Dataset],
 ) -> None:
-    """Run `worker` on the workers of a Ray Train run that is found again by its name after a kill."""
+    """Run `worker` on the workers of a Ray Train run that is found again by its name after a kill.
+
+    The workers get `settings`, with the LoopConfig as "loop" and the Run as "run".
+    """
+    name, storage_path = f"{step.name}-{fingerprint(step)}", f"{step.working_folder}/train"
+    state = f"{storage_path}/{name}/state.pt" if config.num_workers == 0 else None
     ray.train.torch.TorchTrainer(
         worker,
-        train_loop_config=worker_config,
+        train_loop_config={**settings, "loop": config, "run": Run(step.name, step.output, state)},
         datasets=dict(datasets),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.num_workers,
@@ -62,24 +78,30 @@ def fit(
             resources_per_worker={"CPU": config.cpus_per_worker, **({"GPU": 1} if config.use_gpu else {})},
         ),
         run_config=ray.train.RunConfig(
-            name=f"{step.name}-{fingerprint(step)}",
-            storage_path=f"{step.working_folder}/train",
+            name=name,
+            storage_path=storage_path,
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     ).fit()
 
 
-def train(config: LoopConfig, name: str, output: str, objective: nn.Module) -> None:
-    """Train `objective` on this worker's shard of "train"; writes metrics.jsonl into the folder `output`."""
+def train(config: LoopConfig, run: Run, objective: nn.Module, skips_layers: bool = False) -> None:
+    """Train `objective` on this worker's shard of "train"; writes metrics.jsonl into the output folder.
+
+    An objective that leaves out layers at random must say so, since DDP then looks for unused parameters.
+    """
     set_up_worker(config)
     device = ray.train.torch.get_device()
-    model = ray.train.torch.prepare_model(objective.to(device))
+    model = ray.train.torch.prepare_model(
+        objective.to(device), parallel_strategy_kwargs={"find_unused_parameters": skips_layers}
+    )
     optimizer = torch.optim.AdamW(
         objective.parameters(), config.learning_rate, config.betas, 1e-6, config.weight_decay, fused=True
     )
-    start, history = restore({"objective": objective, "optimizer": optimizer})
-    log = Log(name, config, start, history)
+    parts = {"objective": objective, "optimizer": optimizer}
+    start, history = restore(parts, run)
+    log = Log(run.name, config, start, history)
     batches = endless(ray.train.get_dataset_shard("train"), device)
     for step in range(start, config.max_steps):
         for group in optimizer.param_groups:
@@ -94,8 +116,8 @@ def train(config: LoopConfig, name: str, output: str, objective: nn.Module) -> N
         optimizer.zero_grad(set_to_none=True)
         log.add(step, metrics)
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.max_steps:
-            save(step + 1, {"objective": objective, "optimizer": optimizer}, log)
-    log.write(output)
+            save(step + 1, parts, log, run)
+    log.write(run.output)
 
 
 def set_up_worker(config: LoopConfig) -> None:
@@ -138,29 +160,35 @@ def autocast(config: LoopConfig, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
 
 
-def restore(parts: Mapping[str, Any]) -> tuple[int, list[dict[str, float]]]:
-    """Load the run's last checkpoint, if there is one, into models and optimizers.
+def restore(parts: Mapping[str, Any], run: Run) -> tuple[int, list[dict[str, float]]]:
+    """Load the last state of this training, if there is one, into models and optimizers.
 
     Returns the number of updates done and the history of metrics.
     """
     checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            data = storage.read_bytes(f"{folder}/state.pt")
+    elif run.state is not None and storage.is_file(run.state):
+        data = storage.read_bytes(run.state)
+    else:
         return 0, []
-    with checkpoint.as_directory() as folder:
-        state = torch.load(f"{folder}/state.pt", map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"], state["history"]
 
 
-def save(step: int, parts: Mapping[str, Any], log: "Log") -> None:
+def save(step: int, parts: Mapping[str, Any], log: "Log", run: Run) -> None:
     """Report metrics from all workers, and a checkpoint from the first."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = None
         if ray.train.get_context().get_world_rank() == 0:
             state = {name: part.state_dict() for name, part in parts.items()}
-            torch.save({**state, "step": step, "history": log.history}, f"{folder}/state.pt")
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
+            buffer = io.BytesIO()
+            torch.save({**state, "step": step, "history": log.history}, buffer)
+            storage.write_bytes(run.state or f"{folder}/state.pt", buffer.getvalue())
+            checkpoint = None if run.state else ray.train.Checkpoint.from_directory(folder)
         ray.train.report({"step": step, **log.latest()}, checkpoint=checkpoint)
 
 
@@ -173,7 +201,7 @@ class Log:
         self.count, self.first, self.start = 0, start, time.monotonic()
         self.speaks = ray.train.get_context().get_world_rank() == 0
         if start and self.speaks:
-            print(f"{name}: goes on at step {start} of {config.max_steps}", flush=True)
+            tell(f"{name}: goes on at step {start} of {config.max_steps}")
 
     def add(self, step: int, metrics: Mapping[str, Tensor]) -> None:
         """Count in the metrics of the update `step`."""
@@ -191,10 +219,9 @@ class Log:
         if self.speaks:
             left = seconds * (self.config.max_steps - step)
             shown = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
-            print(
+            tell(
                 f"{self.name}: step {step}/{self.config.max_steps}  {shown}  "
-                f"{1000 * seconds:.0f} ms a step, {left:.0f} s left",
-                flush=True,
+                f"{1000 * seconds:.0f} ms a step, {left:.0f} s left"
             )
 
     def latest(self) -> dict[str, float]:

@@ -69,13 +69,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
         step,
         config.loop,
         train_worker,
-        {
-            "loop": config.loop,
-            "model": model,
-            "info": {"units": units_name, "directions": directions},
-            "step": step.name,
-            "output": step.output,
-        },
+        {"model": model, "info": {"units": units_name, "directions": directions}},
         {"train": packed(data, packing, lambda row: max(len(row["source"]), len(row["target"])), collate)},
     )
     return Counts(len(pairs), len(pairs))
@@ -107,9 +101,9 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = UnitTransformer(settings["model"])
-    train(settings["loop"], settings["step"], settings["output"], TranslationObjective(translator))
+    train(settings["loop"], settings["run"], TranslationObjective(translator))
     if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["output"], translator, settings["info"])
+        checkpoint.save(settings["run"].output, translator, settings["info"])
 
 
 STAGE = Stage(TranslationConfig, run, reads={"pairs": Input(PAIRS), "codebook": Input()})

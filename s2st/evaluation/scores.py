@@ -1,7 +1,7 @@
 """Scores of a whole corpus: words that are heard in translated speech, and units that were predicted.
 
-References and hypotheses are lists of the same length. Texts are normalised here, both sides alike, so that case and
-punctuation never count. An empty hypothesis means that nothing was heard: it is scored, never skipped.
+References and hypotheses are lists of the same length. Texts are normalised here, both sides alike: case and
+punctuation never count. An empty hypothesis says that nothing was heard; it is scored, never skipped.
 """
 
 from collections import Counter
@@ -46,49 +46,37 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     return float(jiwer.process_characters(*_normalized(references, hypotheses)).cer)
 
 
-def found_words(content_words: Sequence[str], hypothesis: str) -> list[bool]:
-    """Tell of each content word whether it is heard; a word heard once answers for one reference word only."""
-    heard = Counter(normalize_text(hypothesis).split())
+def found_words(reference: Sequence[str], heard: Sequence[str]) -> list[bool]:
+    """Tell of each reference word whether it is heard; a word heard once answers for one reference word."""
+    left = Counter(heard)
     found = []
-    for word in _split(content_words):
-        found.append(heard[word] > 0)
-        heard[word] -= 1
+    for word in reference:
+        found.append(left[word] > 0)
+        left[word] -= 1
     return found
 
 
-def content_word_share(content_words: Sequence[Sequence[str]], hypotheses: Sequence[str], seed: int = 0) -> Share:
-    """Share of the references' content words that are heard, order ignored.
+def content_word_share(
+    references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]], seed: int = 0
+) -> Share:
+    """Share of the references' content words that are heard, order ignored, with a bootstrap over sentences.
 
-    content_words holds one list a sentence. The interval is a bootstrap over sentences.
+    Both sides hold one list of words a sentence, made by the same function of text and language, so that a
+    word counts whatever ending it is heard with.
     """
-    _check_lengths(content_words, hypotheses)
-    rows = [found_words(words, hypothesis) for words, hypothesis in zip(content_words, hypotheses, strict=True)]
+    _check_lengths(references, hypotheses)
+    rows = [found_words(words, heard) for words, heard in zip(references, hypotheses, strict=True)]
     hits, totals = np.array([sum(row) for row in rows]), np.array([len(row) for row in rows])
     if totals.sum() == 0:
-        raise ValueError("the references have no content words; check the corpus's content_words")
+        raise ValueError("the references have no content words; check the list of stop words")
     low, high = _bootstrap_interval(hits, totals, seed)
     return Share(float(hits.sum() / totals.sum()), low, high, int(totals.sum()))
-
-
-def chance_share(content_words: Sequence[Sequence[str]], texts: Sequence[str]) -> float:
-    """Share that is found by mistake: the mean over scoring every reference against every other sentence's text."""
-    _check_lengths(content_words, texts)
-    if len(texts) < 2:
-        raise ValueError("chance needs at least two sentences; score more of them")
-    hits = sum(
-        sum(found_words(words, text))
-        for i, words in enumerate(content_words)
-        for j, text in enumerate(texts)
-        if i != j
-    )
-    return hits / (sum(len(_split(words)) for words in content_words) * (len(texts) - 1))
 
 
 def unit_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
     """Edit distance of reduced unit sequences over reference length, of the whole corpus."""
     _check_lengths(references, hypotheses)
-    as_words = [[" ".join(map(str, reduce(np.asarray(row, int))[0])) for row in side] for side in (references, hypotheses)]
-    return float(jiwer.process_words(*as_words).wer)
+    return float(jiwer.process_words(_as_words(references), _as_words(hypotheses)).wer)
 
 
 def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
@@ -99,3 +87,36 @@ def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
 def chrf(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
     """Corpus chrF: kinder than BLEU to languages that build long words."""
     return _corpus_score(sacrebleu.CHRF(), references, hypotheses)
+
+
+def _corpus_score(
+    metric: sacrebleu.BLEU | sacrebleu.CHRF, references: Sequence[str], hypotheses: Sequence[str]
+) -> CorpusScore:
+    expected, heard = _normalized(references, hypotheses)
+    value = metric.corpus_score(heard, [expected]).score
+    return CorpusScore(value, str(metric.get_signature()))
+
+
+def _as_words(rows: Sequence[Sequence[int]]) -> list[str]:
+    return [" ".join(map(str, reduce(np.asarray(row, dtype=np.int64))[0])) for row in rows]
+
+
+def _bootstrap_interval(hits: np.ndarray, totals: np.ndarray, seed: int) -> tuple[float, float]:
+    """95% interval of sum(hits) / sum(totals) when sentences are drawn again with replacement."""
+    draws = np.random.default_rng(seed).integers(len(hits), size=(NUM_RESAMPLES, len(hits)))
+    sums = totals[draws].sum(axis=1)
+    shares = hits[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _normalized(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:
+    _check_lengths(references, hypotheses)
+    return [normalize_text(text) for text in references], [normalize_text(text) for text in hypotheses]
+
+
+def _check_lengths(references: Sequence[object], hypotheses: Sequence[object]) -> None:
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses; give one for each")
+    if not references:
+        raise ValueError("there is nothing to score; give at least one sentence")

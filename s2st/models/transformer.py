@@ -1,7 +1,7 @@
 """Transformer encoder and decoder layers (Vaswani et al. 2017), named as fairseq names them.
 
-The decoder always works through a cache: training feeds it the whole target at once, decoding a token at a time,
-and both run the same lines.
+The decoder always works through a cache: training feeds it the whole target at once, decoding a token at a
+time, and both run the same lines.
 
 Shapes: B batch, S source length, T target length, D model width, H heads.
 """
@@ -51,7 +51,9 @@ class Attention(nn.Module):
         """x (B, S, D) -> keys and values, each (B, H, S, D / H)."""
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
-    def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
         """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1, S) is True where a key may be seen."""
         keys, values = keys_values
         heads = functional.scaled_dot_product_attention(
@@ -140,7 +142,7 @@ class Encoder(nn.Module):
 
 @dataclass
 class DecoderCache:
-    """What a decoder knows, a pair of keys and values a layer. N sentences, each with one or more beams: N * beams rows."""
+    """Keys and values of each layer, for N sentences that are decoded along one or more beams each."""
 
     memory: list[KeysValues]  # of the encoder's output, N rows
     memory_mask: Tensor | None  # (N, 1, 1, S)
@@ -167,7 +169,7 @@ class Decoder(nn.Module):
 
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
         """Open a cache on an encoder's output (N, S, D)."""
-        keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]
+        keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
         return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
 
     def forward(self, x: Tensor, cache: DecoderCache) -> Tensor:
@@ -183,7 +185,7 @@ def padding_mask(lengths: Tensor, size: int) -> Tensor:
 
 
 def sinusoidal_positions(num_positions: int, dim: int) -> Tensor:
-    """Sines then cosines of each position, in halves as fairseq has them (not interleaved): (num_positions, dim)."""
+    """Positions (num_positions, dim): sines in one half, cosines in the other, as fairseq has them."""
     half = dim // 2
     frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
     angles = torch.arange(num_positions)[:, None] * frequencies

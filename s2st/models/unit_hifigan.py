@@ -90,7 +90,9 @@ class UnitHifigan(UnitVocoder):
             blocks = self.resblocks[i * num_blocks : (i + 1) * num_blocks]
             x = sum((block(x, mask) for block in blocks), start=x.new_zeros(())) / num_blocks
         x = self.conv_post(F.leaky_relu(x))
-        return inverse_stft(x, self.config.istft_hop, mask) if self.config.istft_hop else x.squeeze(1).tanh()
+        if self.config.istft_hop:
+            return inverse_stft(x.transpose(1, 2), self.config.istft_hop, mask)
+        return x.squeeze(1).tanh()
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> nn.Module:

@@ -1,8 +1,8 @@
 """Unit Transformer: source units -> target units, many languages to many (UTUT, Kim et al. 2023).
 
-The encoder reads `<s> units </s> [source language]`. The decoder begins with the symbol of the target language and
-ends on it. Weights differ from fairseq's transformer in name only: its `encoder.embed_tokens` and
-`decoder.embed_tokens` (also its `decoder.output_projection`) are our `source_embed_tokens` and `embed_tokens`.
+The encoder reads `<s> units </s> [source language]`. The decoder begins with the symbol of the target
+language and ends on it. Weights are named as in fairseq's transformer, save `source_embed_tokens` (there
+`encoder.embed_tokens`) and `embed_tokens` (there `decoder.embed_tokens` and `decoder.output_projection`).
 
 Shapes: B batch, S source length, T target length, D model width, V vocabulary.
 """
@@ -33,7 +33,7 @@ class UnitTransformerConfig(TransformerConfig):
     num_units: int = 1000  # codebook size K; special, merged and language symbols come on top
     languages: tuple[str, ...] = ()  # in the order of their symbols
     merges: tuple[tuple[int, int], ...] = ()  # byte-pair merges of units; see UnitVocabulary
-    share_all_embeddings: bool = True  # False: the source has its own; the target's input and output always share
+    share_all_embeddings: bool = True  # False: sources have their own; targets share input and output
     max_positions: int = 3000  # longest source or target, in tokens
     label_smoothing: float = 0.1
 
@@ -58,7 +58,7 @@ class UnitTransformer(nn.Module):
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Teacher-forced logits of what follows each token of the target but its last.
 
-        source (B, S), source_lengths (B,), target (B, T + 1) as `target_tokens` gives it, padded -> (B, T, V).
+        source (B, S), source_lengths (B,), target (B, T + 1) of padded `target_tokens` -> (B, T, V).
         """
         return self.decode(target[:, :-1], self.start(source, source_lengths))
 
@@ -75,8 +75,8 @@ class UnitTransformer(nn.Module):
     def loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Label-smoothed cross-entropy a token, and {nll, accuracy, tokens}; padding does not count.
 
-        logits (B, T, V) of `forward`, target (B, T + 1). Smoothing is fairseq's, which spreads its mass over the
-        V - 1 wrong symbols; torch spreads it over all V, hence the factor.
+        logits (B, T, V) of `forward`, target (B, T + 1). fairseq spreads the smoothed mass over the V - 1
+        wrong symbols, torch over all V: hence the factor.
         """
         labels = target[:, 1:]
         true = labels != PAD
@@ -105,7 +105,7 @@ class UnitTransformer(nn.Module):
 
 
 def pad_tokens(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Stack sequences of token ids: B of them -> tokens (B, longest), padded on the right, and lengths (B,)."""
+    """Stack B sequences of token ids -> tokens (B, longest), padded on the right, and lengths (B,)."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     tokens = torch.full((len(sequences), int(lengths.max())), PAD)
     for row, sequence in zip(tokens, sequences, strict=True):

@@ -145,6 +145,8 @@ class UnitVocoder(nn.Module):
 
     def _predict_durations(self, units: Tensor, mask: Tensor) -> Tensor:
         """units (B, L), mask (B, L) -> durations (B, L), at least 1."""
+        if units.shape[1] == 0:
+            return units
         log_durations = self.duration_predictor(self.unit_embedding(units), mask)
         expected = log_durations.double().exp() - 1
         if not self.cumulative_rounding:
@@ -160,26 +162,28 @@ def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def inverse_stft(spectrum: Tensor, hop: int, mask: Tensor | None) -> Tensor:
-    """Overlap-add frames of 4 * hop samples, Hann window. spectrum (B, 4 * hop + 2, T), mask (B, 1, T) -> (B, T * hop).
+    """Overlap-add Hann windows of 4 * hop samples. spectrum (B, T, 4 * hop + 2), mask (B, 1, T) -> (B, T * hop).
 
-    The upper half of the spectrum's channels is the natural logarithm of the magnitude, the lower half the phase.
+    The first half of each frame is the natural logarithm of the magnitude, the second half the phase.
     """
     size = 4 * hop
-    log_magnitude, phase = spectrum.float().chunk(2, dim=1)
-    window = torch.hann_window(size, device=spectrum.device).unsqueeze(1)
+    log_magnitude, phase = spectrum.float().chunk(2, dim=2)
+    window = torch.hann_window(size, device=spectrum.device)
     # No waveform within [-1, 1] has a magnitude above the sum of the window, which is 2 * hop.
     magnitude = log_magnitude.clamp(max=math.log(2 * hop)).exp()
-    frames = torch.fft.irfft(torch.polar(magnitude, phase), n=size, dim=1) * window
-    weight = (window**2).expand(1, -1, frames.shape[2])
+    frames = torch.fft.irfft(torch.complex(magnitude * phase.cos(), magnitude * phase.sin()), n=size, dim=2) * window
+    weight = (window**2).expand(1, frames.shape[1], -1)
     if mask is not None:
-        frames, weight = frames * mask, weight * mask
-    return _overlap_add(frames, hop) / _overlap_add(weight, hop).clamp(min=1e-8)
+        frames, weight = frames * mask.transpose(1, 2), weight * mask.transpose(1, 2)
+    # The 1e-8 only matters past the end of a sequence, where both are zero.
+    return _overlap_add(frames, hop) / (_overlap_add(weight, hop) + 1e-8)
 
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Add frames (B, 4 * hop, T) at every hop, cut to their middle -> (B, T * hop)."""
-    size, count = frames.shape[1], frames.shape[2]
-    added = F.fold(frames, (1, (count - 1) * hop + size), kernel_size=(1, size), stride=(1, hop))
+    """Add frames (B, T, 4 * hop) at every hop, cut to their middle -> (B, T * hop)."""
+    count, size = frames.shape[1:]
+    length = (count - 1) * hop + size
+    added = F.fold(frames.transpose(1, 2), (1, length), kernel_size=(1, size), stride=(1, hop))
     start = (size - hop) // 2
     return added[:, 0, 0, start : start + count * hop]
 

@@ -1,0 +1,188 @@
+"""Judge translations: recognise what was spoken and count the content words and units that arrived.
+
+Beside every score stand its chance (another sentence of the same template), its ceiling (the true units
+through the same vocoder) and the judge's score of the true recordings.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from s2st import audio, checkpoint, storage
+from s2st.config import UserError
+from s2st.corpora.phrasebook_grammar import content_words, template_of
+from s2st.evaluation import scores
+from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step, resource
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    seed: int = 0  # of the sentences drawn for chance, and of the intervals
+    batch_rows: int = resource(32)  # translations that a judge hears at once
+    max_workers: int = resource(2)
+
+
+class Judge:
+    """Transcribes translations, ceilings and true recordings."""
+
+    def __init__(self, recognizers: Sequence[str], recordings: Any):
+        loaded = [checkpoint.load(folder, "recognizer") for folder in recognizers]
+        self.recognizers = {info["lang"]: model for model, info in loaded}
+        self.recordings: dict[str, bytes] = ray.get(recordings)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Add heard_text, ceiling_text and recording_text to rows of TRANSLATIONS; their audio is dropped."""
+        rows = table.to_pylist()
+        for lang in {row["target_lang"] for row in rows}:
+            chosen = [row for row in rows if row["target_lang"] == lang]
+            for column, sounds in (
+                ("heard_text", [row["audio"] for row in chosen]),
+                ("ceiling_text", [row["ceiling_audio"] for row in chosen]),
+                ("recording_text", [self.recordings[row["target_utterance_id"]] for row in chosen]),
+            ):
+                for row, text in zip(chosen, self._transcribe(lang, sounds), strict=True):
+                    row[column] = text
+        kept = [name for name in rows[0] if name not in ("audio", "ceiling_audio")] if rows else []
+        return pa.Table.from_pylist([{name: row[name] for name in kept} for row in rows])
+
+    def _transcribe(self, lang: str, sounds: Sequence[bytes]) -> list[str]:
+        """Give what is heard in each sound; a sound that is no speech is heard as nothing."""
+        texts = [""] * len(sounds)
+        waveforms = {}
+        for place, sound in enumerate(sounds):
+            try:
+                waveforms[place] = audio.decode(sound)
+            except audio.AudioError:
+                continue
+        heard = self.recognizers[lang].transcribe(list(waveforms.values())) if waveforms else []
+        for place, text in zip(waveforms, heard, strict=True):
+            texts[place] = text
+        return texts
+
+
+def run(config: EvaluateConfig, step: Step) -> Counts:
+    """Transcribe on the workers, score here; writes rows and scores.json."""
+    languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
+    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
+    if missing := set(translations["target_lang"].to_pylist()) - languages:
+        raise UserError(f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here")
+    utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
+    spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
+    recordings = target_recordings(step.input("manifest"), set(translations["target_utterance_id"].to_pylist()))
+    heard = datasets.read(step.input("translations"), TRANSLATIONS).map_batches(
+        Judge,
+        fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
+        batch_format="pyarrow",
+        batch_size=config.batch_rows,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+    )
+    rows = complete([row for row in heard.take_all()], spoken, config.seed)
+    datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
+    datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
+    storage.write_json(f"{step.output}/scores.json", score_directions(rows, config.seed))
+    return Counts(len(translations), len(rows))
+
+
+def target_recordings(manifest: str, wanted: set[str]) -> dict[str, bytes]:
+    """Read the audio of the true target recordings."""
+    rows = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"]).map_batches(
+        lambda table: table.filter(pa.array([name in wanted for name in table["utterance_id"].to_pylist()], pa.bool_())),
+        batch_format="pyarrow",
+    )
+    return {row["utterance_id"]: row["audio"]["bytes"] for row in rows.take_all()}
+
+
+def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Add the true texts, the voice and the text for chance to transcribed rows: rows of SCORES."""
+    voices = {row["speaker"] for row in spoken.values() if row["split"] == "train"}
+    draw = random.Random(seed)
+    others: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["pair_id"]):
+        text = spoken[row["target_utterance_id"]]["text"]
+        others[row["target_lang"], _template(row["sentence_id"])].append((row["sentence_id"], text))
+    done = []
+    for row in sorted(rows, key=lambda row: row["pair_id"]):
+        alike = others[row["target_lang"], _template(row["sentence_id"])]
+        texts = sorted({text for sentence_id, text in alike if sentence_id != row["sentence_id"]})
+        done.append(
+            {
+                **{name: row[name] for name in SCORES.names if name in row},
+                "voices": "seen" if spoken[row["source_utterance_id"]]["speaker"] in voices else "unseen",
+                "source_text": spoken[row["source_utterance_id"]]["text"],
+                "reference_text": spoken[row["target_utterance_id"]]["text"],
+                "chance_text": draw.choice(texts) if texts else "",
+            }
+        )
+    return done
+
+
+def _template(sentence_id: str) -> str:
+    """Name the template of a phrasebook's sentence; sentences of other corpora are all of one kind."""
+    return template_of(sentence_id) if sentence_id.startswith("pb-") else ""
+
+
+def score_directions(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """Score each direction, on voices that training heard and on others: {direction: {voices: scores}}."""
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[f"{row['source_lang']}-{row['target_lang']}"][row["voices"]].append(row)
+    return {
+        direction: {voices: score(chosen, seed) for voices, chosen in sorted(by_voices.items())}
+        for direction, by_voices in sorted(groups.items())
+    }
+
+
+def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Score rows of one direction."""
+    references = [row["reference_text"] for row in rows]
+    heard = [row["heard_text"] for row in rows]
+    words = _content_words(rows, "reference_text")
+    share = scores.content_word_share(words, _content_words(rows, "heard_text"), seed)
+
+    def share_of(column: str) -> float:
+        return scores.content_word_share(words, _content_words(rows, column), seed).value
+
+    bleu, chrf = scores.bleu(references, heard), scores.chrf(references, heard)
+    return {
+        "sentences": len(rows),
+        "content_words": share.value,
+        "content_words_interval": [share.low, share.high],
+        "num_content_words": share.num_words,
+        "chance": share_of("chance_text"),
+        "ceiling": share_of("ceiling_text"),
+        "recordings": share_of("recording_text"),
+        "unit_error_rate": scores.unit_error_rate([row["reference_units"] for row in rows], [row["units"] for row in rows]),
+        "word_error_rate": scores.word_error_rate(references, heard),
+        "judge_word_error_rate": scores.word_error_rate(references, [row["recording_text"] for row in rows]),
+        "bleu": bleu.value,
+        "bleu_signature": bleu.signature,
+        "chrf": chrf.value,
+        "chrf_signature": chrf.signature,
+    }
+
+
+def _content_words(rows: list[dict[str, Any]], column: str) -> list[list[str]]:
+    return [content_words(row[column], row["target_lang"]) for row in rows]
+
+
+STAGE = Stage(
+    EvaluateConfig,
+    run,
+    reads={
+        "translations": Input(TRANSLATIONS),
+        "manifest": Input(MANIFEST),
+        "recognizers": Input(many=True),
+    },
+)
+
+if __name__ == "__main__":
+    main("pipelines.evaluate")

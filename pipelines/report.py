@@ -1,0 +1,230 @@
+"""Tell a whole run on one page: what was done, what it scores, how it sounds."""
+
+import datetime
+import io
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+
+from s2st import audio, checkpoint, storage
+from s2st.config import UserError
+from s2st.corpora.phrasebook_grammar import content_words
+from s2st.evaluation import report as page
+from s2st.evaluation.charts import Series
+from s2st.evaluation.scores import Share, found_words
+from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS, UNITS
+from s2st.speech_to_units import describe_units
+from stages import datasets
+from stages.run import main
+from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
+
+CURVES = ("loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
+MAIN = "units"  # key of the unit kind in scores.json
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    title: str = "Speech-to-speech translation"
+    listening: int = 4  # sentences of each direction with their sound
+    sentences: int = 8  # best, and worst
+
+
+def run(config: ReportConfig, step: Step) -> Counts:
+    """Gather the records, scores, curves and sounds of a run, and write index.html, scores.json and listen/."""
+    evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
+    if not len(evaluations) == len(translations) == len(step.input_list("units")):
+        raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
+    kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
+    scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
+    rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
+    sentences = [sentence_of(row, kinds[0]) for row in rows[0] if row["voices"] == "seen"]
+    ranked = sorted(sentences, key=_arrived, reverse=True)
+    listening = choose(rows[0], config.listening)
+    sounds = sounds_of(step, translations[0], listening)
+    records = records_of(step)
+    manifest = records[step.inputs["manifest"][0]]
+    page_content = page.Report(
+        title=config.title,
+        recipe=Path(step.recipe).name,
+        commit=commit(),
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        machine=machine(),
+        corpus=next(name for name, value in manifest["settings"].items() if isinstance(value, dict)),
+        corpus_hours=manifest["audio_hours"],
+        synthetic=manifest["settings"].get("phrasebook") is not None,
+        stages=tuple(stage_row(name, record) for name, record in records.items()),
+        scores=tuple(row for kind, by_direction in zip(kinds, scored, strict=True) for row in score_rows(kind, by_direction)),
+        notes=tuple(sorted({f"{m}: {s[f'{m}_signature']}" for d in scored for v in d.values() for s in v.values() for m in ("bleu", "chrf")})),
+        trainings=tuple(training_of(folder) for folder in step.input_list("trainings")),
+        unit_usages=tuple(usage for kind, folder in zip(kinds, step.input_list("units"), strict=True) for usage in usages(kind, folder)),
+        listening=tuple(
+            page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening
+        ),
+        best=tuple(ranked[: config.sentences]),
+        worst=tuple(ranked[::-1][: config.sentences]),
+    )
+    storage.write_bytes(f"{step.output}/index.html", page.render(page_content).encode())
+    storage.write_json(f"{step.output}/scores.json", summary(kinds, scored))
+    write_sounds(step.output, listening, sounds)
+    return Counts(sum(map(len, rows)), sum(map(len, rows)))
+
+
+def _first(folder: str, schema: pa.Schema, column: str) -> Any:
+    return datasets.read_table(folder, schema, [column])[column][0].as_py()
+
+
+def records_of(step: Step) -> dict[str, dict[str, Any]]:
+    """Read the records of all steps that this one stands on, in the order in which they were made."""
+    records: dict[str, dict[str, Any]] = {}
+    waiting = [name for names in step.inputs.values() for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name not in records:
+            records[name] = storage.read_json(f"{step.run_folder}/{name}/{MADE_BY}")
+            waiting += [name for names in records[name]["inputs"].values() for name in names]
+    return dict(sorted(records.items(), key=lambda item: item[1]["date"]))
+
+
+def stage_row(name: str, record: dict[str, Any]) -> page.StageRow:
+    """Make the row of one step."""
+    return page.StageRow(
+        name, record["rows_in"], record["rows_out"], record["rejects"], record["audio_hours"] or None, record["seconds"]
+    )
+
+
+def score_rows(kind: str, by_direction: dict[str, Any]) -> list[page.ScoreRow]:
+    """Make the rows of one kind of units."""
+    rows = []
+    for direction, by_voices in by_direction.items():
+        for voices, score in by_voices.items():
+            share = Share(score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"])
+            shown = ("chance", "ceiling", "recordings", "word_error_rate", "unit_error_rate", "bleu", "chrf")
+            rows.append(
+                page.ScoreRow(
+                    direction.replace("-", " → "), kind, voices, score["sentences"], share, **{k: score[k] for k in shown}
+                )
+            )
+    return rows
+
+
+def sentence_of(row: dict[str, Any], kind: str) -> page.Sentence:
+    """Make the text of one translated sentence from a row of SCORES."""
+    lang = row["target_lang"]
+    return page.Sentence(
+        direction=f"{row['source_lang']} → {lang}",
+        unit_kind=kind,
+        voice=row["voices"],
+        source_text=row["source_text"],
+        reference=row["reference_text"],
+        heard=row["heard_text"],
+        content_words=tuple(content_words(row["reference_text"], lang)),
+        heard_words=tuple(content_words(row["heard_text"], lang)),
+    )
+
+
+def _arrived(sentence: page.Sentence) -> float:
+    found = found_words(sentence.content_words, sentence.heard_words)
+    return sum(found) / max(1, len(found))
+
+
+def choose(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Choose sentences to listen to, spread evenly over each direction's seen voices: not the best ones."""
+    by_direction: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["pair_id"]):
+        if row["voices"] == "seen":
+            by_direction[f"{row['source_lang']}-{row['target_lang']}"].append(row)
+    chosen = []
+    for _, alike in sorted(by_direction.items()):
+        places = np.linspace(0, len(alike) - 1, min(count, len(alike))).astype(int)
+        chosen += [alike[place] for place in places]
+    return chosen
+
+
+def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[bytes, bytes, bytes]]:
+    """Read source, true target and translated audio of rows of SCORES, by pair."""
+    wanted = pa.array([row["pair_id"] for row in rows], pa.string())
+    columns = ["pair_id", "source_utterance_id", "target_utterance_id", "audio"]
+    table = datasets.read_table(translations, TRANSLATIONS, columns)
+    pairs = table.filter(pa.compute.is_in(table["pair_id"], wanted)).to_pylist()
+    names = {row[key] for row in pairs for key in ("source_utterance_id", "target_utterance_id")}
+    recordings = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "audio"])
+    recordings = recordings.filter(pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string())))
+    spoken = {row["utterance_id"]: row["audio"]["bytes"] for row in recordings.to_pylist()}
+    return {
+        row["pair_id"]: (spoken[row["source_utterance_id"]], spoken[row["target_utterance_id"]], row["audio"])
+        for row in pairs
+    }
+
+
+def write_sounds(
+    folder: str, rows: Sequence[dict[str, Any]], sounds: dict[str, tuple[bytes, bytes, bytes]]
+) -> None:
+    """Write the translations to listen to as WAV, each beside its source."""
+    for number, row in enumerate(rows, 1):
+        source, _, translated = sounds[row["pair_id"]]
+        name = f"{folder}/listen/{number:02}_{row['source_lang']}-{row['target_lang']}"
+        for kind, data in (("translated", translated), ("source", source)):
+            waveform, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+            storage.write_bytes(f"{name}_{kind}.wav", audio.encode(waveform, "WAV"))
+
+
+def training_of(folder: str) -> page.Training:
+    """Read the curves of one training."""
+    lines = [line for line in storage.read_bytes(f"{folder}/metrics.jsonl").decode().splitlines() if line]
+    history = [json.loads(line) for line in lines]
+    series = []
+    for key in CURVES:
+        points = [(line["step"], line[key]) for line in history if key in line]
+        if points:
+            steps, values = zip(*points, strict=True)
+            series.append(Series(key, steps, values))
+    return page.Training(folder.rpartition("/")[2], tuple(series))
+
+
+def usages(kind: str, folder: str) -> list[page.UnitUsage]:
+    """Count the units of each language."""
+    table = datasets.read_table(folder, UNITS, ["lang", "units"])
+    by_language: dict[str, list[np.ndarray]] = defaultdict(list)
+    for lang, units in zip(table["lang"].to_pylist(), table["units"].to_pylist(), strict=True):
+        by_language[lang].append(np.asarray(units, dtype=np.int64))
+    num_units = 1 + max(int(units.max()) for sequences in by_language.values() for units in sequences)
+    return [
+        page.UnitUsage(f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist()))
+        for lang, units in sorted(by_language.items())
+    ]
+
+
+def summary(kinds: list[str], scored: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores of a run by direction: the first kind of units on seen voices, and below it all that differs."""
+    result: dict[str, Any] = {}
+    for direction, by_voices in scored[0].items():
+        result[direction] = {MAIN: kinds[0], **by_voices.get("seen", {})}
+        if "unseen" in by_voices:
+            result[direction]["unseen_voices"] = by_voices["unseen"]
+        others = {kind: other[direction] for kind, other in zip(kinds[1:], scored[1:], strict=True) if direction in other}
+        if others:
+            result[direction]["other_units"] = others
+    return result
+
+
+STAGE = Stage(
+    ReportConfig,
+    run,
+    reads={
+        "manifest": Input(MANIFEST),
+        "evaluations": Input(SCORES, many=True),
+        "translations": Input(TRANSLATIONS, many=True),
+        "units": Input(UNITS, many=True),
+        "trainings": Input(many=True, optional=True),
+    },
+)
+
+if __name__ == "__main__":
+    main("pipelines.report")

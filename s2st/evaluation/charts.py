@@ -1,0 +1,165 @@
+"""Small charts as inline SVG: training curves, unit usage, a score with its interval.
+
+Nothing here has a colour: the page's style sheet colours series (classes s0, s1, ...) in both themes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+WIDTH, HEIGHT = 560, 260  # units of the viewBox; the page scales it
+LEFT, RIGHT, TOP, BOTTOM = 60, 20, 14, 40  # margins for ticks and labels
+NUM_COLOURS = 4  # series beyond these repeat colours, with another dash
+MAX_POINTS = 400  # of a line: more cannot be seen at this width
+MAX_BARS = 250  # of a histogram
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart."""
+
+    name: str
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.values):
+            raise ValueError(
+                f"series '{self.name}' has {len(self.steps)} steps but {len(self.values)} values"
+            )
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Maps data to the drawing."""
+
+    first: float  # x at the left edge
+    last: float  # x at the right edge
+    y_ticks: list[float]
+
+    @property
+    def x_ticks(self) -> list[float]:
+        return [tick for tick in ticks(self.first, self.last) if self.first <= tick <= self.last]
+
+    def x(self, value: float) -> float:
+        share = (value - self.first) / (self.last - self.first or 1)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_ticks[0], self.y_ticks[-1]
+        return round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def line_chart(series: Sequence[Series], x_label: str = "step", y_label: str = "loss") -> str:
+    """Draw lines over common axes, with a legend if there are several; infinite values are left out."""
+    drawn = [_finite(line) for line in series]
+    xs = [x for points in drawn for x, _ in points]
+    ys = [y for points in drawn for _, y in points]
+    if not xs:
+        return ""
+    plane = _Plane(min(0, *xs), max(xs), ticks(min(ys), max(ys)))
+    names = ", ".join(line.name for line in series)
+    svg = _canvas(f"{y_label} by {x_label}: {names}")
+    _draw_axes(svg, plane, x_label, y_label)
+    for i, points in enumerate(drawn):
+        path = " ".join(f"{plane.x(x)},{plane.y(y)}" for x, y in _thin(points))
+        SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
+    if len(series) > 1:
+        _draw_legend(svg, [line.name for line in series])
+    return tostring(svg, encoding="unicode")
+
+
+def histogram(counts: Sequence[int], x_label: str, y_label: str) -> str:
+    """Draw counts as bars, most frequent first; where there are many, a bar is the mean of neighbours."""
+    ordered = sorted(counts, reverse=True)
+    if not ordered or ordered[0] == 0:
+        return ""
+    plane = _Plane(0, len(ordered), ticks(0, ordered[0]))
+    svg = _canvas(f"{y_label} by {x_label}")
+    _draw_axes(svg, plane, x_label, y_label)
+    group = math.ceil(len(ordered) / MAX_BARS)
+    for start in range(0, len(ordered), group):
+        bar = ordered[start : start + group]
+        x, y, right = plane.x(start), plane.y(sum(bar) / len(bar)), plane.x(start + len(bar))
+        size = {"width": f"{max(0.85 * (right - x), 1.8):.1f}", "height": f"{plane.y(0) - y:.1f}"}
+        SubElement(svg, "rect", {"class": "bar", "x": str(x), "y": str(y), **size})
+    return tostring(svg, encoding="unicode")
+
+
+def interval_bar(value: float, low: float, high: float, chance: float | None, ceiling: float | None) -> str:
+    """Draw a share between 0 and 1 as a bar with its interval; chance (dotted) and ceiling are marks."""
+    svg = Element("svg", {"viewBox": "0 0 120 16", "class": "interval", "aria-hidden": "true"})
+    SubElement(svg, "rect", {"class": "track", "x": "0", "y": "5", "width": "120", "height": "6"})
+    SubElement(
+        svg, "rect", {"class": "bar", "x": "0", "y": "5", "width": f"{120 * value:.1f}", "height": "6"}
+    )
+    _line(svg, "whisker", 120 * low, 8, 120 * high, 8)
+    for kind, mark in (("chance", chance), ("ceiling", ceiling)):
+        if mark is not None:
+            _line(svg, kind, 120 * mark, 1, 120 * mark, 15)
+    return tostring(svg, encoding="unicode")
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Choose about `count` round numbers, evenly spaced, that reach from `low` or less to `high` or more."""
+    if high <= low:
+        high = low + (abs(low) or 1.0)
+    rough = (high - low) / count
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = magnitude * min((1, 2, 2.5, 5, 10), key=lambda factor: abs(factor * magnitude - rough))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _finite(line: Series) -> list[tuple[float, float]]:
+    return [
+        (x, y) for x, y in zip(line.steps, line.values, strict=True) if math.isfinite(x) and math.isfinite(y)
+    ]
+
+
+def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Average neighbours where there are more points than can be seen."""
+    group = math.ceil(len(points) / MAX_POINTS)
+    groups = [points[i : i + group] for i in range(0, len(points), max(group, 1))]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def _canvas(description: str) -> Element:
+    svg = Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "class": "chart", "role": "img"})
+    SubElement(svg, "title").text = description
+    return svg
+
+
+def _draw_axes(svg: Element, plane: _Plane, x_label: str, y_label: str) -> None:
+    for tick in plane.y_ticks:
+        _line(svg, "grid", LEFT, plane.y(tick), WIDTH - RIGHT, plane.y(tick))
+        _text(svg, f"{tick:,g}", LEFT - 7, plane.y(tick) + 4, "end")
+    for tick in plane.x_ticks:
+        _text(svg, f"{tick:,g}", plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
+    _line(svg, "axis", LEFT, plane.y(plane.y_ticks[0]), WIDTH - RIGHT, plane.y(plane.y_ticks[0]))
+    _text(svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
+    label = _text(svg, y_label, 0, 0, "middle")
+    label.set("transform", f"translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)")
+
+
+def _draw_legend(svg: Element, names: list[str]) -> None:
+    for i, name in enumerate(names):
+        y = TOP + 10 + 17 * i
+        _line(svg, _series_class(i), WIDTH - RIGHT - 30, y - 4, WIDTH - RIGHT - 6, y - 4)
+        _text(svg, name, WIDTH - RIGHT - 36, y, "end")
+
+
+def _series_class(i: int) -> str:
+    return f"line s{i % NUM_COLOURS}" + (" dashed" if i >= NUM_COLOURS or i % 2 else "")
+
+
+def _line(svg: Element, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
+    ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
+    SubElement(svg, "line", {"class": kind, **ends})
+
+
+def _text(svg: Element, text: str, x: float, y: float, anchor: str) -> Element:
+    element = SubElement(svg, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor})
+    element.text = text
+    return element

@@ -1,0 +1,1 @@
+"""Features of speech, computed from one waveform at a time."""

@@ -1,0 +1,106 @@
+"""Spectral features as Kaldi computes them: log-mel, MFCC with deltas, stacked MFCC.
+
+Each function takes one waveform (N,), numpy or torch, and gives float32 features (T, D), torch; a waveform
+shorter than a window gives T = 0. Windows, filters and transforms are made once.
+"""
+
+from functools import cache
+from math import log, pi
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from s2st.audio import HOP, SAMPLE_RATE, WINDOW
+
+MFCC_HOP = 160  # samples: 10 ms
+FFT_SIZE = 512  # the power of two from WINDOW on
+PREEMPHASIS = 0.97
+LOWEST_HZ = 20.0
+NUM_CEPSTRA = 13
+NUM_MFCC_MELS = 23
+LIFTER = 22.0
+
+
+def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_HOP) -> Tensor:
+    """Natural logarithm of the power in mel bands, every `hop` samples: (N,) -> (T, num_mels)."""
+    samples = torch.as_tensor(waveform, dtype=torch.float32)
+    if len(samples) < WINDOW:
+        return torch.zeros(0, num_mels)
+    frames = samples.unfold(0, WINDOW, hop)
+    frames = frames - frames.mean(1, keepdim=True)
+    before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
+    windowed = (frames - PREEMPHASIS * before) * _window()
+    spectrum = torch.fft.rfft(
+        F.pad(windowed, (0, FFT_SIZE - WINDOW))
+    )  # padding inside rfft is several times slower
+    power = spectrum.real.square() + spectrum.imag.square()
+    return (power @ _mel_filters(num_mels)).clamp(min=torch.finfo(torch.float32).eps).log()
+
+
+def mfcc(waveform: np.ndarray | Tensor) -> Tensor:
+    """13 MFCC, their deltas and the deltas of these, at 100 Hz: (N,) -> (T, 39).
+
+    Equal to what fairseq dumps for the first iteration of HuBERT.
+    """
+    cepstra = _cepstra(waveform)
+    deltas = _deltas(cepstra)
+    return torch.cat([cepstra, deltas, _deltas(deltas)], dim=1)
+
+
+def stacked_mfcc(waveform: np.ndarray | Tensor) -> Tensor:
+    """13 MFCC of five neighbouring 10 ms frames side by side, at 50 Hz: (N,) -> (T, 65), T = num_frames(N).
+
+    The middle one covers the same 25 ms as HuBERT's frame. Clusters of these last longer than those of `mfcc`
+    and differ less between two readings of a sentence.
+    """
+    cepstra = _cepstra(waveform)
+    if len(cepstra) == 0:
+        return torch.zeros(0, 5 * NUM_CEPSTRA)
+    return _repeat_edges(cepstra).unfold(0, 5, HOP // MFCC_HOP).transpose(1, 2).flatten(1)
+
+
+def _cepstra(waveform: np.ndarray | Tensor) -> Tensor:
+    return log_mel(waveform, NUM_MFCC_MELS) @ _cosines()
+
+
+def _deltas(features: Tensor) -> Tensor:
+    """Slope over five frames, edges repeated: (T, D) -> (T, D)."""
+    if len(features) == 0:
+        return features
+    padded = _repeat_edges(features)
+    far, near = padded[4:] - padded[:-4], padded[3:-1] - padded[1:-3]
+    return (2 * far + near) / 10
+
+
+def _repeat_edges(features: Tensor) -> Tensor:
+    return torch.cat([features[:1], features[:1], features, features[-1:], features[-1:]])
+
+
+@cache
+def _window() -> Tensor:
+    """Kaldi's own ("povey"): Hann to the power 0.85."""
+    return torch.hann_window(WINDOW, periodic=False).pow(0.85)
+
+
+@cache
+def _mel_filters(num_mels: int) -> Tensor:
+    """Triangles that are equally wide on the mel scale: (FFT_SIZE / 2 + 1, num_mels)."""
+    lowest, highest = (1127 * log(1 + hz / 700) for hz in (LOWEST_HZ, SAMPLE_RATE / 2))
+    step = (highest - lowest) / (num_mels + 1)
+    hz = torch.arange(FFT_SIZE // 2 + 1, dtype=torch.float64) * SAMPLE_RATE / FFT_SIZE
+    position = (1127 * torch.log1p(hz / 700) - lowest)[:, None] / step - torch.arange(num_mels)
+    filters = torch.minimum(position, 2 - position).clamp(min=0)
+    filters[-1] = 0  # Kaldi leaves out the Nyquist frequency
+    return filters.float()
+
+
+@cache
+def _cosines() -> Tensor:
+    """Orthonormal discrete cosine transform with Kaldi's lifter: (NUM_MFCC_MELS, NUM_CEPSTRA)."""
+    mel = torch.arange(NUM_MFCC_MELS, dtype=torch.float64)[:, None]
+    order = torch.arange(NUM_CEPSTRA, dtype=torch.float64)
+    cosines = torch.cos(pi / NUM_MFCC_MELS * (mel + 0.5) * order) * (2 / NUM_MFCC_MELS) ** 0.5
+    cosines[:, 0] = (1 / NUM_MFCC_MELS) ** 0.5
+    return (cosines * (1 + LIFTER / 2 * torch.sin(pi * order / LIFTER))).float()

@@ -1,0 +1,176 @@
+"""Layers of HuBERT: convolutions of the waveform, positional convolution, Transformer layer, span masks.
+
+Shapes: B batch, N samples, T frames, C channels of the convolutions, D width of the Transformer.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class StridedConvolution(nn.Module):
+    """Convolution without padding or bias, channels last, then an optional LayerNorm and GELU."""
+
+    def __init__(self, in_dim: int, out_dim: int, kernel: int, stride: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(out_dim, in_dim, kernel)))
+        self.norm = nn.LayerNorm(out_dim) if layer_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, C) -> (B, T', C').
+
+        As many taps as the stride, starting at a multiple of it, see the frames as blocks side by side: one
+        matrix product and no copy. With narrow layers this is about 1.3 times as fast on CPUs as conv1d.
+        """
+        kernel = self.weight.shape[2]
+        frames = (x.shape[1] - kernel) // self.stride + 1
+        products, first = [], 0
+        while first < kernel:
+            if kernel - first >= self.stride:
+                taps = self.weight[:, :, first : first + self.stride]
+                seen = x[:, first : first + frames * self.stride].reshape(len(x), frames, -1)
+            else:
+                taps = self.weight[:, :, first : first + 1]
+                seen = x[:, first :: self.stride][:, :frames]
+            products.append(seen @ taps.permute(2, 1, 0).flatten(0, 1))
+            first += taps.shape[2]
+        return F.gelu(self.norm(sum(products[1:], products[0])))
+
+
+class NormalizedFirstConvolution(nn.Module):
+    """First convolution of the base model: GroupNorm with one group a channel (over time), then GELU.
+
+    Mean and variance of a convolution's output follow from mean and covariance (10 x 10) of the stretches of
+    the waveform that the kernel sees. So normalisation becomes part of each utterance's own kernel, costs no
+    pass over the output, and leaves padding out of the statistics.
+    """
+
+    def __init__(self, out_dim: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(out_dim, 1, kernel)))
+        self.norm = nn.GroupNorm(out_dim, out_dim)  # holds scale, bias and eps; its forward is not used
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """waveform (B, N), lengths (B,) in samples -> (B, T, C)."""
+        kernel = self.weight.shape[2]
+        seen = waveform.unfold(1, kernel, self.stride)
+        frames = ((lengths - kernel) // self.stride + 1).clamp(min=1)
+        valid = torch.arange(seen.shape[1], device=seen.device) < frames[:, None]
+        with torch.autocast(waveform.device.type, enabled=False):
+            weight, bias = self._normalized_kernels(seen, valid.unsqueeze(-1), frames)
+        return F.gelu(torch.baddbmm(bias, seen, weight))
+
+    def _normalized_kernels(self, seen: Tensor, valid: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """seen (B, T, K), valid (B, T, 1), frames (B,) -> kernels (B, K, C), biases (B, 1, C).
+
+        In float64: speech without high frequencies has nearly singular covariances.
+        """
+        stretches = seen.double() * valid
+        count = frames.double()[:, None, None]
+        mean = stretches.sum(1, keepdim=True) / count
+        centred = (stretches - mean) * valid
+        covariance = centred.transpose(1, 2) @ centred / count
+        weight = self.weight.double().squeeze(1).T
+        variance = (weight * (covariance @ weight)).sum(1, keepdim=True)
+        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
+        bias = self.norm.bias - mean @ weight * scale
+        return (weight * scale).float(), bias.float()
+
+
+class PositionalConvolution(nn.Module):
+    """Grouped convolution over time with weight normalisation per tap, then GELU; length is kept."""
+
+    def __init__(self, width: int, kernel: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.bias = nn.Parameter(torch.zeros(width))
+        deviation = (4 / (kernel * width)) ** 0.5
+        self.weight_v = nn.Parameter(torch.randn(width, width // groups, kernel) * deviation)
+        self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, D), zero where there is no speech -> (B, T, D)."""
+        kernel = self.weight_v.shape[2]
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups)
+        return F.gelu(y[:, :, : x.shape[1]].transpose(1, 2))  # even kernels give a frame too many
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.output = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, attended: Tensor | None) -> Tensor:
+        """x (B, T, D), attended (B, 1, 1, T) bool or None for all -> (B, T, D)."""
+        split = (x.shape[0], x.shape[1], self.num_heads, -1)
+        query, key, value = (
+            layer(x).view(split).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
+        return self.output(y.transpose(1, 2).flatten(2))
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and feed-forward; LayerNorm after each (post-LN) or before each (pre-LN)."""
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        ffn_dim: int,
+        pre_ln: bool,
+        dropout: float,
+        attention_dropout: float,
+        activation_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.pre_ln = pre_ln
+        self.attention = SelfAttention(width, num_heads, attention_dropout)
+        self.attention_norm = nn.LayerNorm(width)
+        self.expand, self.contract = nn.Linear(width, ffn_dim), nn.Linear(ffn_dim, width)
+        self.output_norm = nn.LayerNorm(width)
+        self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
+
+    def forward(self, x: Tensor, attended: Tensor | None) -> Tensor:
+        """x (B, T, D), attended (B, 1, 1, T) bool or None for all -> (B, T, D)."""
+        if self.pre_ln:
+            x = x + self.dropout(self.attention(self.attention_norm(x), attended))
+            return x + self._feed_forward(self.output_norm(x))
+        x = self.attention_norm(x + self.dropout(self.attention(x, attended)))
+        return self.output_norm(x + self._feed_forward(x))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.contract(self.activation_dropout(F.gelu(self.expand(x)))))
+
+
+def span_mask(
+    frame_lengths: Tensor,
+    num_frames: int,
+    probability: float,
+    length: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw spans of `length` frames to mask, as fairseq does: frame_lengths (B,) -> (B, num_frames) bool.
+
+    A row of T frames gets int(probability * T / length + U[0, 1)) spans, at least 2, with different starts;
+    they may overlap. Unlike fairseq, rows keep all their spans instead of being cut to the same count.
+    """
+    device = frame_lengths.device if generator is None else generator.device
+    valid = frame_lengths.to(device)[:, None]
+    time = torch.arange(num_frames, device=device)
+    chance = torch.rand(len(valid), 1, device=device, generator=generator)
+    spans = (probability * valid / length + chance).long().clamp(min=2)
+    starts = torch.minimum(torch.maximum(valid - length, spans + 1), valid)
+    score = torch.rand(len(valid), num_frames, device=device, generator=generator)
+    rank = score.masked_fill(time >= starts, 2.0).argsort(1).argsort(1)
+    started = ((rank < spans) & (time < starts)).long().cumsum(1)
+    mask = started > F.pad(started, (length, 0))[:, :num_frames]
+    return (mask & (time < valid)).to(frame_lengths.device)

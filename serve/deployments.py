@@ -1,0 +1,74 @@
+"""The deployments of the graph: each holds one model and answers batches of requests."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+from ray import serve
+
+from s2st import checkpoint
+from s2st.audio import SAMPLE_RATE
+from s2st.decoding import translate_units
+from s2st.speech_to_units import SpeechToUnits
+from s2st.translator import Voice, read_model_folder
+from s2st.units import reduce
+
+BATCH_SECONDS = 60  # of speech that the encoder takes at once
+BATCH_WAIT_SECONDS = 0.01  # that a request waits for others to share a batch with
+BATCH_REQUESTS = 16  # that the translator and the vocoder take at once
+
+
+@serve.deployment(max_ongoing_requests=64)
+class SpeechEncoder:
+    """Waveforms to reduced units."""
+
+    def __init__(self, model: str):
+        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook")
+
+    @serve.batch(
+        max_batch_size=BATCH_SECONDS * SAMPLE_RATE,
+        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
+        batch_size_fn=lambda waveforms: sum(map(len, waveforms)),
+    )
+    async def __call__(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
+        """Give the reduced units of each waveform (N,)."""
+        units = await asyncio.to_thread(self.speech_to_units, waveforms)
+        return [reduce(sequence)[0] for sequence in units]
+
+
+@serve.deployment(max_ongoing_requests=64)
+class UnitTranslator:
+    """Reduced units to reduced units of another language."""
+
+    def __init__(self, model: str, beam: int):
+        self.translator, _ = checkpoint.load(f"{model}/translator", "unit_transformer")
+        self.beam = beam
+
+    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
+    async def __call__(self, units: list[np.ndarray], sources: list[str], targets: list[str]) -> list[np.ndarray]:
+        """Translate each sequence of units (L,) from its source to its target language."""
+        hypotheses = await asyncio.to_thread(
+            translate_units, self.translator, units, sources, targets, beam=self.beam
+        )
+        return [hypothesis.units for hypothesis in hypotheses]
+
+
+@serve.deployment(max_ongoing_requests=64)
+class UnitVocoder:
+    """Reduced units to waveforms."""
+
+    def __init__(self, model: str):
+        vocoders = read_model_folder(model)["vocoders"]
+        by_name = {name: Voice.load(f"{model}/vocoders/{name}") for name in set(vocoders.values())}
+        self.voices = {lang: by_name[name] for lang, name in vocoders.items()}
+
+    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
+    async def __call__(self, units: list[np.ndarray], targets: list[str]) -> list[np.ndarray]:
+        """Speak each sequence of units (L,) in its language; gives waveforms (N,)."""
+        waveforms: list[Any] = [None] * len(units)
+        for lang in set(targets):
+            places = [i for i, target in enumerate(targets) if target == lang]
+            spoken = await asyncio.to_thread(self.voices[lang].speak, [units[i] for i in places], lang)
+            for place, (waveform, _) in zip(places, spoken, strict=True):
+                waveforms[place] = waveform
+        return waveforms

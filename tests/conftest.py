@@ -1,0 +1,71 @@
+"""Shared by the tests: one local Ray for the whole session, and a tiny model with random weights."""
+
+import os
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+
+os.environ.pop("RAY_ADDRESS", None)  # never the cluster of whoever runs the tests
+os.environ["RAY_AUTH_MODE"] = "disabled"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """A Ray cluster of this test session alone, with a folder of its own."""
+    import ray
+
+    folder = tempfile.mkdtemp(prefix="s2st", dir="/tmp")  # short: sockets lie in it, and their paths are limited
+    ray.init(
+        num_cpus=4,
+        object_store_memory=200 << 20,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        _temp_dir=folder,
+    )
+    yield
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def tone():
+    """A second of a tone that glides, float32, 16 kHz."""
+    time = np.arange(16_000) / 16_000
+    return (0.5 * np.sin(2 * np.pi * (200 + 200 * time) * time)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A model folder as pipelines.assemble makes it, hi-en and en-hi, with random weights."""
+    from s2st import checkpoint, storage
+    from s2st.models.codebook import Codebook, CodebookConfig
+    from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+    from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
+    from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+
+    torch.manual_seed(0)
+    folder = str(tmp_path_factory.mktemp("model"))
+    codebook = Codebook(CodebookConfig(num_units=20, feature_dim=65))
+    codebook.centroids.normal_().mul_(20)
+    speech_to_units = SpeechToUnits(FeatureExtractor(FeaturesConfig("stacked_mfcc")), codebook)
+    units = speech_to_units.fingerprint
+    speech_to_units.save(f"{folder}/codebook", {})
+    translator = UnitTransformer(
+        UnitTransformerConfig(
+            num_layers=1, model_dim=16, num_heads=2, ffn_dim=16, num_units=20, languages=("en", "hi")
+        )
+    )
+    directions = ["en-hi", "hi-en"]
+    checkpoint.save(f"{folder}/translator", translator, {"units": units, "directions": directions})
+    for lang in ("en", "hi"):
+        vocoder = UnitVocos(UnitVocosConfig(num_units=20, channels=16, num_blocks=1))
+        info = {"units": units, "speakers": ["a"], "languages": [lang], "default_speakers": {lang: "a"}}
+        checkpoint.save(f"{folder}/vocoders/{lang}", vocoder, info)
+    vocoders = {"en": "en", "hi": "hi"}
+    storage.write_json(f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders})
+    return folder

@@ -1,0 +1,191 @@
+"""Our HuBERT against torchaudio's and fairseq's, tiny and random, with the same weights."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torchaudio.models import wav2vec2_model
+
+from s2st.models.hubert import Hubert, HubertConfig
+
+ATOL = 2e-5  # of features near 1; 2e-6 measured
+
+CONVOLUTIONS = ((32, 10, 5), (32, 3, 2), (24, 2, 2))
+BASE = HubertConfig(
+    conv_layers=CONVOLUTIONS,
+    width=48,
+    num_layers=3,
+    num_heads=4,
+    ffn_dim=96,
+    positional_kernel=8,
+    positional_groups=4,
+    final_dim=16,
+    num_classes=7,
+    label_rate=800,
+)
+LARGE = replace(BASE, conv_norm="layer", pre_ln=True, positional_kernel=7, normalize_waveform=True)
+
+TORCHAUDIO_NAMES = (
+    (r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight", r"convolutions.\1.weight"),
+    (r"feature_extractor\.conv_layers\.(\d+)\.layer_norm", r"convolutions.\1.norm"),
+    (r"encoder\.feature_projection\.layer_norm", "feature_norm"),
+    (r"encoder\.feature_projection\.projection", "feature_projection"),
+    (r"encoder\.transformer\.pos_conv_embed\.conv", "positional"),
+    (r"parametrizations\.weight\.original0", "weight_g"),
+    (r"parametrizations\.weight\.original1", "weight_v"),
+    (r"encoder\.transformer\.layer_norm", "encoder_norm"),
+    (r"encoder\.transformer\.layers", "layers"),
+    (r"\.layer_norm\.", ".attention_norm."),
+    (r"\.q_proj", ".query"),
+    (r"\.k_proj", ".key"),
+    (r"\.v_proj", ".value"),
+    (r"\.out_proj", ".output"),
+    (r"feed_forward\.intermediate_dense", "expand"),
+    (r"feed_forward\.output_dense", "contract"),
+    (r"final_layer_norm", "output_norm"),
+)
+FAIRSEQ_NAMES = (
+    (r"feature_extractor\.conv_layers\.(\d+)\.0\.weight", r"convolutions.\1.weight"),
+    (r"feature_extractor\.conv_layers\.(\d+)\.2\.(1\.)?(weight|bias)", r"convolutions.\1.norm.\3"),
+    (r"encoder\.pos_conv\.0", "positional"),
+    (r"encoder\.layer_norm", "encoder_norm"),
+    (r"encoder\.layers", "layers"),
+    (r"^layer_norm", "feature_norm"),
+    (r"post_extract_proj", "feature_projection"),
+    (r"self_attn_layer_norm", "attention_norm"),
+    (r"final_layer_norm", "output_norm"),
+    (r"self_attn\.q_proj", "attention.query"),
+    (r"self_attn\.k_proj", "attention.key"),
+    (r"self_attn\.v_proj", "attention.value"),
+    (r"self_attn\.out_proj", "attention.output"),
+    (r"\.fc1\.", ".expand."),
+    (r"\.fc2\.", ".contract."),
+    (r"mask_emb", "mask_embedding"),
+    (r"final_proj", "final_projection"),
+    (r"label_embs_concat", "label_embeddings"),
+)
+
+
+def renamed(state: dict[str, torch.Tensor], names: tuple[tuple[str, str], ...]) -> dict[str, torch.Tensor]:
+    result = {}
+    for name, value in state.items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        result[name] = value
+    return result
+
+
+def randomize(module: torch.nn.Module) -> None:
+    """Give every parameter values that matter: norms and biases are 1 and 0 as made."""
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, mean=0.3 if parameter.dim() == 1 else 0.0, std=0.15)
+
+
+@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
+def test_every_layer_equals_torchaudio(config: HubertConfig) -> None:
+    torch.manual_seed(0)
+    reference = wav2vec2_model(
+        "group_norm" if config.conv_norm == "group" else "layer_norm",
+        list(config.conv_layers),
+        False,
+        config.width,
+        0.0,
+        config.positional_kernel,
+        config.positional_groups,
+        config.num_layers,
+        config.num_heads,
+        0.0,
+        config.ffn_dim,
+        0.0,
+        0.0,
+        config.pre_ln,
+        0.0,
+        None,
+    ).eval()
+    randomize(reference)
+    hubert = Hubert(config).eval()
+    state = renamed(reference.state_dict(), TORCHAUDIO_NAMES)
+    missing, unexpected = hubert.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert set(missing) == {
+        "mask_embedding",
+        "label_embeddings",
+        "final_projection.weight",
+        "final_projection.bias",
+    }
+    waveform = torch.randn(2, 3000) * 0.1 + 0.02
+    lengths = torch.tensor([3000, 3000])
+    given = waveform
+    if config.normalize_waveform:
+        given = torch.nn.functional.layer_norm(waveform, waveform.shape[1:])
+    with torch.no_grad():
+        layers, _ = reference.extract_features(given)
+        for number, expected in enumerate(layers, start=1):
+            features, frames = hubert.extract(waveform, lengths, number)
+            assert frames.tolist() == [expected.shape[1]] * 2
+            torch.testing.assert_close(features, expected, atol=ATOL, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
+def test_loss_and_gradients_equal_fairseq(config: HubertConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    fairseq_hubert = pytest.importorskip("fairseq.models.hubert.hubert")
+    from fairseq.data import Dictionary
+    from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig
+
+    torch.manual_seed(0)
+    config = replace(config, dropout=0.0, attention_dropout=0.0, layer_drop=0.0, normalize_waveform=False)
+    dictionary = Dictionary()
+    for label in range(config.num_classes):
+        dictionary.add_symbol(str(label))
+    reference = fairseq_hubert.HubertModel(
+        fairseq_hubert.HubertConfig(
+            label_rate=config.label_rate,
+            extractor_mode="default" if config.conv_norm == "group" else "layer_norm",
+            conv_feature_layers=str(list(config.conv_layers)),
+            encoder_layers=config.num_layers,
+            encoder_embed_dim=config.width,
+            encoder_ffn_embed_dim=config.ffn_dim,
+            encoder_attention_heads=config.num_heads,
+            layer_norm_first=config.pre_ln,
+            conv_pos=config.positional_kernel,
+            conv_pos_groups=config.positional_groups,
+            final_dim=config.final_dim,
+            untie_final_proj=True,
+            dropout=0.0,
+            attention_dropout=0.0,
+            feature_grad_mult=config.feature_grad_mult,
+        ),
+        HubertPretrainingConfig(sample_rate=16_000),
+        [dictionary],
+    )
+    randomize(reference)
+    hubert = Hubert(config)
+    hubert.load_state_dict(renamed(reference.state_dict(), FAIRSEQ_NAMES))
+
+    waveform, lengths = torch.randn(2, 3000) * 0.1, torch.tensor([3000, 3000])
+    mask = torch.zeros(2, int(hubert.frame_lengths(lengths)[0]), dtype=torch.bool)
+    mask[0, 3:40], mask[1, 20:70] = True, True
+    labels = torch.randint(config.num_classes, mask.shape)
+
+    def fixed_mask(x: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.where(mask.unsqueeze(-1), reference.mask_emb, x), mask
+
+    monkeypatch.setattr(reference, "apply_mask", fixed_mask)
+    targets = [labels + 4]  # as fairseq's dictionary numbers them
+    output = reference(waveform, targets, torch.zeros_like(waveform, dtype=torch.bool))
+    logits, positive = reference.get_logits(output, True)[0], reference.get_targets(output, True)[0]
+    cross_entropy = torch.nn.functional.cross_entropy(logits, positive)
+    expected = cross_entropy + config.feature_penalty * output["features_pen"]
+    result = hubert(waveform, lengths, labels, mask)
+
+    torch.testing.assert_close(result.metrics["masked_loss"], cross_entropy.detach(), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(result.loss, expected, atol=1e-4, rtol=1e-5)
+    expected.backward()
+    result.loss.backward()
+    gradients = {name: value.grad for name, value in hubert.named_parameters()}
+    for name, value in renamed(dict(reference.named_parameters()), FAIRSEQ_NAMES).items():
+        # a key's bias moves all scores of a query alike: its gradient is only rounding
+        atol = 1e-3 * float(value.grad.abs().max()) + 1e-6
+        same = torch.allclose(gradients[name], value.grad, atol=atol, rtol=1e-3)
+        assert same, f"gradient of {name}"

@@ -1,0 +1,81 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from s2st import audio
+
+TONE = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.float32)
+
+
+def file_bytes(samples, rate=16_000, format="WAV", subtype=None):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=format, subtype=subtype)
+    return buffer.getvalue()
+
+
+def frequency(waveform):
+    return np.abs(np.fft.rfft(waveform)).argmax() * audio.SAMPLE_RATE / len(waveform)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+def test_encode_and_decode_keep_the_waveform(format):
+    np.testing.assert_allclose(audio.decode(audio.encode(TONE, format)), TONE, atol=1 / 32_000)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_other_rates_are_converted(rate):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    waveform = audio.decode(file_bytes(tone, rate))
+    assert len(waveform) == pytest.approx(16_000, abs=1)
+    assert frequency(waveform) == pytest.approx(440, abs=1)
+
+
+def test_stereo_is_averaged():
+    waveform = audio.decode(file_bytes(np.stack([TONE, 0 * TONE], axis=1)))
+    np.testing.assert_allclose(waveform, TONE / 2, atol=1e-3)
+
+
+def test_ogg_is_read():
+    assert frequency(audio.decode(file_bytes(TONE, format="OGG"))) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the audio is empty"),
+        (b"hello, this is no audio at all" * 10, "cannot be decoded"),
+        (file_bytes(0 * TONE), "silent"),
+        (file_bytes(TONE[:100]), "shorter than 25 ms"),
+        (file_bytes(TONE[:0]), "shorter than 25 ms"),
+        (file_bytes(TONE)[:-16_000], "truncated"),
+        (file_bytes(TONE, format="FLAC")[:-5_000], "cannot be decoded|truncated"),
+        (file_bytes(np.full(16_000, np.nan), subtype="FLOAT"), "not numbers"),
+        (file_bytes(np.zeros((1_000, 9))), "9 channels"),
+    ],
+)
+def test_what_is_no_speech_is_refused(data, reason):
+    with pytest.raises(audio.AudioError, match=reason):
+        audio.decode(data)
+
+
+def test_wav_from_a_pipe_is_read():
+    data = bytearray(file_bytes(TONE))
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    assert len(audio.decode(bytes(data))) == 16_000
+
+
+def test_long_audio_is_refused_before_it_is_read():
+    with pytest.raises(audio.AudioError, match="longer than 0 s"):
+        audio.decode(file_bytes(TONE), max_seconds=0.4)
+
+
+def test_num_frames_is_what_the_convolutions_give():
+    def convolutions(length):
+        for kernel, stride in [(10, 5)] + 4 * [(3, 2)] + 2 * [(2, 2)]:
+            length = max(0, (length - kernel) // stride + 1)
+        return length
+
+    for length in [0, 1, 399, 400, 401, 719, 720, 16_000, 56_011]:
+        assert audio.num_frames(length) == convolutions(length)

@@ -1,0 +1,156 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from s2st.decoding import translate_units
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, pad_tokens
+from s2st.units import fit_merges, reduce
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sharing such small products between threads costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def random_model(**changes) -> UnitTransformer:
+    torch.manual_seed(0)
+    sizes = dict(
+        num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, num_units=12, languages=("en", "hi", "ko")
+    )
+    return UnitTransformer(UnitTransformerConfig(**{**sizes, **changes})).eval()
+
+
+def random_units(num: int, num_units: int, max_length: int, seed: int = 0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [reduce(random.integers(0, num_units, random.integers(3, max_length)))[0] for _ in range(num)]
+
+
+def uncached_search(model, source, source_lang, target_lang, beam, limit):
+    """Beam search in plain lists, with a whole forward pass for every beam and step."""
+    vocabulary = model.vocabulary
+    tokens, lengths = pad_tokens([vocabulary.source_tokens(source, source_lang)])
+    end = vocabulary.language_symbol(target_lang)
+    beams, found = [(0.0, [end])], []
+    while beams and len(found) < beam:
+        length = len(beams[0][1]) - 1
+        candidates = []
+        for score, prefix in beams:
+            logits = model(tokens, lengths, torch.tensor([[*prefix, end]]))[0, -1]
+            for token, log_probability in enumerate(logits.log_softmax(0).tolist()):
+                is_unit = 4 <= token < vocabulary.first_language
+                if (is_unit and length < limit) or (token == end and length):
+                    candidates.append((score + log_probability, [*prefix, token]))
+        candidates.sort(reverse=True)
+        found += [(score / (length + 1), prefix) for score, prefix in candidates[:beam] if prefix[-1] == end]
+        beams = [candidate for candidate in candidates if candidate[1][-1] != end][:beam]
+    score, best = max(found)
+    return vocabulary.decode(np.array(best)), score
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@torch.inference_mode()
+def test_batched_and_cached_equal_one_at_a_time_and_uncached(beam):
+    model = random_model()
+    sources = random_units(6, 12, 9)
+    sources_langs, target_langs = ["hi", "en", "ko"] * 2, ["en", "hi"] * 3
+    together = translate_units(model, sources, sources_langs, target_langs, beam, max_ratio=1, max_extra=2)
+    for source, source_lang, target_lang, hypothesis in zip(
+        sources, sources_langs, target_langs, together, strict=True
+    ):
+        alone = translate_units(model, [source], [source_lang], [target_lang], beam, max_ratio=1, max_extra=2)
+        np.testing.assert_array_equal(hypothesis.units, alone[0].units)
+        units, score = uncached_search(model, source, source_lang, target_lang, beam, limit=len(source) + 2)
+        np.testing.assert_array_equal(hypothesis.units, units)
+        assert hypothesis.score == pytest.approx(alone[0].score, abs=1e-5) == pytest.approx(score, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_a_beam_as_wide_as_the_space_finds_the_best_of_all():
+    """Three units, at most three tokens: 39 translations, all scored here by teacher forcing."""
+    model = random_model(num_units=3)
+    vocabulary, end = model.vocabulary, model.vocabulary.language_symbol("en")
+    space = [[end, *tokens, end] for n in (1, 2, 3) for tokens in itertools.product((4, 5, 6), repeat=n)]
+    for source in (np.array([0, 1]), np.array([2, 0, 1])):
+        tokens, lengths = pad_tokens([vocabulary.source_tokens(source, "hi")])
+        scores = []
+        for sequence in space:
+            log_probabilities = model(tokens, lengths, torch.tensor([sequence])).log_softmax(2)[0]
+            scores.append(log_probabilities[range(len(sequence) - 1), sequence[1:]].mean().item())
+        limits = {"max_ratio": 0.0, "max_extra": 3}
+        (best,) = translate_units(model, [source], ["hi"], ["en"], beam=39, **limits)
+        (greedy,) = translate_units(model, [source], ["hi"], ["en"], beam=1, **limits)
+        assert best.score == pytest.approx(max(scores), abs=1e-5)
+        np.testing.assert_array_equal(best.units, vocabulary.decode(np.array(space[np.argmax(scores)])))
+        assert greedy.score <= best.score
+
+
+def test_output_is_capped_and_never_empty():
+    model = random_model()
+    with torch.no_grad():
+        model.embed_tokens.weight[-4:] = 0.0  # languages are unlikely: nothing would end
+    sources = random_units(5, 12, 12)
+    for hypothesis, source in zip(
+        translate_units(model, sources, ["hi"] * 5, ["en"] * 5, max_ratio=0.5, max_extra=1),
+        sources,
+        strict=True,
+    ):
+        assert 1 <= len(hypothesis.units) <= 0.5 * len(source) + 1
+
+
+def test_mistakes_are_named():
+    model = random_model()
+    units = np.array([1, 2])
+    with pytest.raises(ValueError, match="source 1 is empty"):
+        translate_units(model, [units, units[:0]], ["hi"] * 2, ["en"] * 2)
+    with pytest.raises(ValueError, match="'fr' is not in the vocabulary"):
+        translate_units(model, [units], ["hi"], ["fr"])
+    with pytest.raises(ValueError, match="give one of each"):
+        translate_units(model, [units], ["hi"], ["en", "ko"])
+    assert translate_units(model, [], [], []) == []
+
+
+def test_learns_to_copy_into_one_language_and_reverse_into_another():
+    """Merged units in, merged units out: the languages must tell the model what to do."""
+    torch.manual_seed(0)
+    train, held_out = random_units(4000, 10, 9), random_units(50, 10, 9, seed=1)
+    merges = fit_merges(train, 5, 10)
+    sizes = dict(num_layers=2, model_dim=64, num_heads=4, ffn_dim=128, dropout=0.0)
+    config = UnitTransformerConfig(
+        num_units=10, languages=("copy", "back"), merges=merges, pre_ln=True, **sizes
+    )
+    model = UnitTransformer(config)
+    vocabulary = model.vocabulary
+    steps, batch_size = 600, 64
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    for step in range(steps):
+        units = [train[i % len(train)] for i in range(step * batch_size, (step + 1) * batch_size)]
+        langs = ["copy", "back"] * (batch_size // 2)
+        pairs = list(zip(units, langs, strict=True))
+        source, lengths = pad_tokens([vocabulary.source_tokens(unit, "copy") for unit in units])
+        target, _ = pad_tokens([vocabulary.target_tokens(unit[:: order(lang)], lang) for unit, lang in pairs])
+        loss, _ = model.loss(model(source, lengths, target), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+    langs = ["copy", "back"] * 25
+    found = translate_units(model.eval(), held_out, ["copy"] * 50, langs)
+    greedy = translate_units(model, held_out, ["copy"] * 50, langs, beam=1)
+    assert all(wide.score >= narrow.score - 1e-5 for wide, narrow in zip(found, greedy, strict=True))
+    right = [
+        np.array_equal(hypothesis.units, units[:: order(lang)])
+        for hypothesis, units, lang in zip(found, held_out, langs, strict=True)
+    ]
+    assert np.mean(right) > 0.9
+
+
+def order(lang: str) -> int:
+    return -1 if lang == "back" else 1

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from s2st.config import UserError
+from stages import stage as stages
+
+RECIPE = {
+    "run": "runs/x",
+    "manifest": {"stage": "pipelines.ingest", "phrasebook": {}},
+    "codebook": {"stage": "pipelines.fit_codebook", "manifest": "manifest", "num_units": 20},
+    "units": {"stage": "pipelines.dump_units", "manifest": "manifest", "codebook": "codebook"},
+}
+
+
+def steps_of(tmp_path, **sections):
+    return stages.parse_steps({**RECIPE, "run": str(tmp_path), **sections})
+
+
+def write_record(step, **changes):
+    record = {"fingerprint": stages.fingerprint(step), "settings": stages._settings(step), "rows_out": 1}
+    stages.storage.write_json(f"{step.output}/{stages.MADE_BY}", {**record, **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run": ""}, "the recipe has no 'run'"),
+        ({"codebook": {"num_units": 3}}, "section 'codebook' of the recipe needs a 'stage'"),
+        ({"codebook": {"stage": "os.path"}}, "'os.path' is not a stage"),
+        ({"codebook": {"stage": "pipelines.nothing"}}, "'pipelines.nothing' is not a stage"),
+        ({"codebook": {"stage": "pipelines.fit_codebook"}}, "section 'codebook' needs the input 'manifest'"),
+        ({"codebook": {"stage": "pipelines.fit_codebook", "manifest": "units"}}, "which no section above it makes"),
+        ({"codebook": {"stage": "pipelines.fit_codebook", "manifest": ["manifest", "x"]}}, "takes one 'manifest'"),
+        (
+            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "manifest", "num_unit": 3}},
+            "codebook: unknown setting 'num_unit'; did you mean 'num_units'?",
+        ),
+    ],
+)
+def test_mistakes_in_recipes(change, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        stages.parse_steps({**RECIPE, **change})
+
+
+def test_a_finished_step_is_skipped_and_a_changed_one_refused(tmp_path):
+    manifest, codebook, _ = steps_of(tmp_path)
+    assert stages.finished(manifest) is None
+    write_record(manifest)
+    assert stages.finished(manifest)["rows_out"] == 1
+    write_record(codebook)
+    changed = steps_of(tmp_path, codebook={**RECIPE["codebook"], "num_units": 30})[1]
+    with pytest.raises(UserError, match="was made with num_units=20, and now num_units=30; .*--redo"):
+        stages.finished(changed)
+    assert stages.finished(changed, redo=True) is None
+
+
+def test_settings_of_speed_do_not_outdate_a_step(tmp_path):
+    manifest, codebook, _ = steps_of(tmp_path)
+    write_record(manifest)
+    write_record(codebook)
+    faster = steps_of(tmp_path, codebook={**RECIPE["codebook"], "max_workers": 7})[1]
+    assert stages.finished(faster) is not None
+
+
+def test_a_new_input_outdates_its_readers(tmp_path):
+    manifest, codebook, _ = steps_of(tmp_path)
+    write_record(manifest)
+    before = stages.fingerprint(codebook)
+    write_record(manifest, fingerprint="another")
+    assert stages.fingerprint(codebook) != before
+
+
+def test_a_missing_input_is_named(tmp_path):
+    _, codebook, _ = steps_of(tmp_path)
+    with pytest.raises(UserError, match="step 'codebook' reads .*/manifest, which is not there yet"):
+        stages.fingerprint(codebook)
+
+
+def test_a_step_without_a_record_starts_from_an_empty_folder(tmp_path, monkeypatch):
+    manifest = steps_of(tmp_path)[0]
+    (tmp_path / "manifest").mkdir()
+    (tmp_path / "manifest" / "half.parquet").write_bytes(b"left by a kill")
+
+    def run(config, step):
+        assert not (tmp_path / "manifest").exists()
+        return stages.Counts(3, 2, 1, 0.5)
+
+    real = stages.load_stage("pipelines.ingest")
+    monkeypatch.setattr(stages, "load_stage", lambda name: stages.Stage(real.config, run, real.reads))
+    record = stages.execute(manifest)
+    assert (record["rows_in"], record["rows_out"], record["rejects"]) == (3, 2, 1)
+    assert json.loads((tmp_path / "manifest" / stages.MADE_BY).read_text()) == record
