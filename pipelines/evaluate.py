@@ -71,13 +71,23 @@ class Judge:
 
 def run(config: EvaluateConfig, step: Step) -> Counts:
     """Transcribe on the workers, score here; writes rows and scores.json."""
-    languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
-    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
+    languages = {
+        checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")
+    }
+    translations = datasets.read_table(
+        step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"]
+    )
     if missing := set(translations["target_lang"].to_pylist()) - languages:
-        raise UserError(f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here")
-    utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
+        raise UserError(
+            f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here"
+        )
+    utterances = datasets.read_table(
+        step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"]
+    )
     spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
-    recordings = target_recordings(step.input("manifest"), set(translations["target_utterance_id"].to_pylist()))
+    recordings = target_recordings(
+        step.input("manifest"), set(translations["target_utterance_id"].to_pylist())
+    )
     heard = datasets.read(step.input("translations"), TRANSLATIONS).map_batches(
         Judge,
         fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
@@ -95,13 +105,17 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
 def target_recordings(manifest: str, wanted: set[str]) -> dict[str, bytes]:
     """Read the audio of the true target recordings."""
     rows = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"]).map_batches(
-        lambda table: table.filter(pa.array([name in wanted for name in table["utterance_id"].to_pylist()], pa.bool_())),
+        lambda table: table.filter(
+            pa.array([name in wanted for name in table["utterance_id"].to_pylist()], pa.bool_())
+        ),
         batch_format="pyarrow",
     )
     return {row["utterance_id"]: row["audio"]["bytes"] for row in rows.take_all()}
 
 
-def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def complete(
+    rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int
+) -> list[dict[str, Any]]:
     """Add the true texts, the voice and the text for chance to transcribed rows: rows of SCORES."""
     voices = {row["speaker"] for row in spoken.values() if row["split"] == "train"}
     draw = random.Random(seed)
@@ -160,7 +174,9 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
         "chance": share_of("chance_text"),
         "ceiling": share_of("ceiling_text"),
         "recordings": share_of("recording_text"),
-        "unit_error_rate": scores.unit_error_rate([row["reference_units"] for row in rows], [row["units"] for row in rows]),
+        "unit_error_rate": scores.unit_error_rate(
+            [row["reference_units"] for row in rows], [row["units"] for row in rows]
+        ),
         "word_error_rate": scores.word_error_rate(references, heard),
         "judge_word_error_rate": scores.word_error_rate(references, [row["recording_text"] for row in rows]),
         "bleu": bleu.value,

@@ -36,7 +36,9 @@ class FitCodebookConfig:
 class FrameSampler:
     """Keeps a random share of each utterance's frames, the same ones in every run."""
 
-    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int):
+    def __init__(
+        self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int
+    ):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
@@ -57,7 +59,9 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids here."""
     encoder = step.input("encoder") if step.input_list("encoder") else None
     if (config.features.kind == "hubert") != (encoder is not None):
-        raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
+        raise UserError(
+            f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict"
+        )
     rows, hours, frames = sample_frames(config, step, encoder)
     codebook, inertia = fit(config, frames, step.name)
     model = checkpoint.load(encoder, "hubert")[0] if encoder else None
@@ -67,11 +71,17 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     return Counts(rows, config.num_units, 0, round(hours, 4))
 
 
-def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> tuple[int, float, np.ndarray]:
+def sample_frames(
+    config: FitCodebookConfig, step: Step, encoder: str | None
+) -> tuple[int, float, np.ndarray]:
     """Give the number of training utterances, their hours, and about num_frames of their frames (N, D)."""
     manifest = step.input("manifest")
     lengths = datasets.read_table(manifest, MANIFEST, ["split", "num_samples"])
-    samples = [n for n, split in zip(*(lengths[c].to_pylist() for c in ("num_samples", "split")), strict=True) if split == "train"]
+    samples = [
+        n
+        for n, split in zip(*(lengths[c].to_pylist() for c in ("num_samples", "split")), strict=True)
+        if split == "train"
+    ]
     if not samples:
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
     rate = 100 if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
@@ -120,9 +130,7 @@ def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codeb
     return codebook, float(kmeans.obj[-1] / len(points))
 
 
-STAGE = Stage(
-    FitCodebookConfig, run, reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)}
-)
+STAGE = Stage(FitCodebookConfig, run, reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)})
 
 if __name__ == "__main__":
     main("pipelines.fit_codebook")

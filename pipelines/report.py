@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from s2st import audio, checkpoint, storage
+from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words
 from s2st.evaluation import report as page
@@ -40,7 +40,9 @@ def run(config: ReportConfig, step: Step) -> Counts:
     """Gather the records, scores, curves and sounds of a run, and write index.html, scores.json and listen/."""
     evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
     if not len(evaluations) == len(translations) == len(step.input_list("units")):
-        raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
+        raise UserError(
+            f"section '{step.name}': name as many evaluations as translations and units, in one order"
+        )
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
     scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
@@ -60,10 +62,28 @@ def run(config: ReportConfig, step: Step) -> Counts:
         corpus_hours=manifest["audio_hours"],
         synthetic=manifest["settings"].get("phrasebook") is not None,
         stages=tuple(stage_row(name, record) for name, record in records.items()),
-        scores=tuple(row for kind, by_direction in zip(kinds, scored, strict=True) for row in score_rows(kind, by_direction)),
-        notes=tuple(sorted({f"{m}: {s[f'{m}_signature']}" for d in scored for v in d.values() for s in v.values() for m in ("bleu", "chrf")})),
+        scores=tuple(
+            row
+            for kind, by_direction in zip(kinds, scored, strict=True)
+            for row in score_rows(kind, by_direction)
+        ),
+        notes=tuple(
+            sorted(
+                {
+                    f"{m}: {s[f'{m}_signature']}"
+                    for d in scored
+                    for v in d.values()
+                    for s in v.values()
+                    for m in ("bleu", "chrf")
+                }
+            )
+        ),
         trainings=tuple(training_of(folder) for folder in step.input_list("trainings")),
-        unit_usages=tuple(usage for kind, folder in zip(kinds, step.input_list("units"), strict=True) for usage in usages(kind, folder)),
+        unit_usages=tuple(
+            usage
+            for kind, folder in zip(kinds, step.input_list("units"), strict=True)
+            for usage in usages(kind, folder)
+        ),
         listening=tuple(
             page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening
         ),
@@ -95,7 +115,12 @@ def records_of(step: Step) -> dict[str, dict[str, Any]]:
 def stage_row(name: str, record: dict[str, Any]) -> page.StageRow:
     """Make the row of one step."""
     return page.StageRow(
-        name, record["rows_in"], record["rows_out"], record["rejects"], record["audio_hours"] or None, record["seconds"]
+        name,
+        record["rows_in"],
+        record["rows_out"],
+        record["rejects"],
+        record["audio_hours"] or None,
+        record["seconds"],
     )
 
 
@@ -104,11 +129,18 @@ def score_rows(kind: str, by_direction: dict[str, Any]) -> list[page.ScoreRow]:
     rows = []
     for direction, by_voices in by_direction.items():
         for voices, score in by_voices.items():
-            share = Share(score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"])
+            share = Share(
+                score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"]
+            )
             shown = ("chance", "ceiling", "recordings", "word_error_rate", "unit_error_rate", "bleu", "chrf")
             rows.append(
                 page.ScoreRow(
-                    direction.replace("-", " → "), kind, voices, score["sentences"], share, **{k: score[k] for k in shown}
+                    direction.replace("-", " → "),
+                    kind,
+                    voices,
+                    score["sentences"],
+                    share,
+                    **{k: score[k] for k in shown},
                 )
             )
     return rows
@@ -147,7 +179,9 @@ def choose(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return chosen
 
 
-def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[bytes, bytes, bytes]]:
+def sounds_of(
+    step: Step, translations: str, rows: Sequence[dict[str, Any]]
+) -> dict[str, tuple[bytes, bytes, bytes]]:
     """Read source, true target and translated audio of rows of SCORES, by pair."""
     wanted = pa.array([row["pair_id"] for row in rows], pa.string())
     columns = ["pair_id", "source_utterance_id", "target_utterance_id", "audio"]
@@ -155,7 +189,9 @@ def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> 
     pairs = table.filter(pa.compute.is_in(table["pair_id"], wanted)).to_pylist()
     names = {row[key] for row in pairs for key in ("source_utterance_id", "target_utterance_id")}
     recordings = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "audio"])
-    recordings = recordings.filter(pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string())))
+    recordings = recordings.filter(
+        pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string()))
+    )
     spoken = {row["utterance_id"]: row["audio"]["bytes"] for row in recordings.to_pylist()}
     return {
         row["pair_id"]: (spoken[row["source_utterance_id"]], spoken[row["target_utterance_id"]], row["audio"])
@@ -196,7 +232,9 @@ def usages(kind: str, folder: str) -> list[page.UnitUsage]:
         by_language[lang].append(np.asarray(units, dtype=np.int64))
     num_units = 1 + max(int(units.max()) for sequences in by_language.values() for units in sequences)
     return [
-        page.UnitUsage(f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist()))
+        page.UnitUsage(
+            f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist())
+        )
         for lang, units in sorted(by_language.items())
     ]
 
@@ -208,7 +246,11 @@ def summary(kinds: list[str], scored: list[dict[str, Any]]) -> dict[str, Any]:
         result[direction] = {MAIN: kinds[0], **by_voices.get("seen", {})}
         if "unseen" in by_voices:
             result[direction]["unseen_voices"] = by_voices["unseen"]
-        others = {kind: other[direction] for kind, other in zip(kinds[1:], scored[1:], strict=True) if direction in other}
+        others = {
+            kind: other[direction]
+            for kind, other in zip(kinds[1:], scored[1:], strict=True)
+            if direction in other
+        }
         if others:
             result[direction]["other_units"] = others
     return result

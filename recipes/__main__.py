@@ -22,7 +22,9 @@ def find_recipe(name: str) -> str:
     path = Path(__file__).parent / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(recipe.stem for recipe in path.parent.glob("*.yaml")))
-        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
+        raise UserError(
+            f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file"
+        )
     return str(path)
 
 
@@ -77,18 +79,21 @@ def _closing(steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def main() -> None:
-    """Run the recipe that the command line names."""
-    parser = argument_parser("Run every step of a recipe; finished ones are skipped.")
-    arguments = parser.parse_args()
-    path = find_recipe(arguments.recipe)
-    _, steps, parallel = open_recipe(path, arguments.overrides)
-    records = run_steps(steps, parallel, arguments.redo)
+def run_recipe(path: str, overrides: Sequence[str], redo: bool = False) -> None:
+    """Run the steps of a recipe, write its summary, and print its table and where the results are."""
+    _, steps, parallel = open_recipe(path, overrides)
+    records = run_steps(steps, parallel, redo)
     summary = summarise(Path(path).stem, steps, records)
     storage.write_json(f"{steps[0].run_folder}/summary.json", summary)
     print(table(steps, records))
     print("\n".join(_closing(steps)))
     print(f"summary:       {_short(steps[0].run_folder)}/summary.json")
+
+
+def main() -> None:
+    """Run the recipe that the command line names."""
+    arguments = argument_parser("Run every step of a recipe; finished ones are skipped.").parse_args()
+    run_recipe(find_recipe(arguments.recipe), arguments.overrides, arguments.redo)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
-from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 
 MODELS: dict[str, tuple[type, type]] = {
     "codebook": (CodebookConfig, Codebook),
@@ -50,9 +50,13 @@ def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
     try:
         missing, unexpected = model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:  # shapes
-        raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {str(error).splitlines()[-1].strip()}") from None
+        raise UserError(
+            f"{folder}/{WEIGHTS} does not fit its config.json: {str(error).splitlines()[-1].strip()}"
+        ) from None
     if lost := sorted({*(set(missing) - _shared_names(model)), *unexpected}):
-        raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only")
+        raise UserError(
+            f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only"
+        )
     return model.eval(), config["info"]
 
 
@@ -61,9 +65,13 @@ def read_config(folder: str, *expect: str) -> dict[str, Any]:
     try:
         config = storage.read_json(f"{folder}/{CONFIG}")
     except FileNotFoundError:
-        raise UserError(f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote") from None
+        raise UserError(
+            f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote"
+        ) from None
     if config.get("model") not in MODELS:
-        raise UserError(f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}")
+        raise UserError(
+            f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}"
+        )
     if expect and config["model"] not in expect:
         raise UserError(f"{folder} holds a {config['model']}, but a {' or '.join(expect)} is needed there")
     return config

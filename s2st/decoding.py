@@ -43,6 +43,8 @@ def translate_units(
             f"{len(sources)} sources, {len(source_langs)} source and {len(target_langs)} target languages; "
             "give one of each for every sentence"
         )
+    if beam < 1:
+        raise ValueError(f"beam {beam} keeps nothing; use 1 for greedy search, 5 for a good one")
     for i, source in enumerate(sources):
         if not len(source):
             raise ValueError(f"source {i} is empty; leave out utterances without units")

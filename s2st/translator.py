@@ -84,9 +84,14 @@ class Translator:
         model = read_model_folder(folder)
         speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
         translator, info = checkpoint.load(f"{folder}/translator", "unit_transformer")
-        by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
+        by_name = {
+            name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())
+        }
         voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
-        for part, units in [("translator", info["units"]), *((f"vocoders/{n}", v.info["units"]) for n, v in by_name.items())]:
+        for part, units in [
+            ("translator", info["units"]),
+            *((f"vocoders/{n}", v.info["units"]) for n, v in by_name.items()),
+        ]:
             if units != speech_to_units.fingerprint:
                 raise UserError(
                     f"{folder}/{part} was trained on units {units}, but {folder}/codebook makes "
@@ -118,7 +123,9 @@ class Translator:
         spoken = self.voices[to].speak([hypothesis.units for hypothesis in hypotheses], to)
         return [
             Translation(waveform, source_units, hypothesis.units, durations)
-            for source_units, hypothesis, (waveform, durations) in zip(sequences, hypotheses, spoken, strict=True)
+            for source_units, hypothesis, (waveform, durations) in zip(
+                sequences, hypotheses, spoken, strict=True
+            )
         ]
 
 
@@ -127,7 +134,9 @@ def read_model_folder(folder: str) -> dict[str, Any]:
     try:
         return storage.read_json(f"{folder}/model.json")
     except FileNotFoundError:
-        raise UserError(f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model") from None
+        raise UserError(
+            f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model"
+        ) from None
 
 
 def pick_source(directions: Sequence[str], spoken: Set[str], to: str, source: str | None) -> str:
@@ -143,5 +152,7 @@ def pick_source(directions: Sequence[str], spoken: Set[str], to: str, source: st
     if source is None and len(sources) > 1:
         raise UserError(f"this model translates {', '.join(sources)} to '{to}'; say which one is spoken")
     if source is not None and source not in sources:
-        raise UserError(f"this model does not translate '{source}' to '{to}'; it knows {', '.join(directions)}")
+        raise UserError(
+            f"this model does not translate '{source}' to '{to}'; it knows {', '.join(directions)}"
+        )
     return source or sources[0]

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import numpy as np
+import torch
 from ray import serve
 
 from s2st import checkpoint
@@ -13,6 +14,7 @@ from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import Voice, read_model_folder
 from s2st.units import reduce
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH_SECONDS = 60  # of speech that the encoder takes at once
 BATCH_WAIT_SECONDS = 0.01  # that a request waits for others to share a batch with
 BATCH_REQUESTS = 16  # that the translator and the vocoder take at once
@@ -23,7 +25,7 @@ class SpeechEncoder:
     """Waveforms to reduced units."""
 
     def __init__(self, model: str):
-        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook")
+        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook", DEVICE)
 
     @serve.batch(
         max_batch_size=BATCH_SECONDS * SAMPLE_RATE,
@@ -41,11 +43,13 @@ class UnitTranslator:
     """Reduced units to reduced units of another language."""
 
     def __init__(self, model: str, beam: int):
-        self.translator, _ = checkpoint.load(f"{model}/translator", "unit_transformer")
+        self.translator = checkpoint.load(f"{model}/translator", "unit_transformer")[0].to(DEVICE)
         self.beam = beam
 
     @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
-    async def __call__(self, units: list[np.ndarray], sources: list[str], targets: list[str]) -> list[np.ndarray]:
+    async def __call__(
+        self, units: list[np.ndarray], sources: list[str], targets: list[str]
+    ) -> list[np.ndarray]:
         """Translate each sequence of units (L,) from its source to its target language."""
         hypotheses = await asyncio.to_thread(
             translate_units, self.translator, units, sources, targets, beam=self.beam
@@ -59,7 +63,7 @@ class UnitVocoder:
 
     def __init__(self, model: str):
         vocoders = read_model_folder(model)["vocoders"]
-        by_name = {name: Voice.load(f"{model}/vocoders/{name}") for name in set(vocoders.values())}
+        by_name = {name: Voice.load(f"{model}/vocoders/{name}", DEVICE) for name in set(vocoders.values())}
         self.voices = {lang: by_name[name] for lang, name in vocoders.items()}
 
     @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)

@@ -18,7 +18,9 @@ def local_ray():
     """A Ray cluster of this test session alone, with a folder of its own."""
     import ray
 
-    folder = tempfile.mkdtemp(prefix="s2st", dir="/tmp")  # short: sockets lie in it, and their paths are limited
+    folder = tempfile.mkdtemp(
+        prefix="s2st", dir="/tmp"
+    )  # short: sockets lie in it, and their paths are limited
     ray.init(
         num_cpus=4,
         object_store_memory=200 << 20,
@@ -67,5 +69,7 @@ def tiny_model(tmp_path_factory):
         info = {"units": units, "speakers": ["a"], "languages": [lang], "default_speakers": {lang: "a"}}
         checkpoint.save(f"{folder}/vocoders/{lang}", vocoder, info)
     vocoders = {"en": "en", "hi": "hi"}
-    storage.write_json(f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders})
+    storage.write_json(
+        f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders}
+    )
     return folder

@@ -28,7 +28,7 @@ from trainers.loop import LoopConfig, fit, train
 @dataclass(frozen=True)
 class TrainRecognizerConfig:
     lang: str  # that it hears
-    model: RecognizerConfig = field(default_factory=lambda: RecognizerConfig(alphabet=()))  # letters come from the texts
+    model: RecognizerConfig = field(default_factory=RecognizerConfig)  # its letters come from the texts
     batch_seconds: float = 60.0  # of speech a batch, padding included
     passes: int = 1  # through the data in one epoch of Ray Data
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -43,7 +43,9 @@ class RecognizerObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss of a batch {features (B, T, M), lengths (B,), letters (B, L), num_letters (B,)}."""
-        loss = self.recognizer.loss(batch["features"], batch["lengths"], batch["letters"], batch["num_letters"])
+        loss = self.recognizer.loss(
+            batch["features"], batch["lengths"], batch["letters"], batch["num_letters"]
+        )
         return loss, {"loss": loss}
 
 
@@ -66,8 +68,12 @@ def training_data(config: TrainRecognizerConfig, manifest: str, recognizer: Reco
     """Make batches of log-mel features with the letters that were spoken."""
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
-        features, lengths = pad([recognizer.features(audio.decode(row["audio"]["bytes"])).numpy() for row in rows])
-        letters, num_letters = pad([np.asarray(recognizer.encode(row["text"]), dtype=np.int64) for row in rows])
+        features, lengths = pad(
+            [recognizer.features(audio.decode(row["audio"]["bytes"])).numpy() for row in rows]
+        )
+        letters, num_letters = pad(
+            [np.asarray(recognizer.encode(row["text"]), dtype=np.int64) for row in rows]
+        )
         return {"features": features, "lengths": lengths, "letters": letters, "num_letters": num_letters}
 
     def in_training(table: pa.Table) -> pa.Table:
@@ -77,7 +83,10 @@ def training_data(config: TrainRecognizerConfig, manifest: str, recognizer: Reco
     rows = datasets.read(manifest, MANIFEST, ["lang", "split", "text", "num_samples", "audio"])
     packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
     return packed(
-        rows.map_batches(in_training, batch_format="pyarrow"), packing, lambda row: row["num_samples"], collate
+        rows.map_batches(in_training, batch_format="pyarrow"),
+        packing,
+        lambda row: row["num_samples"],
+        collate,
     )
 
 

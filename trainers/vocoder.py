@@ -65,7 +65,9 @@ class VocoderConfig:
         if (self.hifigan is None) == (self.vocos is None):
             raise ValueError("give either hifigan or vocos, for example hifigan: {}")
         if self.segment_frames < 8:
-            raise ValueError(f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more")
+            raise ValueError(
+                f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ def run(config: VocoderConfig, step: Step) -> Counts:
     known = tuple(sorted(set(table["lang"].to_pylist())))
     languages = config.languages or known
     if missing := set(languages) - set(known):
-        raise UserError(f"section '{step.name}': the units have no language '{missing.pop()}' (found: {', '.join(known)})")
+        raise UserError(
+            f"section '{step.name}': the units have no language '{missing.pop()}' (found: {', '.join(known)})"
+        )
     table = table.filter(pa.compute.is_in(table["lang"], pa.array(languages)))
     voices = Voices(tuple(sorted(set(table["speaker"].to_pylist()))), tuple(languages))
     info = {
@@ -149,7 +153,10 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         known = ray.get(units_of)
         sequences = [np.asarray(known[row["utterance_id"]], dtype=np.int64) for row in rows]
-        segments = [cut(row["audio"]["bytes"], s, config.segment_frames, random) for row, s in zip(rows, sequences, strict=True)]
+        segments = [
+            cut(row["audio"]["bytes"], s, config.segment_frames, random)
+            for row, s in zip(rows, sequences, strict=True)
+        ]
         padded, lengths = pad(sequences)
         return {
             "segment_units": torch.from_numpy(np.stack([units for units, _ in segments])),
@@ -161,7 +168,9 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
 
     def with_units(table: pa.Table) -> pa.Table:
         known = ray.get(units_of)
-        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
+        return table.filter(
+            pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_())
+        )
 
     rows = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"]).map_batches(
         with_units, batch_format="pyarrow"
@@ -169,7 +178,9 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
     return packed(rows, Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
 
 
-def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def cut(
+    data: bytes, units: np.ndarray, frames: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Cut the same random stretch of units (frames,) and waveform (frames * HOP,) from an utterance.
 
     A shorter utterance is repeated until it is long enough, as the reference does.
@@ -181,7 +192,9 @@ def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator
     repeats = -(-frames // length)
     units, waveform = np.tile(units, repeats), np.tile(waveform, repeats)
     start = int(random.integers(len(units) - frames + 1))
-    return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(np.float32)
+    return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(
+        np.float32
+    )
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -195,13 +208,17 @@ def train_worker(settings: dict[str, Any]) -> None:
     vocoder: UnitVocoder = kind(settings["model"]).to(device)
     objective = VocoderObjective(vocoder)
     generator = ray.train.torch.prepare_model(objective)
-    optimizer = torch.optim.AdamW(objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
+    optimizer = torch.optim.AdamW(
+        objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay
+    )
     parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
     critic = critic_optimizer = None
     if config.discriminators is not None:
         discriminators = Discriminators(config.discriminators).to(device)
         critic = ray.train.torch.prepare_model(discriminators)
-        critic_optimizer = torch.optim.AdamW(discriminators.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
+        critic_optimizer = torch.optim.AdamW(
+            discriminators.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay
+        )
         parts |= {"discriminators": discriminators, "critic_optimizer": critic_optimizer}
     mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
     start, history = restore(parts, run)

@@ -1,9 +1,9 @@
 """What every corpus gives: shards, each of which one worker reads as recordings.
 
-A corpus is a class with two methods. `shards() -> list[Shard]` runs on the driver: it is cheap, and raises UserError
-for what the user can mend (a missing folder, a language that the corpus does not have). `read(shard) ->
-Iterator[Recording]` runs on a worker: it gives exactly `shard.rows` recordings, and a row that is broken comes out
-with `reject` set instead of raising.
+A corpus is a class with two methods. `shards() -> list[Shard]` runs on the driver: it is cheap, and raises
+UserError for what the user can mend (a missing folder, a language that the corpus does not have).
+`read(shard) -> Iterator[Recording]` runs on a worker: it gives exactly `shard.rows` recordings, and a broken
+row comes out with `reject` set instead of raising.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The phrasebook: parallel everyday sentences of a grammar, spoken by espeak-ng. Needs no download.
 
-Splits go by sentence, for all languages and voices at once. Test and validation sentences are new combinations of
-words that training sentences hold; the unseen voices speak the test sentences only.
+Splits go by sentence, for all languages and voices at once. Test and validation sentences are new ways to
+combine words that training sentences hold; the unseen voices speak the test sentences only.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from s2st.corpora.phrasebook_grammar import Sentence, content_words, sentences, 
 __all__ = ["Phrasebook", "PhrasebookConfig", "PhrasebookShard", "content_words", "stop_words", "template_of"]
 
 ESPEAK_LANGUAGES = {"en": "en-us", "hi": "hi", "ko": "ko"}
-# Variants of espeak's voices, clearest first: an English recogniser heard m7 best, of 37. Two lists, so that a voice
-# never moves from unseen to seen when a setting grows.
+# Variants of espeak's voices: of 40 that an English recogniser heard, among the clearest, m7 and m5 the most.
+# Two lists, so that a voice never moves from unseen to seen when a setting grows.
 SEEN_VARIANTS = ("m7", "f5", "m6", "Annie", "max", "f2", "Mike")
 UNSEEN_VARIANTS = ("m3", "steph", "m5", "f3")
 SENTENCES_PER_SHARD = 100
@@ -38,7 +38,7 @@ class PhrasebookConfig:
     num_validation: int = 100  # sentences
     train_voices: int = 1  # voices a language, in all splits
     unseen_voices: int = 1  # further voices a language, in the test split only
-    renderings: int = 1  # times each voice speaks a training sentence; all but the first vary in speed and pitch
+    renderings: int = 1  # of a training sentence by each voice; all but the first vary in speed and pitch
     seed: int = 0  # draws the sentences and splits them
 
     def __post_init__(self) -> None:
@@ -90,25 +90,24 @@ class Phrasebook:
 
     def read(self, shard: PhrasebookShard) -> Iterator[Recording]:
         """Speak the sentences of a shard, each `shard.renderings` times."""
+        voice = f"{shard.lang}-{shard.variant}"
         count = shard.rows // shard.renderings
-        spoken = [
-            (sentence, rendering)
-            for sentence in self.splits()[shard.split][shard.first : shard.first + count]
-            for rendering in range(shard.renderings)
-        ]
-        ids = [f"{sentence.sentence_id}-{shard.lang}-{shard.variant}-{rendering}" for sentence, rendering in spoken]
-        lines = [
-            vary(sentence.say(shard.lang), utterance_id, rendering)
-            for (sentence, rendering), utterance_id in zip(spoken, ids, strict=True)
-        ]
-        voice = f"{ESPEAK_LANGUAGES[shard.lang]}+{shard.variant}"
-        for (sentence, _), utterance_id, samples in zip(spoken, ids, espeak.speak(voice, lines), strict=True):
+        planned = []
+        for sentence in self.splits()[shard.split][shard.first : shard.first + count]:
+            for rendering in range(shard.renderings):
+                utterance_id = f"{sentence.sentence_id}-{voice}-{rendering}"
+                planned.append(
+                    (sentence, utterance_id, vary(sentence.say(shard.lang), utterance_id, rendering))
+                )
+        lines = [line for _, _, line in planned]
+        waveforms = espeak.speak(f"{ESPEAK_LANGUAGES[shard.lang]}+{shard.variant}", lines)
+        for (sentence, utterance_id, _), samples in zip(planned, waveforms, strict=True):
             yield Recording(
                 utterance_id=utterance_id,
                 sentence_id=sentence.sentence_id,
                 lang=shard.lang,
                 split=shard.split,
-                speaker=f"espeak-{shard.lang}-{shard.variant}",
+                speaker=f"espeak-{voice}",
                 text=sentence.text(shard.lang),
                 audio=encode(samples) if len(samples) else b"",
                 reject=None if len(samples) else "espeak-ng said nothing",
@@ -146,15 +145,17 @@ class Phrasebook:
             raise UserError(f"a language is named twice in {', '.join(self.config.languages)}")
         if self.config.num_sentences > len(sentences()):
             raise UserError(
-                f"num_sentences is {self.config.num_sentences}, but the phrasebook has {len(sentences())} sentences"
+                f"num_sentences is {self.config.num_sentences}, but the phrasebook has {len(sentences())}"
             )
         missing = {*self.variants("train"), *self.variants("test")} - espeak.variants()
         if missing:
-            raise UserError(f"espeak-ng lacks the voice variants {', '.join(sorted(missing))}; {espeak.INSTALL}")
+            raise UserError(
+                f"espeak-ng lacks the voice variants {', '.join(sorted(missing))}; {espeak.INSTALL}"
+            )
 
 
 def vary(text: str, utterance_id: str, rendering: int) -> espeak.Line:
-    """Make a line to speak: the first rendering as it is, the others with speed and pitch drawn from their id."""
+    """Make a line to speak: rendering 0 as it is, the others with speed and pitch drawn from their id."""
     if rendering == 0:
         return espeak.Line(text)
     random = Random(hashlib.sha256(utterance_id.encode()).digest())

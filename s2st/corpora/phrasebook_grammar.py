@@ -132,7 +132,8 @@ def _deal(pile: list[Sentence], random: Random) -> Iterator[Sentence]:
     )
     while pile:
         # the least used words of a sample: exact enough, and linear in the size of the pile
-        best = min(range(min(len(pile), 64)), key=lambda i: sum(used[key] for key in enumerate(pile[i].fillers)))
+        uses = [sum(used[key] for key in enumerate(sentence.fillers)) for sentence in pile[:64]]
+        best = uses.index(min(uses))
         pile[best], pile[-1] = pile[-1], pile[best]
         sentence = pile.pop()
         for key in enumerate(sentence.fillers):
@@ -196,8 +197,8 @@ def _korean_stem(word: str) -> str:
 @functools.cache
 def _korean_words() -> frozenset[str]:
     """List the words that a particle may follow."""
-    words = _book()["words"]
-    phrases = (forms(kind, word, "ko")["one"] for kind in words for word in words[kind] if _is_noun(kind, word))
+    words = ((kind, word) for kind, entries in _book()["words"].items() for word in entries)
+    phrases = (forms(kind, word, "ko")["one"] for kind, word in words if _is_noun(kind, word))
     return stop_words("ko") | frozenset(itertools.chain.from_iterable(phrase.split() for phrase in phrases))
 
 

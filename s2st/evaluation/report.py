@@ -198,7 +198,7 @@ def _number(value: float | None, digits: int = 0) -> str:
 
 def _duration(seconds: float) -> str:
     """Seconds as a person says them: 42.0 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
+    if seconds < 59.95:  # what is rounded to 60.0 is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -22,7 +22,9 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         if self.width <= 0 or (8 * self.width) % 1:
-            raise ValueError(f"width={self.width} does not divide into convolution groups: use a multiple of 0.125")
+            raise ValueError(
+                f"width={self.width} does not divide into convolution groups: use a multiple of 0.125"
+            )
         if not self.periods and not self.num_scales:
             raise ValueError("periods is empty and num_scales is 0: keep at least one discriminator")
 
@@ -35,7 +37,9 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         channels = [1, *(int(count * width) for count in (32, 128, 512, 1024, 1024))]
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(channels[i], channels[i + 1], (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0)))
+            weight_norm(
+                nn.Conv2d(channels[i], channels[i + 1], (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0))
+            )
             for i in range(5)
         )
         self.conv_post = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
@@ -53,10 +57,12 @@ class ScaleDiscriminator(nn.Module):
     def __init__(self, num_halvings: int, width: float) -> None:
         super().__init__()
         self.num_halvings = num_halvings
-        # The reference normalises the first scale, the raw waveform, by its spectrum and the others by their weights.
+        # As in the reference, the first scale, which hears the raw waveform, is normalised by its spectrum.
         norm = weight_norm if num_halvings else spectral_norm
         channels = [1, *(int(count * width) for count in (128, 128, 256, 512, 1024, 1024, 1024))]
-        kernels, strides, groups = (15, 41, 41, 41, 41, 41, 5), (1, 2, 2, 4, 4, 1, 1), (1, 4, 16, 16, 16, 16, 1)
+        kernels = (15, 41, 41, 41, 41, 41, 5)
+        strides = (1, 2, 2, 4, 4, 1, 1)
+        groups = (1, 4, 16, 16, 16, 16, 1)
         self.convs = nn.ModuleList(
             norm(nn.Conv1d(channels[i], channels[i + 1], kernel, stride, padding=kernel // 2, groups=group))
             for i, (kernel, stride, group) in enumerate(zip(kernels, strides, groups, strict=True))
@@ -82,7 +88,7 @@ class Discriminators(nn.Module):
         self.discriminators = nn.ModuleList([*by_period, *by_scale])
 
     def forward(self, waveform: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """waveform (B, N) -> scores of each discriminator (B, M), feature maps of all layers of all of them."""
+        """waveform (B, N) -> scores (B, M) of each discriminator, feature maps of all layers of all."""
         results = [discriminator(waveform) for discriminator in self.discriminators]
         return [scores for scores, _ in results], [feature for _, features in results for feature in features]
 

@@ -21,7 +21,7 @@ class StridedConvolution(nn.Module):
         """x (B, T, C) -> (B, T', C').
 
         As many taps as the stride, starting at a multiple of it, see the frames as blocks side by side: one
-        matrix product and no copy. With narrow layers this is about 1.3 times as fast on CPUs as conv1d.
+        matrix product without unfolding. On CPUs this takes 0.75 to 0.9 of the time of conv1d.
         """
         kernel = self.weight.shape[2]
         frames = (x.shape[1] - kernel) // self.stride + 1

@@ -14,7 +14,7 @@ from s2st.audio import SAMPLE_RATE
 
 
 class LogMel(nn.Module):
-    """Natural logarithm of a mel spectrogram as HiFi-GAN takes it: reflected edges, Slaney's mel scale and areas."""
+    """Natural logarithm of the mel spectrogram that HiFi-GAN takes: reflected edges, Slaney's mel filters."""
 
     filters: Tensor
     window: Tensor
@@ -22,7 +22,9 @@ class LogMel(nn.Module):
     def __init__(self, num_mels: int = 80, fft_size: int = 1024, hop: int = 256) -> None:
         super().__init__()
         self.fft_size, self.hop = fft_size, hop
-        filters = melscale_fbanks(fft_size // 2 + 1, 0, SAMPLE_RATE / 2, num_mels, SAMPLE_RATE, "slaney", "slaney")
+        filters = melscale_fbanks(
+            fft_size // 2 + 1, 0, SAMPLE_RATE / 2, num_mels, SAMPLE_RATE, "slaney", "slaney"
+        )
         self.register_buffer("filters", filters.T.contiguous(), persistent=False)
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
 
@@ -73,19 +75,21 @@ class StftLoss(nn.Module):
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Least squares: real speech should score 1, generated speech 0. Scores (B, M) of each discriminator -> scalar."""
+    """Least squares: real speech should score 1, generated 0. Scores (B, M) by discriminator -> scalar."""
     pairs = zip(real, fake, strict=True)
     return torch.stack([((1 - true) ** 2).mean() + (made**2).mean() for true, made in pairs]).sum()
 
 
 def adversarial_loss(fake: list[Tensor]) -> Tensor:
-    """Least squares: generated speech should score 1. Scores (B, M) of each discriminator -> scalar."""
+    """Least squares: generated speech should score 1. Scores (B, M) by discriminator -> scalar."""
     return torch.stack([((1 - made) ** 2).mean() for made in fake]).sum()
 
 
 def feature_matching_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Twice the summed mean absolute differences of the discriminators' feature maps -> scalar."""
-    return 2 * torch.stack([F.l1_loss(made, true.detach()) for true, made in zip(real, fake, strict=True)]).sum()
+    return (
+        2 * torch.stack([F.l1_loss(made, true.detach()) for true, made in zip(real, fake, strict=True)]).sum()
+    )
 
 
 def _power(waveform: Tensor, size: int, hop: int, window: Tensor, center: bool) -> Tensor:

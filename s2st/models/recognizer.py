@@ -46,7 +46,7 @@ def alphabet_of(texts: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    alphabet: tuple[str, ...]  # letters that can be heard, from `alphabet_of`
+    alphabet: tuple[str, ...] = ()  # letters that can be heard, from `alphabet_of`
     num_mels: int = 80  # log-mel bins
     front_width: int = 128  # channels after the first of the two convolutions that make 25 Hz of 100 Hz
     width: int = 192  # channels of the encoder
@@ -121,16 +121,14 @@ class Recognizer(nn.Module):
             x = block(x, mask)
         return self.head(self.norm(x)).float().log_softmax(-1), lengths
 
-    def loss(self, features: Tensor, lengths: Tensor, texts: Sequence[str]) -> Tensor:
-        """CTC loss, nats a letter, mean over texts. features (B, T, M), lengths (B,) -> scalar."""
+    def loss(self, features: Tensor, lengths: Tensor, letters: Tensor, num_letters: Tensor) -> Tensor:
+        """CTC loss, nats a letter, mean over texts.
+
+        features (B, T, M), lengths (B,), letters (B, L) as `encode` gives them, padded, num_letters (B,) -> scalar.
+        """
         log_probs, lengths = self(features, lengths)
-        letters = [self.encode(text) for text in texts]
-        targets = torch.tensor([letter for row in letters for letter in row], device=log_probs.device)
-        target_lengths = torch.tensor([len(row) for row in letters], device=log_probs.device)
         # speech too short for its text has an infinite loss: it teaches nothing and must not spoil the batch
-        return F.ctc_loss(
-            log_probs.transpose(0, 1), targets, lengths, target_lengths, BLANK, zero_infinity=True
-        )
+        return F.ctc_loss(log_probs.transpose(0, 1), letters, lengths, num_letters, BLANK, zero_infinity=True)
 
     def augment(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Vary normalised features: speed (one for the batch), noise, blanked bands and spans."""

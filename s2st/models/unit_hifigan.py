@@ -1,9 +1,9 @@
 """Unit HiFi-GAN: the waveform of a unit sequence by transposed convolutions.
 
 HiFi-GAN V1 (Kong et al. 2020) on embedded units, as in Polyak et al. 2021, "Speech resynthesis from discrete
-disentangled self-supervised representations". With the defaults the layers are those of fairseq's CodeHiFiGAN. With
-`istft_hop` the last stages give way to an inverse STFT (iSTFTNet, Kaneko et al. 2022): much cheaper on a CPU. There we
-take cosine and sine of the phase as it comes, without iSTFTNet's sine before them.
+disentangled self-supervised representations". The defaults are the layers of fairseq's CodeHiFiGAN. With
+`istft_hop` the last stages give way to an inverse STFT (iSTFTNet, Kaneko et al. 2022), much cheaper on a CPU;
+we take cosine and sine of the phase as it comes, without iSTFTNet's sine before them.
 
 Shapes: B batch, T unit frames (50 Hz), N = T * HOP samples, C channels.
 """
@@ -25,27 +25,38 @@ LEAK = 0.1  # slope of the leaky ReLUs; the last one keeps PyTorch's 0.01, as th
 
 @dataclass(frozen=True)
 class UnitHifiganConfig(UnitVocoderConfig):
-    upsample_rates: tuple[int, ...] = (5, 4, 4, 2, 2)  # their product, times istft_hop if there is one, is 320
+    upsample_rates: tuple[int, ...] = (5, 4, 4, 2, 2)  # their product, times any istft_hop, is 320
     upsample_kernel_sizes: tuple[int, ...] = (11, 8, 8, 4, 4)  # one per rate, and even or odd like its rate
     initial_channels: int = 512  # halved by every upsampling
     resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)  # residual blocks side by side after each upsampling
-    resblock_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))  # one row per kernel size
+    resblock_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))  # a row per kernel
     istft_hop: int = 0  # 0: samples by convolution; else by inverse STFT with this hop
 
     def __post_init__(self) -> None:
         super().__post_init__()
         product = math.prod(self.upsample_rates) * (self.istft_hop or 1)
         if product != HOP:
-            raise ValueError(f"upsample_rates times istft_hop make {product} samples for a unit: choose them to make {HOP}")
+            raise ValueError(
+                f"upsample_rates and istft_hop make {product} samples a unit: their product must be {HOP}"
+            )
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            raise ValueError("upsample_rates and upsample_kernel_sizes differ in length: give one kernel for each rate")
+            raise ValueError(
+                "upsample_rates and upsample_kernel_sizes differ in length: give one kernel for each rate"
+            )
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
-                raise ValueError(f"upsample_kernel_sizes: {kernel} with rate {rate}: add an even number to the rate")
+                raise ValueError(
+                    f"upsample_kernel_sizes has {kernel} for rate {rate}: use {rate} plus an even number"
+                )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilations):
-            raise ValueError("resblock_kernel_sizes and resblock_dilations differ in length: give one row for each kernel")
+            raise ValueError(
+                "resblock_kernel_sizes and resblock_dilations differ in length: give a row for each kernel"
+            )
         if self.initial_channels % 2 ** len(self.upsample_rates):
-            raise ValueError(f"initial_channels={self.initial_channels} cannot be halved {len(self.upsample_rates)} times")
+            times = len(self.upsample_rates)
+            raise ValueError(
+                f"initial_channels={self.initial_channels} cannot be halved {times} times: use 512 or 256"
+            )
 
 
 class ResBlock(nn.Module):
@@ -66,8 +77,8 @@ class UnitHifigan(UnitVocoder):
     def __init__(self, config: UnitHifiganConfig) -> None:
         super().__init__(config)
         self.config = config
-        # Layers start as PyTorch makes them. The reference sets some to N(0, 0.01) after their weight norm, which
-        # overwrites it unused.
+        # Layers start as PyTorch makes them. The reference draws some from N(0, 0.01), but only after weight
+        # norm took their values, so that its draw is never used.
         channels = config.initial_channels
         self.conv_pre = _conv(config.input_dim, channels, 7)
         self.upsamples = nn.ModuleList()

@@ -1,11 +1,11 @@
 """What every unit vocoder shares: embedded units, predicted durations, exact batches.
 
-A vocoder is trained on full unit sequences (one unit for each 20 ms) and speaks reduced ones, whose durations it
-predicts (Lee et al. 2022, "Direct speech-to-speech translation with discrete units"). We differ from that work's code
-in batching: sequences of different lengths are padded, and everything past the end of a sequence is set to zero after
-each layer, so a batch gives what its members give alone.
+A vocoder is trained on full unit sequences (one unit for each 20 ms) and speaks reduced ones, whose durations
+it predicts (Lee et al. 2022, "Direct speech-to-speech translation with discrete units"). We differ from that
+work's code in batching: sequences of different lengths are padded, and what is past the end of a sequence is
+set to zero after each layer, so a batch gives what its members give alone.
 
-Shapes: B batch, L reduced units, T unit frames (50 Hz), N = T * HOP samples, C channels, E width of a unit embedding.
+Shapes: B batch, L reduced units, T unit frames (50 Hz), N = T * HOP samples, C channels, E width of a unit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from s2st.audio import HOP
 
+LONGEST_UNIT = 500  # frames, 10 s: a badly trained predictor must not fill the memory
+
 
 @dataclass(frozen=True)
 class UnitVocoderConfig:
@@ -31,7 +33,7 @@ class UnitVocoderConfig:
     duration_hidden_dim: int = 128
     duration_kernel_size: int = 3  # odd
     duration_dropout: float = 0.5
-    cumulative_rounding: bool = False  # round where units end rather than each duration, so errors do not add up
+    cumulative_rounding: bool = False  # round the ends of units, not each duration: errors do not add up
 
     def __post_init__(self) -> None:
         if self.duration_kernel_size % 2 == 0:
@@ -81,13 +83,13 @@ class UnitVocoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, units: Tensor, speaker: Tensor | None = None, language: Tensor | None = None) -> Tensor:
-        """Waveform of full-rate units. units (B, T), speaker (B,), language (B,) -> (B, N) in [-1, 1]."""
+        """Waveform of full-rate units. units (B, T), speaker (B,), language (B,) -> (B, N)."""
         return self.generate(self._embed(units, speaker, language), None)
 
     def duration_loss(self, units: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Mean squared error of ln(duration + 1). units (B, T) at full rate, lengths (B,) -> scalar.
 
-        The first and last run of equal units are left out where there are more than two: a segment cuts them short.
+        The first and last run of equal units are left out where there are more than two: a segment cuts them.
         """
         reduced, durations = _inner_runs(units, lengths)
         mask = durations > 0
@@ -134,9 +136,13 @@ class UnitVocoder(nn.Module):
         """units (B, T), speaker (B,), language (B,) -> (B, input_dim, T): language, unit, speaker."""
         parts = [self.unit_embedding(units)]
         if (speaker is None) == bool(self.num_speakers):
-            raise ValueError(f"this vocoder has {self.num_speakers} speakers: pass speaker if and only if it has any")
+            raise ValueError(
+                f"this vocoder has {self.num_speakers} speakers: pass speaker if and only if it has any"
+            )
         if (language is None) == bool(self.num_languages):
-            raise ValueError(f"this vocoder has {self.num_languages} languages: pass language if and only if it has any")
+            raise ValueError(
+                f"this vocoder has {self.num_languages} languages: pass language if and only if it has any"
+            )
         if self.speaker_embedding is not None and speaker is not None:
             parts.append(self.speaker_embedding(speaker).unsqueeze(1).expand(-1, units.shape[1], -1))
         if self.language_embedding is not None and language is not None:
@@ -148,30 +154,32 @@ class UnitVocoder(nn.Module):
         if units.shape[1] == 0:
             return units
         log_durations = self.duration_predictor(self.unit_embedding(units), mask)
-        expected = log_durations.double().exp() - 1
+        expected = log_durations.double().exp().clamp(max=LONGEST_UNIT + 1) - 1
         if not self.cumulative_rounding:
             return expected.round().long().clamp(min=1)
-        # Steps of at least 1 between the ends keep their rounded values apart; round() would send .5 both ways.
+        # Ends at least 1 apart stay so when all are rounded up at .5; round() would go to the even neighbour.
         ends = (expected.clamp(min=1).cumsum(1) + 0.5).floor().long()
         return ends.diff(dim=1, prepend=torch.zeros_like(ends[:, :1]))
 
 
 def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Set x (B, C, T) to zero where mask (B, 1, T) is false: what zero padding shows a sequence that ends there."""
+    """Set x (B, C, T) to zero where mask (B, 1, T) is false, as padding shows a sequence's end."""
     return x if mask is None else x.masked_fill(~mask, 0.0)
 
 
 def inverse_stft(spectrum: Tensor, hop: int, mask: Tensor | None) -> Tensor:
-    """Overlap-add Hann windows of 4 * hop samples. spectrum (B, T, 4 * hop + 2), mask (B, 1, T) -> (B, T * hop).
+    """Overlap-add Hann windows of 4 * hop samples.
 
-    The first half of each frame is the natural logarithm of the magnitude, the second half the phase.
+    spectrum (B, T, 4 * hop + 2), mask (B, 1, T) -> (B, T * hop). The first half of a frame is the natural
+    logarithm of the magnitude, the second half the phase.
     """
     size = 4 * hop
     log_magnitude, phase = spectrum.float().chunk(2, dim=2)
     window = torch.hann_window(size, device=spectrum.device)
     # No waveform within [-1, 1] has a magnitude above the sum of the window, which is 2 * hop.
     magnitude = log_magnitude.clamp(max=math.log(2 * hop)).exp()
-    frames = torch.fft.irfft(torch.complex(magnitude * phase.cos(), magnitude * phase.sin()), n=size, dim=2) * window
+    bins = torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
+    frames = torch.fft.irfft(bins, n=size, dim=2) * window
     weight = (window**2).expand(1, frames.shape[1], -1)
     if mask is not None:
         frames, weight = frames * mask.transpose(1, 2), weight * mask.transpose(1, 2)
@@ -189,13 +197,16 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
 
 
 def _inner_runs(units: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Runs of equal units, first and last dropped. units (B, T) -> reduced (B, T), durations (B, T) zero past the end."""
+    """Find the runs of equal units but the first and last.
+
+    units (B, T), lengths (B,) -> reduced units (B, T), durations (B, T) zero past the end.
+    """
     batch, num_frames = units.shape
     position = torch.arange(num_frames, device=units.device).expand(batch, -1)
     inside = torch.ones_like(units, dtype=torch.bool) if lengths is None else position < lengths.unsqueeze(1)
     starts = F.pad(units[:, 1:] != units[:, :-1], (1, 0), value=True) & inside
-    run = starts.long().cumsum(1) - 1
-    reduced = torch.zeros_like(units).scatter(1, run, units)
+    run = (starts.long().cumsum(1) - 1).clamp(min=0)
+    reduced = torch.zeros_like(units).scatter_add(1, run, units * starts)
     durations = torch.zeros_like(units).scatter_add(1, run, inside.to(units.dtype))
     num_runs = starts.sum(1, keepdim=True)
     cut = num_runs > 2

@@ -1,7 +1,7 @@
 """Unit Vocos: the waveform of a unit sequence by ConvNeXt blocks at 50 Hz and one inverse STFT.
 
-Vocos (Siuzdak 2023, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders") on embedded units.
-No layer runs faster than the units, which makes it the vocoder to train on a CPU.
+Vocos (Siuzdak 2023, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders") on
+embedded units. No layer runs faster than the units, which makes it cheap on a CPU.
 
 Shapes: B batch, T unit frames (50 Hz), N = T * HOP samples, C channels.
 """
@@ -52,7 +52,9 @@ class UnitVocos(UnitVocoder):
     def __init__(self, config: UnitVocosConfig) -> None:
         super().__init__(config)
         self.config = config
-        self.conv = nn.Conv1d(config.input_dim, config.channels, config.kernel_size, padding=config.kernel_size // 2)
+        self.conv = nn.Conv1d(
+            config.input_dim, config.channels, config.kernel_size, padding=config.kernel_size // 2
+        )
         self.norm = nn.LayerNorm(config.channels)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.num_blocks))
         self.final_norm = nn.LayerNorm(config.channels)

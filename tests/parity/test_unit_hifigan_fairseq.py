@@ -8,10 +8,19 @@ from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 codehifigan = pytest.importorskip("fairseq.models.text_to_speech.codehifigan")
 
 TINY = UnitHifiganConfig(
-    num_units=20, embedding_dim=16, initial_channels=64, resblock_kernel_sizes=(3, 5), resblock_dilations=((1, 3, 5), (1, 2, 4))
+    num_units=20,
+    embedding_dim=16,
+    initial_channels=64,
+    resblock_kernel_sizes=(3, 5),
+    resblock_dilations=((1, 3, 5), (1, 2, 4)),
 )
 TINY_SPEAKERS = UnitHifiganConfig(
-    num_units=20, embedding_dim=16, num_speakers=3, speaker_dim=16, initial_channels=64, duration_hidden_dim=24
+    num_units=20,
+    embedding_dim=16,
+    num_speakers=3,
+    speaker_dim=16,
+    initial_channels=64,
+    duration_hidden_dim=24,
 )
 
 

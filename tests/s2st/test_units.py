@@ -58,7 +58,8 @@ def test_merges_shorten_and_are_all_reached():
     sequences = reduced_phrases(50, 20)
     merges = fit_merges(sequences, 30, 20)
     vocabulary = UnitVocabulary(20, ("en",), merges)
-    assert len(merges) == 30 and vocabulary.size == 4 + 20 + 30 + 1 + 1
+    assert len(merges) == 30
+    assert vocabulary.size == 4 + 20 + 30 + 1 + 1
     tokens = np.concatenate([vocabulary.encode(units) for units in sequences])
     assert tokens.max() < vocabulary.language_symbol("en")
     assert 2 * len(tokens) < sum(map(len, sequences))

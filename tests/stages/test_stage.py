@@ -30,8 +30,14 @@ def write_record(step, **changes):
         ({"codebook": {"stage": "os.path"}}, "'os.path' is not a stage"),
         ({"codebook": {"stage": "pipelines.nothing"}}, "'pipelines.nothing' is not a stage"),
         ({"codebook": {"stage": "pipelines.fit_codebook"}}, "section 'codebook' needs the input 'manifest'"),
-        ({"codebook": {"stage": "pipelines.fit_codebook", "manifest": "units"}}, "which no section above it makes"),
-        ({"codebook": {"stage": "pipelines.fit_codebook", "manifest": ["manifest", "x"]}}, "takes one 'manifest'"),
+        (
+            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "units"}},
+            "which no section above it makes",
+        ),
+        (
+            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": ["manifest", "x"]}},
+            "takes one 'manifest'",
+        ),
         (
             {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "manifest", "num_unit": 3}},
             "codebook: unknown setting 'num_unit'; did you mean 'num_units'?",

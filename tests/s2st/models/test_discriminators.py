@@ -18,8 +18,18 @@ def test_scores_and_features_of_every_discriminator():
 def test_the_full_size_is_that_of_hifigan():
     with torch.device("meta"):
         discriminators = Discriminators(DiscriminatorConfig()).discriminators
-    layers = [[tuple(conv.weight.shape) for conv in (*one.convs, one.conv_post)] for one in (discriminators[0], discriminators[6])]
-    assert layers[0] == [(32, 1, 5, 1), (128, 32, 5, 1), (512, 128, 5, 1), (1024, 512, 5, 1), (1024, 1024, 5, 1), (1, 1024, 3, 1)]
+    layers = [
+        [tuple(conv.weight.shape) for conv in (*one.convs, one.conv_post)]
+        for one in (discriminators[0], discriminators[6])
+    ]
+    assert layers[0] == [
+        (32, 1, 5, 1),
+        (128, 32, 5, 1),
+        (512, 128, 5, 1),
+        (1024, 512, 5, 1),
+        (1024, 1024, 5, 1),
+        (1, 1024, 3, 1),
+    ]
     assert layers[1] == [
         (128, 1, 15),
         (128, 32, 41),
@@ -54,7 +64,8 @@ def test_generator_losses_pull_towards_real_speech():
     real_features = model(real)[1]
     scores, features = model(made)
     (adversarial_loss(scores) + feature_matching_loss(real_features, features)).backward()
-    assert made.grad is not None and made.grad.any()
+    assert made.grad is not None
+    assert made.grad.any()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from s2st.models.losses import MelLoss
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.models.unit_vocoder import inverse_stft
 
 SMALL = {
     "num_units": 20,
@@ -46,7 +47,9 @@ def make(config: UnitHifiganConfig) -> UnitHifigan:
 
 def conditions(config: UnitHifiganConfig, batch: int) -> dict[str, torch.Tensor]:
     speaker = {"speaker": torch.arange(batch) % config.num_speakers} if config.num_speakers else {}
-    return speaker | ({"language": torch.arange(batch) % config.num_languages} if config.num_languages else {})
+    return speaker | (
+        {"language": torch.arange(batch) % config.num_languages} if config.num_languages else {}
+    )
 
 
 @torch.no_grad()
@@ -62,10 +65,13 @@ def test_padded_batch_speaks_as_each_alone(model, cumulative):
     units, lengths = torch.randint(20, (3, 11)), torch.tensor([11, 4, 7])
     extra = conditions(model.config, 3)
     waveform, num_samples, durations = model.speak(units, lengths, **extra)
-    assert waveform.std() > 1e-4 and durations.max() > 1
+    assert waveform.std() > 1e-4
+    assert durations.max() > 1
     for row, length in enumerate(lengths):
         own = {name: value[row : row + 1] for name, value in extra.items()}
-        alone, alone_samples, alone_durations = model.speak(units[row : row + 1, :length], lengths[row : row + 1], **own)
+        alone, alone_samples, alone_durations = model.speak(
+            units[row : row + 1, :length], lengths[row : row + 1], **own
+        )
         assert torch.equal(durations[row, :length], alone_durations[0])
         assert not durations[row, length:].any()
         assert num_samples[row] == alone_samples[0] == 320 * alone_durations.sum() == alone.shape[1]
@@ -79,16 +85,20 @@ def test_given_durations_speak_the_full_sequence(model):
     extra = conditions(model.config, 1)
     waveform, num_samples, kept = model.speak(reduced, torch.tensor([4]), durations, **extra)
     expected = model(torch.tensor([[3, 3, 5, 3, 3, 3, 3, 1, 1, 1]]), **extra)
-    assert num_samples.tolist() == [3200] and torch.equal(kept, durations)
+    assert num_samples.tolist() == [3200]
+    assert torch.equal(kept, durations)
     torch.testing.assert_close(waveform, expected.clamp(-1, 1), atol=1e-6, rtol=0)
 
 
 def test_nothing_to_speak_is_silence(model):
     extra = conditions(model.config, 2)
     waveform, num_samples, _ = model.speak(torch.zeros(2, 0, dtype=torch.long), torch.tensor([0, 0]), **extra)
-    assert waveform.shape == (2, 0) and num_samples.tolist() == [0, 0]
-    waveform, num_samples, durations = model.speak(torch.ones(2, 3, dtype=torch.long), torch.tensor([0, 3]), **extra)
-    assert num_samples[0] == 0 and not waveform[0].any() and waveform.shape[1] == num_samples[1]
+    assert waveform.shape == (2, 0)
+    assert num_samples.tolist() == [0, 0]
+    waveform, num_samples, _ = model.speak(torch.ones(2, 3, dtype=torch.long), torch.tensor([0, 3]), **extra)
+    assert num_samples[0] == 0
+    assert not waveform[0].any()
+    assert waveform.shape[1] == num_samples[1]
 
 
 @torch.no_grad()
@@ -108,7 +118,14 @@ def test_cumulative_rounding_keeps_the_total():
     assert model.speak(units, lengths)[2].sum() == 100
     model.cumulative_rounding = True
     durations = model.speak(units, lengths)[2]
-    assert durations.sum() == 120 and set(durations[0].tolist()) == {2, 3}
+    assert durations.sum() == 120
+    assert set(durations[0].tolist()) == {2, 3}
+
+
+def test_predicted_durations_are_bounded():
+    model = make(CONFIGS["istft"])
+    model.duration_predictor.proj.bias.data.fill_(1e4)
+    assert model.speak(torch.tensor([[3, 1]]), torch.tensor([2]))[2].tolist() == [[500, 500]]
 
 
 def test_duration_loss_is_that_of_inner_runs():
@@ -151,8 +168,6 @@ def test_gradients_reach_every_parameter(model):
 
 
 def test_istft_turns_a_spectrum_back():
-    from s2st.models.unit_vocoder import inverse_stft
-
     torch.manual_seed(0)
     hop, waveform = 16, torch.randn(2, 16 * 30)
     frames = F.pad(waveform, (24, 24)).unfold(1, 64, hop) * torch.hann_window(64)
@@ -164,10 +179,10 @@ def test_istft_turns_a_spectrum_back():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"istft_hop": 2}, "make 640 samples"),
-        ({"upsample_kernel_sizes": (10, 8, 8, 4, 4)}, "10 with rate 5"),
+        ({"istft_hop": 2}, "make 640 samples a unit"),
+        ({"upsample_kernel_sizes": (10, 8, 8, 4, 4)}, "10 for rate 5"),
         ({"upsample_kernel_sizes": (11, 8)}, "one kernel for each rate"),
-        ({"resblock_kernel_sizes": (3,)}, "one row for each kernel"),
+        ({"resblock_kernel_sizes": (3,)}, "a row for each kernel"),
         ({"initial_channels": 100}, "cannot be halved"),
         ({"duration_kernel_size": 4}, "must be odd"),
     ],

@@ -6,7 +6,7 @@ from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig,
 from s2st.units import PAD
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Sharing such small products between threads costs more than it saves."""
     threads = torch.get_num_threads()
@@ -15,7 +15,14 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-TINY = dict(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, num_units=20, languages=("en", "hi"))
+TINY = {
+    "num_layers": 2,
+    "model_dim": 16,
+    "num_heads": 2,
+    "ffn_dim": 32,
+    "num_units": 20,
+    "languages": ("en", "hi"),
+}
 
 
 def tiny_model(**changes) -> UnitTransformer:

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from recipes.__main__ import find_recipe, table
+from s2st.config import UserError
+from stages.run import open_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_of_the_project_are_valid(path):
+    _, steps, _ = open_recipe(str(path), [])
+    assert steps[-1].stage == "pipelines.report"
+
+
+def test_full_size_models_are_only_other_numbers():
+    """fleurs_en_hi builds HuBERT base, the 12+12 Transformer and the 13.4 M unit HiFi-GAN."""
+    import torch
+
+    from s2st.models.hubert import Hubert
+    from s2st.models.unit_hifigan import UnitHifigan
+    from stages.stage import build, load_stage
+
+    _, steps, _ = open_recipe(find_recipe("fleurs_en_hi"), [])
+    configs = {step.name: build(load_stage(step.stage).config, step.settings, step.name) for step in steps}
+    with torch.device("meta"):
+        sizes = {
+            "hubert": sum(p.numel() for p in Hubert(configs["hubert_1"].model).parameters()),
+            "vocoder": sum(p.numel() for p in UnitHifigan(configs["vocoder_en"].hifigan).parameters()),
+        }
+    assert sizes == {"hubert": 94_697_600, "vocoder": 13_370_243}
+    assert configs["translator"].model.num_layers == 12
+
+
+def test_names_and_paths_of_recipes():
+    assert find_recipe("demo").endswith("recipes/demo.yaml")
+    assert find_recipe("my/own.yaml") == "my/own.yaml"
+    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: demo, "):
+        find_recipe("dmeo")
+
+
+def test_the_closing_table_has_a_row_a_step():
+    _, steps, _ = open_recipe(find_recipe("demo"), [])
+    record = {"rows_out": 3, "rejects": 1, "audio_hours": 0.5, "seconds": 2.0}
+    lines = table(steps, [record] * len(steps)).splitlines()
+    assert len(lines) == len(steps) + 1
+    assert "seconds" in lines[0]
+    assert lines[1].startswith("manifest")

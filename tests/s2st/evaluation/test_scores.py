@@ -1,0 +1,117 @@
+"""Scores against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from s2st.evaluation.scores import (
+    bleu,
+    character_error_rate,
+    chrf,
+    content_word_share,
+    found_words,
+    unit_error_rate,
+    word_error_rate,
+)
+
+
+def test_word_error_rate_is_of_the_whole_corpus() -> None:
+    # 1 of 4 words is wrong, then 1 of 1: 2 errors in 5 words, not the mean of 1/4 and 1
+    assert word_error_rate(["the red tea cup", "yes"], ["the red tea cap", "no"]) == pytest.approx(2 / 5)
+
+
+def test_case_and_punctuation_do_not_count() -> None:
+    assert word_error_rate(["Where is my book?"], ["where is my book"]) == 0
+    assert character_error_rate(["Where is my book?"], ["where is my book"]) == 0
+
+
+def test_an_empty_hypothesis_is_all_deletions() -> None:
+    assert word_error_rate(["one two three", "four"], ["", "four"]) == pytest.approx(3 / 4)
+    assert character_error_rate(["abcd", "xy"], ["", "xy"]) == pytest.approx(4 / 6)
+
+
+def test_insertions_can_exceed_one() -> None:
+    assert word_error_rate(["one"], ["one two three"]) == pytest.approx(2)
+
+
+def test_character_error_rate_counts_hangul_by_syllable() -> None:
+    assert character_error_rate(["책을"], ["책은"]) == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize(
+    ("reference", "heard", "found"),
+    [
+        (["red", "cup"], ["cup", "blue"], [False, True]),
+        (["red", "red"], ["red"], [True, False]),
+        (["red"], ["red", "red"], [True]),
+        (["red"], [], [False]),
+        ([], ["red"], []),
+    ],
+)
+def test_found_words(reference: list[str], heard: list[str], found: list[bool]) -> None:
+    assert found_words(reference, heard) == found
+
+
+def test_content_word_share_counts_each_word_once() -> None:
+    share = content_word_share([["red", "cup", "red"], ["big", "house"]], [["red", "cup"], []])
+    assert (share.value, share.num_words) == (pytest.approx(2 / 5), 5)
+    assert 0 <= share.low <= share.value <= share.high <= 1
+
+
+def test_the_interval_is_by_sentence_and_seeded() -> None:
+    references = [["word"]] * 100
+    hypotheses = [["word"]] * 80 + [[]] * 20
+    share = content_word_share(references, hypotheses)
+    # binomial: 0.8 +- 1.96 * sqrt(0.8 * 0.2 / 100)
+    assert share.low == pytest.approx(0.722, abs=0.015)
+    assert share.high == pytest.approx(0.878, abs=0.015)
+    assert content_word_share(references, hypotheses) == share
+    assert content_word_share(references, hypotheses, seed=1) != share
+    assert content_word_share(references, references).low == 1.0
+
+
+def test_words_of_one_sentence_stand_or_fall_together() -> None:
+    """Ten words in one sentence tell less than ten sentences."""
+    one_by_one = content_word_share([["w"]] * 100, [["w"]] * 50 + [[]] * 50)
+    by_ten = content_word_share([["w"] * 10] * 10, [["w"] * 10] * 5 + [[]] * 5)
+    assert by_ten.value == one_by_one.value
+    assert by_ten.high - by_ten.low > 2 * (one_by_one.high - one_by_one.low)
+
+
+def test_a_sentence_without_content_words_changes_nothing_but_needs_company() -> None:
+    share = content_word_share([["red"], []], [["red"], ["a"]])
+    assert (share.value, share.low, share.high) == (1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="no content words"):
+        content_word_share([[]], [["red"]])
+
+
+def test_unit_error_rate_reduces_both_sides() -> None:
+    # 5 7 9 against 5 9: one deletion in three; then 1 1 2 is 1 2, which is right
+    references = [np.array([5, 5, 7, 9, 9]), np.array([1, 1, 2])]
+    hypotheses = [np.array([5, 9]), np.array([1, 2, 2])]
+    assert unit_error_rate(references, hypotheses) == pytest.approx(1 / 5)
+    assert unit_error_rate([[12]], [[1, 2]]) == pytest.approx(2)  # units are not digits
+    assert unit_error_rate([[1, 2]], [[]]) == pytest.approx(1)
+
+
+def test_bleu_and_chrf() -> None:
+    same = ["the red tea cup is here", "open the door now please"]
+    assert bleu(same, same).value == pytest.approx(100)
+    assert chrf(same, [text.upper() + "!" for text in same]).value == pytest.approx(100)
+    # precisions 4/5, 3/4, 2/3, 1/2, no brevity penalty: the fourth root of their product, 1/5
+    one_wrong = bleu(["a b c d e"], ["a b c d x"])
+    assert one_wrong.value == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    assert "tok:13a" in one_wrong.signature
+    assert chrf(["a b"], [""]).signature.startswith("nrefs:1")
+
+
+def test_nothing_heard_scores_zero() -> None:
+    assert bleu(["a b c d"], [""]).value == 0
+    assert chrf(["a b c d"], [""]).value == 0
+
+
+@pytest.mark.parametrize("score", [word_error_rate, character_error_rate, bleu, chrf, unit_error_rate])
+def test_sides_must_match(score) -> None:
+    with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
+        score(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match="nothing to score"):
+        score([], [])
