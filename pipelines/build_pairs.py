@@ -32,9 +32,7 @@ def run(config: BuildPairsConfig, step: Step) -> Counts:
         pairs.append(pair)
         paired |= {pair["source_utterance_id"], pair["target_utterance_id"]}
     if not pairs:
-        raise UserError(
-            f"section '{step.name}': no sentence is there in two languages; look at the sentence_id"
-        )
+        raise UserError(f"section '{step.name}': no sentence is there in two languages; look at the sentence_id")
     lonely = [row for row in rows if row["utterance_id"] not in paired]
     datasets.set_aside([{**row, "reason": "no partner in another language"} for row in lonely], step.output)
     datasets.write_table(pa.Table.from_pylist(pairs, schema=PAIRS), step.output)

@@ -71,23 +71,13 @@ class Judge:
 
 def run(config: EvaluateConfig, step: Step) -> Counts:
     """Transcribe on the workers, score here; writes rows and scores.json."""
-    languages = {
-        checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")
-    }
-    translations = datasets.read_table(
-        step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"]
-    )
+    languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
+    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
     if missing := set(translations["target_lang"].to_pylist()) - languages:
-        raise UserError(
-            f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here"
-        )
-    utterances = datasets.read_table(
-        step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"]
-    )
+        raise UserError(f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here")
+    utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
     spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
-    recordings = target_recordings(
-        step.input("manifest"), set(translations["target_utterance_id"].to_pylist())
-    )
+    recordings = target_recordings(step.input("manifest"), set(translations["target_utterance_id"].to_pylist()))
     heard = datasets.read(step.input("translations"), TRANSLATIONS).map_batches(
         Judge,
         fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
@@ -113,9 +103,7 @@ def target_recordings(manifest: str, wanted: set[str]) -> dict[str, bytes]:
     return {row["utterance_id"]: row["audio"]["bytes"] for row in rows.take_all()}
 
 
-def complete(
-    rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int
-) -> list[dict[str, Any]]:
+def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Add the true texts, the voice and the text for chance to transcribed rows: rows of SCORES."""
     voices = {row["speaker"] for row in spoken.values() if row["split"] == "train"}
     draw = random.Random(seed)

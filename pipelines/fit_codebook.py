@@ -36,9 +36,7 @@ class FitCodebookConfig:
 class FrameSampler:
     """Keeps a random share of each utterance's frames, the same ones in every run."""
 
-    def __init__(
-        self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int
-    ):
+    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
@@ -59,9 +57,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids here."""
     encoder = step.input("encoder") if step.input_list("encoder") else None
     if (config.features.kind == "hubert") != (encoder is not None):
-        raise UserError(
-            f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict"
-        )
+        raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
     rows, hours, frames = sample_frames(config, step, encoder)
     codebook, inertia = fit(config, frames, step.name)
     model = checkpoint.load(encoder, "hubert")[0] if encoder else None
@@ -71,9 +67,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     return Counts(rows, config.num_units, 0, round(hours, 4))
 
 
-def sample_frames(
-    config: FitCodebookConfig, step: Step, encoder: str | None
-) -> tuple[int, float, np.ndarray]:
+def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> tuple[int, float, np.ndarray]:
     """Give the number of training utterances, their hours, and about num_frames of their frames (N, D)."""
     manifest = step.input("manifest")
     lengths = datasets.read_table(manifest, MANIFEST, ["split", "num_samples"])

@@ -32,13 +32,9 @@ class IngestConfig:
     max_workers: int = resource(8)  # shards read at once
 
     def __post_init__(self) -> None:
-        given = [
-            name for name in ("phrasebook", "fleurs", "sample", "folder") if getattr(self, name) is not None
-        ]
+        given = [name for name in ("phrasebook", "fleurs", "sample", "folder") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give one corpus of phrasebook, fleurs, sample and folder, found {given or 'none'}"
-            )
+            raise ValueError(f"give one corpus of phrasebook, fleurs, sample and folder, found {given or 'none'}")
 
     @property
     def corpus(self) -> Any:
@@ -118,9 +114,7 @@ def _check_unique(identifiers: pa.ChunkedArray, folder: str) -> None:
     counts = identifiers.value_counts()
     repeated = [entry["values"] for entry in counts.to_pylist() if entry["counts"] > 1]
     if repeated:
-        raise UserError(
-            f"{folder}: the utterance '{repeated[0]}' comes twice in the corpus; give each its own name"
-        )
+        raise UserError(f"{folder}: the utterance '{repeated[0]}' comes twice in the corpus; give each its own name")
 
 
 STAGE = Stage(IngestConfig, run, reads={})

@@ -40,9 +40,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
     """Gather the records, scores, curves and sounds of a run, and write index.html, scores.json and listen/."""
     evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
     if not len(evaluations) == len(translations) == len(step.input_list("units")):
-        raise UserError(
-            f"section '{step.name}': name as many evaluations as translations and units, in one order"
-        )
+        raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
     scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
@@ -63,9 +61,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
         synthetic=manifest["settings"].get("phrasebook") is not None,
         stages=tuple(stage_row(name, record) for name, record in records.items()),
         scores=tuple(
-            row
-            for kind, by_direction in zip(kinds, scored, strict=True)
-            for row in score_rows(kind, by_direction)
+            row for kind, by_direction in zip(kinds, scored, strict=True) for row in score_rows(kind, by_direction)
         ),
         notes=tuple(
             sorted(
@@ -84,9 +80,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
             for kind, folder in zip(kinds, step.input_list("units"), strict=True)
             for usage in usages(kind, folder)
         ),
-        listening=tuple(
-            page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening
-        ),
+        listening=tuple(page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening),
         best=tuple(ranked[: config.sentences]),
         worst=tuple(ranked[::-1][: config.sentences]),
     )
@@ -179,9 +173,7 @@ def choose(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return chosen
 
 
-def sounds_of(
-    step: Step, translations: str, rows: Sequence[dict[str, Any]]
-) -> dict[str, tuple[bytes, bytes, bytes]]:
+def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[bytes, bytes, bytes]]:
     """Read source, true target and translated audio of rows of SCORES, by pair."""
     wanted = pa.array([row["pair_id"] for row in rows], pa.string())
     columns = ["pair_id", "source_utterance_id", "target_utterance_id", "audio"]
@@ -189,9 +181,7 @@ def sounds_of(
     pairs = table.filter(pa.compute.is_in(table["pair_id"], wanted)).to_pylist()
     names = {row[key] for row in pairs for key in ("source_utterance_id", "target_utterance_id")}
     recordings = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "audio"])
-    recordings = recordings.filter(
-        pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string()))
-    )
+    recordings = recordings.filter(pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string())))
     spoken = {row["utterance_id"]: row["audio"]["bytes"] for row in recordings.to_pylist()}
     return {
         row["pair_id"]: (spoken[row["source_utterance_id"]], spoken[row["target_utterance_id"]], row["audio"])
@@ -199,9 +189,7 @@ def sounds_of(
     }
 
 
-def write_sounds(
-    folder: str, rows: Sequence[dict[str, Any]], sounds: dict[str, tuple[bytes, bytes, bytes]]
-) -> None:
+def write_sounds(folder: str, rows: Sequence[dict[str, Any]], sounds: dict[str, tuple[bytes, bytes, bytes]]) -> None:
     """Write the translations to listen to as WAV, each beside its source."""
     for number, row in enumerate(rows, 1):
         source, _, translated = sounds[row["pair_id"]]
@@ -232,9 +220,7 @@ def usages(kind: str, folder: str) -> list[page.UnitUsage]:
         by_language[lang].append(np.asarray(units, dtype=np.int64))
     num_units = 1 + max(int(units.max()) for sequences in by_language.values() for units in sequences)
     return [
-        page.UnitUsage(
-            f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist())
-        )
+        page.UnitUsage(f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist()))
         for lang, units in sorted(by_language.items())
     ]
 
@@ -247,9 +233,7 @@ def summary(kinds: list[str], scored: list[dict[str, Any]]) -> dict[str, Any]:
         if "unseen" in by_voices:
             result[direction]["unseen_voices"] = by_voices["unseen"]
         others = {
-            kind: other[direction]
-            for kind, other in zip(kinds[1:], scored[1:], strict=True)
-            if direction in other
+            kind: other[direction] for kind, other in zip(kinds[1:], scored[1:], strict=True) if direction in other
         }
         if others:
             result[direction]["other_units"] = others

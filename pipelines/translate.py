@@ -45,9 +45,7 @@ class BatchTranslator:
     def _translate(self, rows: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
         sources = [np.asarray(row["source_units"], dtype=np.int32) for row in rows]
         references = [np.asarray(row["target_units"], dtype=np.int32) for row in rows]
-        translations = self.translator.translate_units(
-            sources, [row["source_lang"] for row in rows], target, self.beam
-        )
+        translations = self.translator.translate_units(sources, [row["source_lang"] for row in rows], target, self.beam)
         ceilings = self.translator.voices[target].speak(references, target)
         done = []
         for row, translation, (ceiling, _) in zip(rows, translations, ceilings, strict=True):
@@ -67,9 +65,7 @@ class BatchTranslator:
 def run(config: TranslateConfig, step: Step) -> Counts:
     """Translate every pair of the split whose target language the model speaks."""
     model = read_model_folder(step.input("model"))
-    pairs = datasets.read_table(
-        step.input("pairs"), PAIRS, ["split", "source_lang", "target_lang", "codebook"]
-    )
+    pairs = datasets.read_table(step.input("pairs"), PAIRS, ["split", "source_lang", "target_lang", "codebook"])
     if units := set(pairs["codebook"].to_pylist()) - {model["units"]}:
         raise UserError(
             f"section '{step.name}': the pairs are of units {units.pop()}, the model knows {model['units']}"
@@ -77,9 +73,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
     spoken = chosen_rows(config.split, set(model["directions"]), set(model["vocoders"]))
     num_chosen = sum(map(spoken, pairs.to_pylist()))
     if not num_chosen:
-        raise UserError(
-            f"section '{step.name}': no pair of the split '{config.split}' is in a direction of the model"
-        )
+        raise UserError(f"section '{step.name}': no pair of the split '{config.split}' is in a direction of the model")
     translations = (
         datasets.read(step.input("pairs"), PAIRS)
         .map_batches(lambda table: _filter(table, spoken), batch_format="pyarrow")

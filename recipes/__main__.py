@@ -22,9 +22,7 @@ def find_recipe(name: str) -> str:
     path = Path(__file__).parent / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(recipe.stem for recipe in path.parent.glob("*.yaml")))
-        raise UserError(
-            f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file"
-        )
+        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
     return str(path)
 
 

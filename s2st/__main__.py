@@ -11,21 +11,15 @@ from s2st.translator import Translator
 
 def main() -> None:
     """Parse the command line and run it; a mistake ends with one sentence and exit status 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m s2st", description="Textless speech-to-speech translation."
-    )
+    parser = argparse.ArgumentParser(prog="python -m s2st", description="Textless speech-to-speech translation.")
     commands = parser.add_subparsers(required=True)
     translate = commands.add_parser("translate", help="translate one recording")
     translate.add_argument("input", type=Path, help="recording: any format that libsndfile reads")
     translate.add_argument("--to", required=True, metavar="LANG", help="language to translate to, such as hi")
-    translate.add_argument(
-        "--from", dest="source", metavar="LANG", help="language spoken; needed if there are several"
-    )
+    translate.add_argument("--from", dest="source", metavar="LANG", help="language spoken; needed if there are several")
     translate.add_argument("-o", "--output", type=Path, required=True, help="WAV file to write")
     translate.add_argument("--model", default="runs/demo/model", help="model folder (default: %(default)s)")
-    translate.add_argument(
-        "--beam", type=int, default=5, help="width of the beam search (default: %(default)s)"
-    )
+    translate.add_argument("--beam", type=int, default=5, help="width of the beam search (default: %(default)s)")
     translate.set_defaults(run=run_translate)
     arguments = parser.parse_args()
     try:

@@ -54,9 +54,7 @@ def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
             f"{folder}/{WEIGHTS} does not fit its config.json: {str(error).splitlines()[-1].strip()}"
         ) from None
     if lost := sorted({*(set(missing) - _shared_names(model)), *unexpected}):
-        raise UserError(
-            f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only"
-        )
+        raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only")
     return model.eval(), config["info"]
 
 
@@ -65,13 +63,9 @@ def read_config(folder: str, *expect: str) -> dict[str, Any]:
     try:
         config = storage.read_json(f"{folder}/{CONFIG}")
     except FileNotFoundError:
-        raise UserError(
-            f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote"
-        ) from None
+        raise UserError(f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote") from None
     if config.get("model") not in MODELS:
-        raise UserError(
-            f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}"
-        )
+        raise UserError(f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}")
     if expect and config["model"] not in expect:
         raise UserError(f"{folder} holds a {config['model']}, but a {' or '.join(expect)} is needed there")
     return config

@@ -140,10 +140,6 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
             pass
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and not (hint is not bool and isinstance(value, bool))
-    ):
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is not bool and isinstance(value, bool)):
         return value
     raise UserError(f"{where} must be {getattr(hint, '__name__', hint)}, found {value!r}")

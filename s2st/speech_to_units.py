@@ -25,9 +25,7 @@ class FeaturesConfig:
 
     def __post_init__(self) -> None:
         if (self.kind == "hubert") != (self.layer > 0):
-            raise ValueError(
-                f"kind={self.kind} and layer={self.layer} contradict: only hubert has layers, from 1 on"
-            )
+            raise ValueError(f"kind={self.kind} and layer={self.layer} contradict: only hubert has layers, from 1 on")
 
 
 class FeatureExtractor:
@@ -89,9 +87,7 @@ class SpeechToUnits:
     def save(self, folder: str, info: dict[str, object]) -> None:
         """Write the codebook with what it was fitted on, and the encoder, into a folder."""
         features = to_mapping(self.extractor.config)
-        checkpoint.save(
-            folder, self.codebook, {**info, "features": features, "fingerprint": self.fingerprint}
-        )
+        checkpoint.save(folder, self.codebook, {**info, "features": features, "fingerprint": self.fingerprint})
         if self.extractor.encoder is not None:
             checkpoint.save(f"{folder}/encoder", self.extractor.encoder)
 

@@ -74,6 +74,4 @@ def copy_folder(source: str, target: str) -> None:
     source_system, source_path = resolve(source)
     target_system, target_path = resolve(target)
     target_system.create_dir(target_path, recursive=True)
-    fs.copy_files(
-        source_path, target_path, source_filesystem=source_system, destination_filesystem=target_system
-    )
+    fs.copy_files(source_path, target_path, source_filesystem=source_system, destination_filesystem=target_system)

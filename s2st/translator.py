@@ -84,9 +84,7 @@ class Translator:
         model = read_model_folder(folder)
         speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
         translator, info = checkpoint.load(f"{folder}/translator", "unit_transformer")
-        by_name = {
-            name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())
-        }
+        by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
         voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
         for part, units in [
             ("translator", info["units"]),
@@ -107,9 +105,7 @@ class Translator:
         """Give the reduced units of each waveform."""
         return [reduce(units)[0] for units in self.speech_to_units(waveforms)]
 
-    def translate(
-        self, waveform: np.ndarray, to: str, source: str | None = None, beam: int = 5
-    ) -> Translation:
+    def translate(self, waveform: np.ndarray, to: str, source: str | None = None, beam: int = 5) -> Translation:
         """Translate a waveform (N,), mono, 16 kHz, float32 in [-1, 1], to the language `to`."""
         source = self.source_language(to, source)
         units = self.units([waveform])[0]
@@ -123,9 +119,7 @@ class Translator:
         spoken = self.voices[to].speak([hypothesis.units for hypothesis in hypotheses], to)
         return [
             Translation(waveform, source_units, hypothesis.units, durations)
-            for source_units, hypothesis, (waveform, durations) in zip(
-                sequences, hypotheses, spoken, strict=True
-            )
+            for source_units, hypothesis, (waveform, durations) in zip(sequences, hypotheses, spoken, strict=True)
         ]
 
 
@@ -152,7 +146,5 @@ def pick_source(directions: Sequence[str], spoken: Set[str], to: str, source: st
     if source is None and len(sources) > 1:
         raise UserError(f"this model translates {', '.join(sources)} to '{to}'; say which one is spoken")
     if source is not None and source not in sources:
-        raise UserError(
-            f"this model does not translate '{source}' to '{to}'; it knows {', '.join(directions)}"
-        )
+        raise UserError(f"this model does not translate '{source}' to '{to}'; it knows {', '.join(directions)}")
     return source or sources[0]

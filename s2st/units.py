@@ -112,9 +112,7 @@ class UnitVocabulary:
         return BPE(vocab={text: piece for piece, text in enumerate(texts)}, merges=merges)
 
 
-def fit_merges(
-    sequences: Iterable[np.ndarray], num_merges: int, num_units: int
-) -> tuple[tuple[int, int], ...]:
+def fit_merges(sequences: Iterable[np.ndarray], num_merges: int, num_units: int) -> tuple[tuple[int, int], ...]:
     """Learn byte-pair merges, most frequent first, from reduced units of all languages together.
 
     Gives fewer than `num_merges` where the sequences hold fewer pairs.

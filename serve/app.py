@@ -33,9 +33,7 @@ api = FastAPI(title="Speech-to-speech translation", version="1")
 class Gateway:
     """Parses requests, calls the models, answers with audio."""
 
-    def __init__(
-        self, model: str, encoder: DeploymentHandle, translator: DeploymentHandle, vocoder: DeploymentHandle
-    ):
+    def __init__(self, model: str, encoder: DeploymentHandle, translator: DeploymentHandle, vocoder: DeploymentHandle):
         self.model = read_model_folder(model)
         self.encoder, self.translator, self.vocoder = encoder, translator, vocoder
 
@@ -44,9 +42,7 @@ class Gateway:
         self,
         file: UploadFile,
         to: str = Query(description="language to translate to, such as hi"),
-        source: str | None = Query(
-            None, alias="from", description="language spoken; needed if there are several"
-        ),
+        source: str | None = Query(None, alias="from", description="language spoken; needed if there are several"),
     ) -> Response:
         """Translate an audio file; answers with WAV, 16 kHz, mono."""
         try:
@@ -76,9 +72,7 @@ class Gateway:
     async def _read(self, file: UploadFile) -> np.ndarray:
         data = await file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise HTTPException(
-                413, f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording"
-            )
+            raise HTTPException(413, f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording")
         try:
             return await asyncio.to_thread(audio.decode, data, MAX_SECONDS)
         except audio.AudioError as error:
@@ -102,6 +96,4 @@ def build(arguments: dict[str, str]) -> serve.Application:
     model = storage.absolute(arguments.get("model", "runs/demo/model"))
     read_model_folder(model)  # a mistyped folder is told now, not by a replica that dies
     beam = int(arguments.get("beam", 5))
-    return Gateway.bind(
-        model, SpeechEncoder.bind(model), UnitTranslator.bind(model, beam), UnitVocoder.bind(model)
-    )
+    return Gateway.bind(model, SpeechEncoder.bind(model), UnitTranslator.bind(model, beam), UnitVocoder.bind(model))

@@ -47,13 +47,9 @@ class UnitTranslator:
         self.beam = beam
 
     @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
-    async def __call__(
-        self, units: list[np.ndarray], sources: list[str], targets: list[str]
-    ) -> list[np.ndarray]:
+    async def __call__(self, units: list[np.ndarray], sources: list[str], targets: list[str]) -> list[np.ndarray]:
         """Translate each sequence of units (L,) from its source to its target language."""
-        hypotheses = await asyncio.to_thread(
-            translate_units, self.translator, units, sources, targets, beam=self.beam
-        )
+        hypotheses = await asyncio.to_thread(translate_units, self.translator, units, sources, targets, beam=self.beam)
         return [hypothesis.units for hypothesis in hypotheses]
 
 

@@ -36,9 +36,7 @@ def files(folder: str, schema: pa.Schema) -> list[str]:
 def count(folder: str, schema: pa.Schema) -> int:
     """Count a dataset's rows from the files' footers."""
     system, _ = storage.resolve(folder)
-    return sum(
-        pyarrow.parquet.read_metadata(path, filesystem=system).num_rows for path in files(folder, schema)
-    )
+    return sum(pyarrow.parquet.read_metadata(path, filesystem=system).num_rows for path in files(folder, schema))
 
 
 def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> ray.data.Dataset:
@@ -81,9 +79,7 @@ def set_aside(rows: Sequence[dict[str, Any]], folder: str) -> None:
     A task that Ray runs twice writes the same file twice, so no reject is counted twice.
     """
     if rows:
-        table = pa.Table.from_pylist(
-            [{name: row[name] for name in REJECTS.names} for row in rows], schema=REJECTS
-        )
+        table = pa.Table.from_pylist([{name: row[name] for name in REJECTS.names} for row in rows], schema=REJECTS)
         name = hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest()[:24]
         system, path = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
         system.create_dir(path, recursive=True)

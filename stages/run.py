@@ -106,9 +106,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     """Make the command line that stages and recipes share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("recipe", help="a YAML file, for example recipes/demo.yaml")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's"
-    )
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
     parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
     return parser
 

@@ -116,9 +116,7 @@ def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
         if name in RESERVED:
             continue
         if not isinstance(section, dict) or "stage" not in section:
-            raise UserError(
-                f"section '{name}' of the recipe needs a 'stage', for example stage: pipelines.ingest"
-            )
+            raise UserError(f"section '{name}' of the recipe needs a 'stage', for example stage: pipelines.ingest")
         stage = load_stage(section["stage"])
         settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
         inputs = {k: _names(section[k]) for k in stage.reads if section.get(k) is not None}
@@ -240,6 +238,4 @@ def machine() -> str:
     """Describe the machine in a few words."""
     import os
 
-    return (
-        f"{os.cpu_count()} CPU, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    )
+    return f"{os.cpu_count()} CPU, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"

@@ -18,9 +18,7 @@ def local_ray():
     """A Ray cluster of this test session alone, with a folder of its own."""
     import ray
 
-    folder = tempfile.mkdtemp(
-        prefix="s2st", dir="/tmp"
-    )  # short: sockets lie in it, and their paths are limited
+    folder = tempfile.mkdtemp(prefix="s2st", dir="/tmp")  # short: sockets lie in it, and their paths are limited
     ray.init(
         num_cpus=4,
         object_store_memory=200 << 20,
@@ -58,9 +56,7 @@ def tiny_model(tmp_path_factory):
     units = speech_to_units.fingerprint
     speech_to_units.save(f"{folder}/codebook", {})
     translator = UnitTransformer(
-        UnitTransformerConfig(
-            num_layers=1, model_dim=16, num_heads=2, ffn_dim=16, num_units=20, languages=("en", "hi")
-        )
+        UnitTransformerConfig(num_layers=1, model_dim=16, num_heads=2, ffn_dim=16, num_units=20, languages=("en", "hi"))
     )
     directions = ["en-hi", "hi-en"]
     checkpoint.save(f"{folder}/translator", translator, {"units": units, "directions": directions})
@@ -69,7 +65,5 @@ def tiny_model(tmp_path_factory):
         info = {"units": units, "speakers": ["a"], "languages": [lang], "default_speakers": {lang: "a"}}
         checkpoint.save(f"{folder}/vocoders/{lang}", vocoder, info)
     vocoders = {"en": "en", "hi": "hi"}
-    storage.write_json(
-        f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders}
-    )
+    storage.write_json(f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders})
     return folder

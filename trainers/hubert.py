@@ -26,9 +26,7 @@ from trainers.loop import LoopConfig, fit, train
 
 @dataclass(frozen=True)
 class PretrainHubertConfig:
-    model: HubertConfig = field(
-        default_factory=HubertConfig
-    )  # num_classes and label_rate come from the units
+    model: HubertConfig = field(default_factory=HubertConfig)  # num_classes and label_rate come from the units
     batch_seconds: float = 87.5  # of speech a batch, padding included
     min_seconds: float = 0.5  # shorter utterances are not trained on
     max_seconds: float = 15.6  # longer ones are cut at random
@@ -37,9 +35,7 @@ class PretrainHubertConfig:
 
     def __post_init__(self) -> None:
         if self.max_seconds > self.batch_seconds:
-            raise ValueError(
-                f"max_seconds={self.max_seconds} must fit into batch_seconds={self.batch_seconds}"
-            )
+            raise ValueError(f"max_seconds={self.max_seconds} must fit into batch_seconds={self.batch_seconds}")
 
 
 class HubertObjective(nn.Module):
@@ -67,9 +63,7 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     enough = pa.compute.greater_equal(labels["num_samples"], int(config.min_seconds * audio.SAMPLE_RATE))
     kept = labels.filter(enough)
     if not len(kept):
-        raise UserError(
-            f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}"
-        )
+        raise UserError(f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}")
     # fairseq's own MFCC come at 100 Hz, every other kind of feature at 50 Hz
     label_rate = 100 if labels_name.startswith("mfcc") else audio.UNITS_PER_SECOND
     model = dataclasses.replace(config.model, num_classes=num_classes, label_rate=label_rate)
@@ -86,13 +80,9 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     return Counts(len(labels), len(kept), len(labels) - len(kept), round(hours, 4))
 
 
-def training_data(
-    config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int
-) -> ray.data.Dataset:
+def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int) -> ray.data.Dataset:
     """Make batches of waveforms with their labels."""
-    labels_of = ray.put(
-        dict(zip(labels["utterance_id"].to_pylist(), labels["units"].to_pylist(), strict=True))
-    )
+    labels_of = ray.put(dict(zip(labels["utterance_id"].to_pylist(), labels["units"].to_pylist(), strict=True)))
     max_samples = int(config.max_seconds * audio.SAMPLE_RATE)
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
@@ -113,9 +103,7 @@ def training_data(
 
     def with_labels(table: pa.Table) -> pa.Table:
         known = ray.get(labels_of)
-        return table.filter(
-            pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_())
-        )
+        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
 
     rows = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"]).map_batches(
         with_labels, batch_format="pyarrow"

@@ -145,9 +145,7 @@ def endless(shard: ray.data.DataIterator, device: torch.device) -> Iterator[dict
             empty = False
             yield {key: value.to(device) for key, value in unpack(row["batch"][0].as_py()).items()}
         if empty:
-            raise RuntimeError(
-                "the training set gives this worker no batch; use fewer workers or smaller batches"
-            )
+            raise RuntimeError("the training set gives this worker no batch; use fewer workers or smaller batches")
 
 
 def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:

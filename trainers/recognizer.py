@@ -43,9 +43,7 @@ class RecognizerObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss of a batch {features (B, T, M), lengths (B,), letters (B, L), num_letters (B,)}."""
-        loss = self.recognizer.loss(
-            batch["features"], batch["lengths"], batch["letters"], batch["num_letters"]
-        )
+        loss = self.recognizer.loss(batch["features"], batch["lengths"], batch["letters"], batch["num_letters"])
         return loss, {"loss": loss}
 
 
@@ -68,12 +66,8 @@ def training_data(config: TrainRecognizerConfig, manifest: str, recognizer: Reco
     """Make batches of log-mel features with the letters that were spoken."""
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
-        features, lengths = pad(
-            [recognizer.features(audio.decode(row["audio"]["bytes"])).numpy() for row in rows]
-        )
-        letters, num_letters = pad(
-            [np.asarray(recognizer.encode(row["text"]), dtype=np.int64) for row in rows]
-        )
+        features, lengths = pad([recognizer.features(audio.decode(row["audio"]["bytes"])).numpy() for row in rows])
+        letters, num_letters = pad([np.asarray(recognizer.encode(row["text"]), dtype=np.int64) for row in rows])
         return {"features": features, "lengths": lengths, "letters": letters, "num_letters": num_letters}
 
     def in_training(table: pa.Table) -> pa.Table:

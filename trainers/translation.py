@@ -56,9 +56,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     pairs = pairs.filter(pa.compute.equal(pairs["split"], "train"))
     if set(pairs["codebook"].to_pylist()) != {units_name}:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
-    sides = [
-        np.asarray(units) for name in ("source_units", "target_units") for units in pairs[name].to_pylist()
-    ]
+    sides = [np.asarray(units) for name in ("source_units", "target_units") for units in pairs[name].to_pylist()]
     directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in pairs.to_pylist()})
     languages = config.languages or tuple(sorted({lang for d in directions for lang in d.split("-")}))
     merges = fit_merges(sides, config.num_merges, num_units) if config.num_merges else ()
@@ -86,12 +84,8 @@ class ToTokens:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode both sides; rows of other splits are left out."""
         rows = [row for row in table.to_pylist() if row["split"] == "train"]
-        source = [
-            self.vocabulary.source_tokens(np.asarray(r["source_units"]), r["source_lang"]) for r in rows
-        ]
-        target = [
-            self.vocabulary.target_tokens(np.asarray(r["target_units"]), r["target_lang"]) for r in rows
-        ]
+        source = [self.vocabulary.source_tokens(np.asarray(r["source_units"]), r["source_lang"]) for r in rows]
+        target = [self.vocabulary.target_tokens(np.asarray(r["target_units"]), r["target_lang"]) for r in rows]
         tokens = pa.list_(pa.int64())
         return pa.table({"source": pa.array(source, tokens), "target": pa.array(target, tokens)})
 

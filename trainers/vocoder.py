@@ -154,8 +154,7 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
         known = ray.get(units_of)
         sequences = [np.asarray(known[row["utterance_id"]], dtype=np.int64) for row in rows]
         segments = [
-            cut(row["audio"]["bytes"], s, config.segment_frames, random)
-            for row, s in zip(rows, sequences, strict=True)
+            cut(row["audio"]["bytes"], s, config.segment_frames, random) for row, s in zip(rows, sequences, strict=True)
         ]
         padded, lengths = pad(sequences)
         return {
@@ -168,9 +167,7 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
 
     def with_units(table: pa.Table) -> pa.Table:
         known = ray.get(units_of)
-        return table.filter(
-            pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_())
-        )
+        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
 
     rows = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"]).map_batches(
         with_units, batch_format="pyarrow"
@@ -178,9 +175,7 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
     return packed(rows, Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
 
 
-def cut(
-    data: bytes, units: np.ndarray, frames: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Cut the same random stretch of units (frames,) and waveform (frames * HOP,) from an utterance.
 
     A shorter utterance is repeated until it is long enough, as the reference does.
@@ -192,9 +187,7 @@ def cut(
     repeats = -(-frames // length)
     units, waveform = np.tile(units, repeats), np.tile(waveform, repeats)
     start = int(random.integers(len(units) - frames + 1))
-    return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(
-        np.float32
-    )
+    return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(np.float32)
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -208,9 +201,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     vocoder: UnitVocoder = kind(settings["model"]).to(device)
     objective = VocoderObjective(vocoder)
     generator = ray.train.torch.prepare_model(objective)
-    optimizer = torch.optim.AdamW(
-        objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay
-    )
+    optimizer = torch.optim.AdamW(objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
     parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
     critic = critic_optimizer = None
     if config.discriminators is not None:

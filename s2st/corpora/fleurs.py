@@ -152,9 +152,7 @@ class Fleurs:
                 yield ParquetShard(path, sum(group_rows), config, split, first, group_rows)
             first = last
 
-    def _recording(
-        self, shard: ParquetShard, row: dict[str, Any], place: str, reject: str | None = None
-    ) -> Recording:
+    def _recording(self, shard: ParquetShard, row: dict[str, Any], place: str, reject: str | None = None) -> Recording:
         lang = CODE_OF[shard.config]
         audio = row.get("audio") or {}
         name = row.get("path") or audio.get("path")

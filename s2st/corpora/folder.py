@@ -40,9 +40,7 @@ class FolderConfig:
     def __post_init__(self) -> None:
         shares = (self.validation_share, self.test_share)
         if min(shares) < 0 or sum(shares) >= 1:
-            raise UserError(
-                "validation_share and test_share must not be negative, and must leave a rest to train on"
-            )
+            raise UserError("validation_share and test_share must not be negative, and must leave a rest to train on")
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,7 @@ class Folder:
         """List the recordings, checked: each once, and no sentence in two splits."""
         system, root = storage.resolve(self.config.root)
         if system.get_file_info(root).type != fs.FileType.Directory:
-            raise UserError(
-                f"there is no folder {self.config.root}; set root to the folder of your recordings"
-            )
+            raise UserError(f"there is no folder {self.config.root}; set root to the folder of your recordings")
         paths = [path for suffix in SUFFIXES for path in self._paths(suffix)]
         if not paths:
             raise UserError(f"{self.config.root} has no {', '.join(SUFFIXES)} files named {LAYOUTS}")
@@ -142,9 +138,7 @@ class Folder:
 
     def _paths(self, suffix: str) -> list[str]:
         _, root = storage.resolve(self.config.root)
-        paths = [
-            path for cased in (suffix, suffix.upper()) for path in storage.list_files(self.config.root, cased)
-        ]
+        paths = [path for cased in (suffix, suffix.upper()) for path in storage.list_files(self.config.root, cased)]
         below = [str(PurePosixPath(path).relative_to(root)) for path in paths]
         return [path for path in below if not PurePosixPath(path).name.startswith(".")]
 
@@ -187,9 +181,7 @@ class Folder:
             for number, line in enumerate(lines, start=1):
                 key, tab, text = line.partition("\t")
                 if line.strip() and not tab:
-                    raise UserError(
-                        f"{self.config.root}/{below}, line {number} has no tab between id and text"
-                    )
+                    raise UserError(f"{self.config.root}/{below}, line {number} has no tab between id and text")
                 entries[key.strip()] = text.strip()
         return texts
 

@@ -96,9 +96,7 @@ class Phrasebook:
         for sentence in self.splits()[shard.split][shard.first : shard.first + count]:
             for rendering in range(shard.renderings):
                 utterance_id = f"{sentence.sentence_id}-{voice}-{rendering}"
-                planned.append(
-                    (sentence, utterance_id, vary(sentence.say(shard.lang), utterance_id, rendering))
-                )
+                planned.append((sentence, utterance_id, vary(sentence.say(shard.lang), utterance_id, rendering)))
         lines = [line for _, _, line in planned]
         waveforms = espeak.speak(f"{ESPEAK_LANGUAGES[shard.lang]}+{shard.variant}", lines)
         for (sentence, utterance_id, _), samples in zip(planned, waveforms, strict=True):
@@ -144,14 +142,10 @@ class Phrasebook:
         if len(set(self.config.languages)) < len(self.config.languages):
             raise UserError(f"a language is named twice in {', '.join(self.config.languages)}")
         if self.config.num_sentences > len(sentences()):
-            raise UserError(
-                f"num_sentences is {self.config.num_sentences}, but the phrasebook has {len(sentences())}"
-            )
+            raise UserError(f"num_sentences is {self.config.num_sentences}, but the phrasebook has {len(sentences())}")
         missing = {*self.variants("train"), *self.variants("test")} - espeak.variants()
         if missing:
-            raise UserError(
-                f"espeak-ng lacks the voice variants {', '.join(sorted(missing))}; {espeak.INSTALL}"
-            )
+            raise UserError(f"espeak-ng lacks the voice variants {', '.join(sorted(missing))}; {espeak.INSTALL}")
 
 
 def vary(text: str, utterance_id: str, rendering: int) -> espeak.Line:

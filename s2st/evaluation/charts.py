@@ -25,9 +25,7 @@ class Series:
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.values):
-            raise ValueError(
-                f"series '{self.name}' has {len(self.steps)} steps but {len(self.values)} values"
-            )
+            raise ValueError(f"series '{self.name}' has {len(self.steps)} steps but {len(self.values)} values")
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,7 @@ def interval_bar(value: float, low: float, high: float, chance: float | None, ce
     """Draw a share between 0 and 1 as a bar with its interval; chance (dotted) and ceiling are marks."""
     svg = Element("svg", {"viewBox": "0 0 120 16", "class": "interval", "aria-hidden": "true"})
     SubElement(svg, "rect", {"class": "track", "x": "0", "y": "5", "width": "120", "height": "6"})
-    SubElement(
-        svg, "rect", {"class": "bar", "x": "0", "y": "5", "width": f"{120 * value:.1f}", "height": "6"}
-    )
+    SubElement(svg, "rect", {"class": "bar", "x": "0", "y": "5", "width": f"{120 * value:.1f}", "height": "6"})
     _line(svg, "whisker", 120 * low, 8, 120 * high, 8)
     for kind, mark in (("chance", chance), ("ceiling", ceiling)):
         if mark is not None:
@@ -113,9 +109,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def _finite(line: Series) -> list[tuple[float, float]]:
-    return [
-        (x, y) for x, y in zip(line.steps, line.values, strict=True) if math.isfinite(x) and math.isfinite(y)
-    ]
+    return [(x, y) for x, y in zip(line.steps, line.values, strict=True) if math.isfinite(x) and math.isfinite(y)]
 
 
 def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

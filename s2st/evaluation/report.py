@@ -137,9 +137,7 @@ def render(report: Report) -> str:
         report=report,
         listening=shown,
         num_left_out=len(report.listening) - len(shown),
-        training_charts=[
-            (training.name, Markup(charts.line_chart(training.curves))) for training in report.trainings
-        ],
+        training_charts=[(training.name, Markup(charts.line_chart(training.curves))) for training in report.trainings],
         usage_charts=[
             (row, Markup(charts.histogram(row.counts, "units, most frequent first", "frames")))
             for row in report.unit_usages

@@ -32,9 +32,7 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
     frames = frames - frames.mean(1, keepdim=True)
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     windowed = (frames - PREEMPHASIS * before) * _window()
-    spectrum = torch.fft.rfft(
-        F.pad(windowed, (0, FFT_SIZE - WINDOW))
-    )  # padding inside rfft is several times slower
+    spectrum = torch.fft.rfft(F.pad(windowed, (0, FFT_SIZE - WINDOW)))  # padding inside rfft is several times slower
     power = spectrum.real.square() + spectrum.imag.square()
     return (power @ _mel_filters(num_mels)).clamp(min=torch.finfo(torch.float32).eps).log()
 

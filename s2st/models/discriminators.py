@@ -22,9 +22,7 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         if self.width <= 0 or (8 * self.width) % 1:
-            raise ValueError(
-                f"width={self.width} does not divide into convolution groups: use a multiple of 0.125"
-            )
+            raise ValueError(f"width={self.width} does not divide into convolution groups: use a multiple of 0.125")
         if not self.periods and not self.num_scales:
             raise ValueError("periods is empty and num_scales is 0: keep at least one discriminator")
 
@@ -37,9 +35,7 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         channels = [1, *(int(count * width) for count in (32, 128, 512, 1024, 1024))]
         self.convs = nn.ModuleList(
-            weight_norm(
-                nn.Conv2d(channels[i], channels[i + 1], (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0))
-            )
+            weight_norm(nn.Conv2d(channels[i], channels[i + 1], (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0)))
             for i in range(5)
         )
         self.conv_post = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))

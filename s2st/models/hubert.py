@@ -108,14 +108,12 @@ class Hubert(nn.Module):
         self.feature_norm = nn.LayerNorm(dims[-1])
         self.feature_projection = nn.Linear(dims[-1], config.width)
         self.mask_embedding = nn.Parameter(torch.rand(config.width))
-        self.positional = PositionalConvolution(
-            config.width, config.positional_kernel, config.positional_groups
-        )
+        self.positional = PositionalConvolution(config.width, config.positional_kernel, config.positional_groups)
         self.encoder_norm = nn.LayerNorm(config.width)
         self.layers = nn.ModuleList(self._layer() for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
         self.final_projection = nn.Linear(config.width, config.final_dim)
-        # fairseq draws these from U[0, 1), where all point nearly the same way; spread out, the loss falls sooner
+        # fairseq draws these from U[0, 1), where all point nearly the same way; spread out, they learn sooner
         rows = config.num_classes + SPECIAL_SYMBOLS
         self.label_embeddings = nn.Parameter(torch.randn(rows, config.final_dim))
 
@@ -141,19 +139,8 @@ class Hubert(nn.Module):
         frames = (lengths - self.config.receptive_field) // self.config.hop + 1
         return frames.clamp(min=0)
 
-    def draw_mask(self, lengths: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw the frames to hide from a batch of utterances of `lengths` (B,) samples -> (B, T) bool.
-
-        T is the frame count of the longest.
-        """
-        frames = self.frame_lengths(lengths)
-        config = self.config
-        return span_mask(frames, int(frames.max()), config.mask_probability, config.mask_length, generator)
-
-    def forward(
-        self, waveform: Tensor, lengths: Tensor, labels: Tensor, mask: Tensor | None = None
-    ) -> HubertLoss:
-        """Loss of predicting labels; what is masked is drawn at random unless given.
+    def forward(self, waveform: Tensor, lengths: Tensor, labels: Tensor, mask: Tensor | None = None) -> HubertLoss:
+        """Loss of predicting labels; what is masked is drawn by `span_mask` unless given.
 
         waveform (B, N), lengths (B,) in samples, labels (B, L) 0..K-1 at label_rate, -1 where there is none,
         mask (B, T) bool.
@@ -200,9 +187,7 @@ class Hubert(nn.Module):
             x.register_hook(lambda gradient: gradient * self.config.feature_grad_mult)
         return x, self.frame_lengths(lengths)
 
-    def encode(
-        self, features: Tensor, valid: Tensor, mask: Tensor | None = None, layer: int | None = None
-    ) -> Tensor:
+    def encode(self, features: Tensor, valid: Tensor, mask: Tensor | None = None, layer: int | None = None) -> Tensor:
         """Contextual features after `layer` layers; after all, and the last norm of pre-LN models, if None.
 
         features (B, T, C), valid (B, T) bool, mask (B, T) bool for frames to hide -> (B, T, D).
@@ -248,11 +233,7 @@ class Hubert(nn.Module):
         masked, unmasked = labelled & mask, labelled & ~mask
         losses = [_mean(cross_entropy, frames) for frames in (masked, unmasked)]
         config = self.config
-        loss = (
-            config.masked_weight * losses[0]
-            + config.unmasked_weight * losses[1]
-            + config.feature_penalty * penalty
-        )
+        loss = config.masked_weight * losses[0] + config.unmasked_weight * losses[1] + config.feature_penalty * penalty
         metrics = {
             "masked_loss": losses[0].detach(),
             "unmasked_loss": losses[1].detach(),

@@ -110,9 +110,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, attended: Tensor | None) -> Tensor:
         """x (B, T, D), attended (B, 1, 1, T) bool or None for all -> (B, T, D)."""
         split = (x.shape[0], x.shape[1], self.num_heads, -1)
-        query, key, value = (
-            layer(x).view(split).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
+        query, key, value = (layer(x).view(split).transpose(1, 2) for layer in (self.query, self.key, self.value))
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
         return self.output(y.transpose(1, 2).flatten(2))

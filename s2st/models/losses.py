@@ -22,9 +22,7 @@ class LogMel(nn.Module):
     def __init__(self, num_mels: int = 80, fft_size: int = 1024, hop: int = 256) -> None:
         super().__init__()
         self.fft_size, self.hop = fft_size, hop
-        filters = melscale_fbanks(
-            fft_size // 2 + 1, 0, SAMPLE_RATE / 2, num_mels, SAMPLE_RATE, "slaney", "slaney"
-        )
+        filters = melscale_fbanks(fft_size // 2 + 1, 0, SAMPLE_RATE / 2, num_mels, SAMPLE_RATE, "slaney", "slaney")
         self.register_buffer("filters", filters.T.contiguous(), persistent=False)
         self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
 
@@ -87,9 +85,7 @@ def adversarial_loss(fake: list[Tensor]) -> Tensor:
 
 def feature_matching_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Twice the summed mean absolute differences of the discriminators' feature maps -> scalar."""
-    return (
-        2 * torch.stack([F.l1_loss(made, true.detach()) for true, made in zip(real, fake, strict=True)]).sum()
-    )
+    return 2 * torch.stack([F.l1_loss(made, true.detach()) for true, made in zip(real, fake, strict=True)]).sum()
 
 
 def _power(waveform: Tensor, size: int, hop: int, window: Tensor, center: bool) -> Tensor:

@@ -34,9 +34,7 @@ def normalize_text(text: str) -> str:
 
 def to_letters(text: str) -> str:
     """Spell normalised text in the letters of the alphabet: Hangul syllables become jamo, the rest stays."""
-    return "".join(
-        unicodedata.normalize("NFD", c) if "\uac00" <= c <= "\ud7a3" else c for c in normalize_text(text)
-    )
+    return "".join(unicodedata.normalize("NFD", c) if "\uac00" <= c <= "\ud7a3" else c for c in normalize_text(text))
 
 
 def alphabet_of(texts: Iterable[str]) -> tuple[str, ...]:
@@ -152,9 +150,7 @@ class Recognizer(nn.Module):
         symbols = {letter: i + 1 for i, letter in enumerate(self.config.alphabet)}
         letters = to_letters(text)
         if unknown := sorted(set(letters) - set(symbols)):
-            raise ValueError(
-                f"'{text}' has letters outside the alphabet: {unknown}; make it of all training texts"
-            )
+            raise ValueError(f"'{text}' has letters outside the alphabet: {unknown}; make it of all training texts")
         return [symbols[letter] for letter in letters]
 
     def decode(self, symbols: Sequence[int]) -> str:
@@ -168,9 +164,7 @@ class Recognizer(nn.Module):
         assert not self.training, "call eval() first: dropout and augmentation would be heard"
         device = self.head.weight.device
         texts = [""] * len(waveforms)
-        order = sorted(
-            (i for i, w in enumerate(waveforms) if len(w) >= WINDOW), key=lambda i: len(waveforms[i])
-        )
+        order = sorted((i for i, w in enumerate(waveforms) if len(w) >= WINDOW), key=lambda i: len(waveforms[i]))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             features, lengths = pad([self.features(waveforms[i]) for i in rows])

@@ -51,9 +51,7 @@ class Attention(nn.Module):
         """x (B, S, D) -> keys and values, each (B, H, S, D / H)."""
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
-    def forward(
-        self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False
-    ) -> Tensor:
+    def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1, S) is True where a key may be seen."""
         queries, (keys, values) = self._split(self.q_proj(x)), keys_values
         dropout = self.dropout if self.training else 0.0

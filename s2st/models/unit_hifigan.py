@@ -36,27 +36,19 @@ class UnitHifiganConfig(UnitVocoderConfig):
         super().__post_init__()
         product = math.prod(self.upsample_rates) * (self.istft_hop or 1)
         if product != HOP:
-            raise ValueError(
-                f"upsample_rates and istft_hop make {product} samples a unit: their product must be {HOP}"
-            )
+            raise ValueError(f"upsample_rates and istft_hop make {product} samples a unit: their product must be {HOP}")
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            raise ValueError(
-                "upsample_rates and upsample_kernel_sizes differ in length: give one kernel for each rate"
-            )
+            raise ValueError("upsample_rates and upsample_kernel_sizes differ in length: give one kernel for each rate")
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
-                raise ValueError(
-                    f"upsample_kernel_sizes has {kernel} for rate {rate}: use {rate} plus an even number"
-                )
+                raise ValueError(f"upsample_kernel_sizes has {kernel} for rate {rate}: use {rate} plus an even number")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilations):
             raise ValueError(
                 "resblock_kernel_sizes and resblock_dilations differ in length: give a row for each kernel"
             )
         if self.initial_channels % 2 ** len(self.upsample_rates):
             times = len(self.upsample_rates)
-            raise ValueError(
-                f"initial_channels={self.initial_channels} cannot be halved {times} times: use 512 or 256"
-            )
+            raise ValueError(f"initial_channels={self.initial_channels} cannot be halved {times} times: use 512 or 256")
 
 
 class ResBlock(nn.Module):

@@ -136,9 +136,7 @@ class UnitVocoder(nn.Module):
         """units (B, T), speaker (B,), language (B,) -> (B, input_dim, T): language, unit, speaker."""
         parts = [self.unit_embedding(units)]
         if (speaker is None) == bool(self.num_speakers):
-            raise ValueError(
-                f"this vocoder has {self.num_speakers} speakers: pass speaker if and only if it has any"
-            )
+            raise ValueError(f"this vocoder has {self.num_speakers} speakers: pass speaker if and only if it has any")
         if (language is None) == bool(self.num_languages):
             raise ValueError(
                 f"this vocoder has {self.num_languages} languages: pass language if and only if it has any"

@@ -52,9 +52,7 @@ class UnitVocos(UnitVocoder):
     def __init__(self, config: UnitVocosConfig) -> None:
         super().__init__(config)
         self.config = config
-        self.conv = nn.Conv1d(
-            config.input_dim, config.channels, config.kernel_size, padding=config.kernel_size // 2
-        )
+        self.conv = nn.Conv1d(config.input_dim, config.channels, config.kernel_size, padding=config.kernel_size // 2)
         self.norm = nn.LayerNorm(config.channels)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.num_blocks))
         self.final_norm = nn.LayerNorm(config.channels)

@@ -63,9 +63,7 @@ def our_model(theirs: TransformerModel, pre_ln: bool, share: bool, activation: s
         "decoder.embed_tokens.weight": "embed_tokens.weight",
     }
     unused = ("decoder.output_projection.weight", "encoder.version", "decoder.version")
-    weights = {
-        names.get(name, name): weight for name, weight in theirs.state_dict().items() if name not in unused
-    }
+    weights = {names.get(name, name): weight for name, weight in theirs.state_dict().items() if name not in unused}
     ours.load_state_dict({name: weight for name, weight in weights.items() if "embed_positions" not in name})
     return ours
 
@@ -91,9 +89,7 @@ def test_same_logits_loss_and_gradients(pre_ln, share, activation):
     torch.testing.assert_close(our_logits[true], their_logits[true], rtol=1e-5, atol=1e-5)
 
     log_probabilities = their_logits.log_softmax(2).flatten(0, 1)
-    their_sum, their_nll = label_smoothed_nll_loss(
-        log_probabilities, labels.flatten(), SMOOTHING, ignore_index=PAD
-    )
+    their_sum, their_nll = label_smoothed_nll_loss(log_probabilities, labels.flatten(), SMOOTHING, ignore_index=PAD)
     our_loss, metrics = ours.loss(our_logits, target)
     torch.testing.assert_close(our_loss, their_sum / true.sum(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(metrics["nll"], their_nll.detach() / true.sum(), rtol=1e-5, atol=1e-5)

@@ -32,9 +32,7 @@ def pairs_of(rows=ROWS, directions=(("en", "hi"), ("hi", "en")), **settings):
 
 
 def test_recordings_of_a_sentence_are_paired_within_their_split():
-    found = {
-        (p["source_utterance_id"], p["target_utterance_id"]) for p in pairs_of() if p["split"] == "train"
-    }
+    found = {(p["source_utterance_id"], p["target_utterance_id"]) for p in pairs_of() if p["split"] == "train"}
     assert found == {("a-en", "a-hi"), ("a-en", "a-hi-2"), ("a-hi", "a-en"), ("a-hi-2", "a-en")}
 
 

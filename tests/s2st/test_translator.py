@@ -54,9 +54,7 @@ def test_parts_of_other_units_are_refused_by_name(tiny_model, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     info = {"units": "mfcc-0-other", "speakers": ["a"], "languages": ["hi"], "default_speakers": {"hi": "a"}}
-    checkpoint.save(
-        f"{folder}/vocoders/hi", UnitVocos(UnitVocosConfig(num_units=20, channels=16, num_blocks=1)), info
-    )
+    checkpoint.save(f"{folder}/vocoders/hi", UnitVocos(UnitVocosConfig(num_units=20, channels=16, num_blocks=1)), info)
     with pytest.raises(UserError, match="vocoders/hi was trained on units mfcc-0-other, but"):
         Translator.load(str(folder))
 

@@ -63,9 +63,7 @@ def test_merges_shorten_and_are_all_reached():
     tokens = np.concatenate([vocabulary.encode(units) for units in sequences])
     assert tokens.max() < vocabulary.language_symbol("en")
     assert 2 * len(tokens) < sum(map(len, sequences))
-    spelled = [
-        tuple(vocabulary.decode(np.array([token]))) for token in range(4, vocabulary.language_symbol("en"))
-    ]
+    spelled = [tuple(vocabulary.decode(np.array([token]))) for token in range(4, vocabulary.language_symbol("en"))]
     assert len(set(spelled)) == 50, "two tokens spell the same units"
 
 

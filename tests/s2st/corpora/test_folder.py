@@ -27,9 +27,7 @@ def read(root: Path, **settings: Any) -> list[Recording]:
 
 
 def test_language_and_split_folders(tmp_path: Path) -> None:
-    put(
-        tmp_path, "en/train/a.wav", "hi/train/a.flac", "en/test/b.OGG", "hi/test/b.wav", "en/train/day1/a.wav"
-    )
+    put(tmp_path, "en/train/a.wav", "hi/train/a.flac", "en/test/b.OGG", "hi/test/b.wav", "en/train/day1/a.wav")
     found = {(r.lang, r.split, r.sentence_id) for r in read(tmp_path)}
     assert found == {
         ("en", "train", "folder-a"),
@@ -48,9 +46,7 @@ def test_names_with_language_share_the_sentence_and_the_split(tmp_path: Path) ->
         splits.setdefault(recording.sentence_id, set()).add(recording.split)
     assert len(splits) == 300
     assert all(len(found) == 1 for found in splits.values())
-    shares = {
-        split: sum(found == {split} for found in splits.values()) / 300 for split in ("validation", "test")
-    }
+    shares = {split: sum(found == {split} for found in splits.values()) / 300 for split in ("validation", "test")}
     assert abs(shares["validation"] - 0.1) < 0.05
     assert abs(shares["test"] - 0.2) < 0.07
     assert "folder-my_talk-7" in splits

@@ -23,8 +23,7 @@ def test_recordings_decode_and_share_sentence_ids() -> None:
     test = [r for shard in corpus.shards() if shard.split == "test" for r in corpus.read(shard)]
     assert len({recording.utterance_id for recording in test}) == len(test)
     sentences = {
-        lang: {recording.sentence_id for recording in test if recording.lang == lang}
-        for lang in ("en", "es", "fr")
+        lang: {recording.sentence_id for recording in test if recording.lang == lang} for lang in ("en", "es", "fr")
     }
     assert sentences["en"] == sentences["es"] == sentences["fr"]
     for recording in test[::12]:

@@ -29,9 +29,7 @@ def test_mfcc_equals_fairseq(length: int) -> None:
 @pytest.mark.parametrize(("num_mels", "hop"), [(80, 160), (40, 320)])
 def test_log_mel_equals_kaldi(num_mels: int, hop: int) -> None:
     waveform = waveform_of(16_000)
-    expected = kaldi.fbank(
-        waveform[None], num_mel_bins=num_mels, frame_shift=hop / 16, sample_frequency=16_000
-    )
+    expected = kaldi.fbank(waveform[None], num_mel_bins=num_mels, frame_shift=hop / 16, sample_frequency=16_000)
     torch.testing.assert_close(log_mel(waveform, num_mels, hop), expected, atol=5e-4, rtol=0)
 
 

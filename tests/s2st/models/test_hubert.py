@@ -76,9 +76,7 @@ def test_utterance_shorter_than_a_frame_does_no_harm() -> None:
     waveform, lengths = batch_of([16_000, 300])
     result = hubert(waveform, lengths, torch.zeros(2, 49, dtype=torch.long))
     result.loss.backward()
-    assert all(
-        parameter.grad.isfinite().all() for parameter in hubert.parameters() if parameter.grad is not None
-    )
+    assert all(parameter.grad.isfinite().all() for parameter in hubert.parameters() if parameter.grad is not None)
     features, frames = hubert.extract(waveform[1:, :300], lengths[1:], 1)
     assert frames.tolist() == [0]
     assert features.isfinite().all()

@@ -85,9 +85,7 @@ def test_encode_names_the_unknown_letters() -> None:
         tiny().encode("abxz")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"alphabet": ("a", "a")}, {"alphabet": ("ab",)}, {"kernel": 4}, {"speed": 1.0}]
-)
+@pytest.mark.parametrize("settings", [{"alphabet": ("a", "a")}, {"alphabet": ("ab",)}, {"kernel": 4}, {"speed": 1.0}])
 def test_config_refuses(settings: dict) -> None:
     with pytest.raises(ValueError):
         RecognizerConfig(**({"alphabet": ("a",)} | settings))

@@ -47,9 +47,7 @@ def make(config: UnitHifiganConfig) -> UnitHifigan:
 
 def conditions(config: UnitHifiganConfig, batch: int) -> dict[str, torch.Tensor]:
     speaker = {"speaker": torch.arange(batch) % config.num_speakers} if config.num_speakers else {}
-    return speaker | (
-        {"language": torch.arange(batch) % config.num_languages} if config.num_languages else {}
-    )
+    return speaker | ({"language": torch.arange(batch) % config.num_languages} if config.num_languages else {})
 
 
 @torch.no_grad()

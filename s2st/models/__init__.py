@@ -1,0 +1,1 @@
+"""One file a model: torch only, no paths, no logging."""
