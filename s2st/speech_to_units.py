@@ -22,8 +22,11 @@ from s2st.models.hubert import Hubert
 class FeaturesConfig:
     kind: Literal["mfcc", "stacked_mfcc", "hubert"] = "mfcc"  # mfcc is fairseq's: 39-d at 100 Hz
     layer: int = 0  # of HuBERT, counted from 1 as fairseq does
+    smoothing: int = 1  # frames that each frame is averaged over; 1 is fairseq's, 3 makes units of small models repeat
 
     def __post_init__(self) -> None:
+        if self.smoothing < 1 or self.smoothing % 2 == 0:
+            raise ValueError(f"smoothing={self.smoothing} must be an odd number of frames, such as 1 or 3")
         if (self.kind == "hubert") != (self.layer > 0):
             raise ValueError(f"kind={self.kind} and layer={self.layer} contradict: only hubert has layers, from 1 on")
 
@@ -40,12 +43,20 @@ class FeatureExtractor:
         """Give the features (T, D), float32, of each waveform (N,)."""
         if self.encoder is None:
             function = {"mfcc": spectral.mfcc, "stacked_mfcc": spectral.stacked_mfcc}[self.config.kind]
-            return [np.asarray(function(waveform)) for waveform in waveforms]
+            return [self._smooth(np.asarray(function(waveform))) for waveform in waveforms]
         features: list[np.ndarray] = [np.empty(0)] * len(waveforms)
         for indices in self._batches([len(waveform) for waveform in waveforms]):
             for index, value in zip(indices, self._encode([waveforms[i] for i in indices]), strict=True):
-                features[index] = value
+                features[index] = self._smooth(value)
         return features
+
+    def _smooth(self, features: np.ndarray) -> np.ndarray:
+        """Average each frame of features (T, D) with its neighbours; the edges repeat."""
+        reach = self.config.smoothing // 2
+        if not reach or not len(features):
+            return features
+        padded = np.pad(features, ((reach, reach), (0, 0)), "edge")
+        return np.lib.stride_tricks.sliding_window_view(padded, self.config.smoothing, axis=0).mean(axis=2)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         batches: list[list[int]] = [[]]
@@ -64,8 +75,8 @@ class FeatureExtractor:
             row[: len(waveform)] = torch.from_numpy(waveform)
         device = next(self.encoder.parameters()).device
         features, frames = self.encoder.extract(padded.to(device), lengths.to(device), self.config.layer)
-        features = features.float().cpu().numpy()
-        return [value[:length] for value, length in zip(features, frames.tolist(), strict=True)]
+        rows = features.float().cpu().numpy()
+        return [row[:length] for row, length in zip(rows, frames.tolist(), strict=True)]
 
 
 class SpeechToUnits:
@@ -78,10 +89,13 @@ class SpeechToUnits:
     def load(cls, folder: str, device: str = "cpu", batch_seconds: float = 80.0) -> "SpeechToUnits":
         """Read a codebook and its encoder from a folder that `save` wrote."""
         codebook, info = checkpoint.load(folder, "codebook")
+        assert isinstance(codebook, Codebook)
         features = build(FeaturesConfig, info["features"], folder)
-        encoder = None
+        encoder: Hubert | None = None
         if features.kind == "hubert":
-            encoder = checkpoint.load(f"{folder}/encoder", "hubert")[0].to(device)
+            model, _ = checkpoint.load(f"{folder}/encoder", "hubert")
+            assert isinstance(model, Hubert)
+            encoder = model.to(device)
         return cls(FeatureExtractor(features, encoder, batch_seconds), codebook.to(device))
 
     def save(self, folder: str, info: dict[str, object]) -> None:
@@ -97,7 +111,8 @@ class SpeechToUnits:
         names = [checkpoint.fingerprint(self.codebook)]
         if self.extractor.encoder is not None:
             names.append(checkpoint.fingerprint(self.extractor.encoder))
-        return "-".join([self.extractor.config.kind, str(self.extractor.config.layer), *names])
+        config = self.extractor.config
+        return "-".join([config.kind, str(config.layer), str(config.smoothing), *names])
 
     @torch.inference_mode()
     def __call__(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -111,9 +111,12 @@ class SelfAttention(nn.Module):
         """x (B, T, D), attended (B, 1, 1, T) bool or None for all -> (B, T, D)."""
         split = (x.shape[0], x.shape[1], self.num_heads, -1)
         query, key, value = (layer(x).view(split).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        if x.device.type == "cpu":  # its fused kernel is slower backward in bf16 than in float32
+            query, key, value = query.float(), key.float(), value.float()
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
-        return self.output(y.transpose(1, 2).flatten(2))
+        with torch.autocast("cpu", enabled=False):
+            y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
+        return self.output(y.transpose(1, 2).flatten(2).to(x.dtype))
 
 
 class TransformerLayer(nn.Module):

@@ -1,0 +1,71 @@
+"""The results of benchmarks: one row a figure, printed as a table and kept in results.jsonl."""
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages import stage
+
+RESULTS = Path(__file__).with_name("results.jsonl")
+COLUMNS = ("name", "ours", "peer", "ratio", "unit")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of ours and the peer's."""
+
+    name: str
+    ours: float
+    peer: float | None  # None where the peer has no such figure
+    ratio: float | None  # ours / peer: times as fast for speeds, share of the peer's for sizes, memory and times
+    unit: str
+    machine: str
+    commit: str
+    date: str  # ISO 8601, UTC
+
+
+def row(name: str, ours: float, peer: float | None, unit: str) -> Row:
+    """Make the row of a figure that was measured here and now."""
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    ratio = _rounded(ours / peer) if peer else None
+    peer = _rounded(peer) if peer is not None else None
+    return Row(name, _rounded(ours), peer, ratio, unit, machine(), stage.commit(), date)
+
+
+def _rounded(value: float) -> float:
+    """Keep six digits: no figure here is known better."""
+    return float(f"{value:.6g}")
+
+
+def machine() -> str:
+    """Describe the machine in a few words, with its processor if the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return ", ".join([*names[:1], stage.machine()])
+
+
+def append(rows: Sequence[Row], path: Path = RESULTS) -> None:
+    """Add rows to a file of JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        for entry in rows:
+            file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Lay out rows as a Markdown table."""
+    cells = [list(COLUMNS)] + [[_cell(getattr(entry, column)) for column in COLUMNS] for entry in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
+    lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _cell(value: str | float | None) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return value or "-"
