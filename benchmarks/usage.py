@@ -1,7 +1,7 @@
 """What a command uses: CPU time and memory, of the process and of all that it starts.
 
 The peak of memory that the kernel tells of a child begins with that of its parent: a process that measures
-must stay small, so no benchmark imports torch before it measures.
+must stay small, so no benchmark imports torch before it measures. For Linux: the units of others differ.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None
 
 
 def run_tree(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Usage:
-    """Run a command as `run` does, with processes that nobody waits for, such as Ray's.
+    """Run a command as `run` does, and count processes that nobody waits for, such as Ray's.
 
     They are looked at ten times a second: what one uses after the last look is missed.
     """
@@ -46,19 +46,17 @@ def run_tree(command: Sequence[str], log: Path, environment: Mapping[str, str] |
     process = _start(command, log, {**ONE_THREAD, **NO_GPU, **(environment or {})})
     seconds: dict[int, float] = {}
     peak = 0.0
-    deadline = None
+    deadline: float | None = None
     while True:
-        ended = process.poll() is not None
-        if ended:
-            _reap()
         found = descendants(os.getpid())
         for pid, (cpu_seconds, megabytes) in found.items():
             seconds[pid] = cpu_seconds
             peak = max(peak, megabytes)
-        if ended:
-            deadline = deadline or time.monotonic() + LAST_WAIT_SECONDS
+        if process.poll() is not None:
+            _reap()
             if not found:
                 break
+            deadline = deadline or time.monotonic() + LAST_WAIT_SECONDS
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{' '.join(command)} ended, but left the processes {sorted(found)}")
         time.sleep(POLL_SECONDS)

@@ -29,8 +29,9 @@ wav to units, {minutes:.1f} minutes of human speech in {files} files, K={units};
 Counted: CPU-seconds (user and system) of whole processes, imports included, one thread each, no GPU.
   peer: wav2vec_manifest.py, dump_{{mfcc,hubert}}_feature.py, learn_kmeans.py, dump_km_label.py of fairseq, unmodified
   ours: the classes of ingest, fit_codebook and dump_units in one process; features are computed twice, never written
-  ours on Ray: these three stages, Ray's own processes included
-Memory is resident, of the largest process. Written is all between wav and units, units too, but no weights of HuBERT.
+  ours on Ray: these stages, two workers each, Ray's own processes included
+Memory is resident, of the largest process. Written: all files but the wavs and HuBERT's weights; ours have a FLAC copy
+of the audio in them, "audio aside" is without it. Inertia: squared distance of a frame to its centroid, on average.
 Medians of {runs} runs for MFCC, one run for HuBERT. Ratio: ours / peer, so times as fast for speeds."""
 
 
@@ -138,7 +139,7 @@ def compare(setting: Setting, folder: Path, hours: float, runs: int, with_ray: b
         parts = {name: statistics.median(run.parts[name] for run in used) for name in used[0].parts}
         print(f"{setting.name}, {side}, CPU-s: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
     written = [megabytes_written(folder / side) for side in ("ours", "peer")]
-    features_only = written[0] - usage.bytes_below(folder / "ours" / "manifest") / 1e6
+    without_audio = written[0] - usage.bytes_below(folder / "ours" / "manifest") / 1e6
     usage.run(module("benchmarks.agreement", folder / "peer", folder / "ours"), folder / "log")
     found = last_line(folder / "log")
 
@@ -150,8 +151,8 @@ def compare(setting: Setting, folder: Path, hours: float, runs: int, with_ray: b
         row(f"{name}: speed", hours * 3600 / our_seconds, hours * 3600 / peer_seconds, "audio h / CPU-h"),
         row(f"{name}: peak memory", *peaks, "MB"),
         row(f"{name}: written", *written, "MB"),
-        row(f"{name}: written, without ours of the audio", features_only, written[1], "MB"),
-        row(f"{name}: inertia of the codebook", found["ours_inertia"], found["peer_inertia"], "squared distance"),
+        row(f"{name}: written, audio aside", without_audio, written[1], "MB"),
+        row(f"{name}: inertia of the codebook", found["ours_inertia"], found["peer_inertia"], "per frame"),
         row(f"{name}: equal units, same centroids", found["equal"], None, "share of frames"),
     ]
     if with_ray:

@@ -12,7 +12,7 @@ from typing import Any
 from s2st import storage
 from s2st.config import UserError
 from stages.run import argument_parser, open_recipe, run_steps, stop_on_mistakes
-from stages.stage import Step, commit, machine
+from stages.stage import Step
 
 
 def find_recipe(name: str) -> str:
@@ -34,11 +34,17 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
     for step in steps:
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
+    ends = [datetime.datetime.fromisoformat(record["date"]) for record in records]
+    starts = [
+        end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)
+    ]
+    last = records[ends.index(max(ends))]
     return {
         "recipe": recipe,
-        "commit": commit(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "commit": last["commit"],
+        "date": last["date"],
+        "machine": last["machine"],
+        "minutes": round((max(ends) - min(starts)).total_seconds() / 60, 1),  # from first to last, pauses included
         "stages": stages,
         "scores": scores,
     }

@@ -17,6 +17,8 @@ def connect() -> str:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level="error")
         else:
+            # Above four times this number of processes Ray prints a warning, which a laptop's run always reaches.
+            os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")
             # Twice the cores, as logical CPUs: a training worker waits for its data workers and must not
             # keep them from starting (with as many CPUs as trainers, Ray Data waits for ever).
             ray.init(

@@ -38,7 +38,7 @@ def run_steps(
     while waiting or running:
         for step in _ready(waiting, [*waiting, *running.values()], records):
             if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
-                continue
+                break  # in the recipe's order, so that a step that needs many cores is not put off for ever
             waiting.remove(step)
             record = finished(step, redo)
             if record is not None:

@@ -14,6 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+BLOCK_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
+
 Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 
 
@@ -32,12 +34,22 @@ def packed(
     def pack(table: pa.Table) -> Iterator[pa.Table]:
         rows = table.to_pylist()
         random = np.random.default_rng()  # fresh in each epoch: Ray runs the same plan again
+        sizes = [size(row) for row in rows]
+        batches: list[bytes] = []
         for _ in range(packing.passes):
-            for indices in group([size(row) for row in rows], packing.max_size, random):
-                tensors = collate([rows[i] for i in indices], random)
-                yield pa.table({"batch": pa.array([safetensors.torch.save(tensors)], pa.large_binary())})
+            for indices in group(sizes, packing.max_size, random):
+                batches.append(safetensors.torch.save(collate([rows[i] for i in indices], random)))
+                if sum(map(len, batches)) >= BLOCK_BYTES:
+                    yield _block(batches)
+                    batches = []
+        if batches:
+            yield _block(batches)
 
     return dataset.map_batches(pack, batch_size=packing.window, batch_format="pyarrow", zero_copy_batch=True)
+
+
+def _block(batches: list[bytes]) -> pa.Table:
+    return pa.table({"batch": pa.array(batches, pa.large_binary())})
 
 
 def group(sizes: Sequence[int], max_size: int, random: np.random.Generator) -> list[list[int]]:

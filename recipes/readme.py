@@ -1,0 +1,71 @@
+"""Write the results of finished runs into the README: python -m recipes.readme runs/demo [runs/OTHER ...].
+
+The table goes between the two markers of its run's recipe, `<!-- results: demo -->` and `<!-- end -->`.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s2st import storage
+from s2st.config import UserError
+from stages.run import stop_on_mistakes
+
+README = Path(__file__).parent.parent / "README.md"
+HEADER = (
+    "| direction | units | voices | content words [95%] | chance | ceiling | true recordings | unit error rate "
+    "| word error rate (judge's own) |\n|---|---|---|---|---|---|---|---|---|\n"
+)
+
+
+def results(summary: Mapping[str, Any]) -> str:
+    """Lay out the scores of a summary.json as Markdown, with date, commit, machine and time."""
+    minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
+    origin = (
+        f"`python -m recipes {summary['recipe']}`, {summary['date'][:10]}, commit {summary['commit']}, "
+        f"{summary['machine']}, {summary['minutes']:.1f} minutes ({minutes:.1f} minutes of steps, some at the same time)."
+    )
+    rows = []
+    for direction, score in summary["scores"].items():
+        rows.append(_row(direction, score["units"], "heard in training", score))
+        if "unseen_voices" in score:
+            rows.append(_row(direction, score["units"], "never heard", score["unseen_voices"]))
+        for units, by_voices in score.get("other_units", {}).items():
+            rows.append(_row(direction, units, "heard in training", by_voices["seen"]))
+            if "unseen" in by_voices:
+                rows.append(_row(direction, units, "never heard", by_voices["unseen"]))
+    return HEADER + "\n".join(rows) + f"\n\n{origin}\n"
+
+
+def _row(direction: str, units: str, voices: str, score: Mapping[str, Any]) -> str:
+    low, high = score["content_words_interval"]
+    return (
+        f"| {direction} | {units} | {voices} | **{score['content_words']:.2f}** [{low:.2f}, {high:.2f}] "
+        f"| {score['chance']:.2f} | {score['ceiling']:.2f} | {score['recordings']:.2f} | {score['unit_error_rate']:.2f} "
+        f"| {score['word_error_rate']:.2f} ({score['judge_word_error_rate']:.2f}) |"
+    )
+
+
+def insert(text: str, summary: Mapping[str, Any]) -> str:
+    """Replace what stands between the markers of the summary's recipe."""
+    begin = f"<!-- results: {summary['recipe']} -->"
+    pattern = re.compile(f"({re.escape(begin)}\n).*?(<!-- end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise UserError(f"README.md has no place for {summary['recipe']}; add the lines {begin} and <!-- end -->")
+    return pattern.sub(lambda found: found[1] + results(summary) + found[2], text)
+
+
+def main() -> None:
+    """Update the README from the runs on the command line."""
+    for run in sys.argv[1:]:
+        try:
+            summary = storage.read_json(f"{run}/summary.json")
+        except FileNotFoundError:
+            raise UserError(f"there is no {run}/summary.json; finish the run first") from None
+        README.write_text(insert(README.read_text(encoding="utf-8"), summary), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stop_on_mistakes(main)

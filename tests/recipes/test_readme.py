@@ -1,0 +1,40 @@
+import pytest
+
+from recipes.readme import insert
+from s2st.config import UserError
+
+SCORE = {
+    "content_words": 0.81,
+    "content_words_interval": [0.75, 0.86],
+    "chance": 0.2,
+    "ceiling": 0.9,
+    "recordings": 0.97,
+    "unit_error_rate": 0.15,
+    "word_error_rate": 0.22,
+    "judge_word_error_rate": 0.02,
+}
+SUMMARY = {
+    "recipe": "demo",
+    "commit": "abc",
+    "date": "2020-01-02T03:04:05+00:00",
+    "machine": "2 CPU",
+    "minutes": 18.25,
+    "stages": [{"seconds": 60.0}],
+    "scores": {"hi-en": {**SCORE, "units": "hubert layer 3", "unseen_voices": {**SCORE, "content_words": 0.5}}},
+}
+
+
+def test_results_replace_what_was_between_the_markers():
+    text = insert("a\n<!-- results: demo -->\nold\n<!-- end -->\nb\n", SUMMARY)
+    assert "old" not in text
+    assert "| hi-en | hubert layer 3 | heard in training | **0.81** [0.75, 0.86] | 0.20 | 0.90 |" in text
+    assert "| never heard | **0.50**" in text
+    assert "2020-01-02, commit abc" in text
+    assert text.startswith("a\n")
+    assert text.endswith("<!-- end -->\nb\n")
+    assert insert(text, SUMMARY) == text
+
+
+def test_a_readme_without_a_place_is_told():
+    with pytest.raises(UserError, match="no place for demo"):
+        insert("nothing", SUMMARY)
