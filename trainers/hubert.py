@@ -46,8 +46,8 @@ class HubertObjective(nn.Module):
         self.hubert = hubert
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give the loss and metrics of a batch {waveform (B, N), lengths (B,), labels (B, L)}."""
-        result = self.hubert(batch["waveform"], batch["lengths"], batch["labels"])
+        """Give the loss and metrics of a batch {waveform (B, N) int16, lengths (B,), labels (B, L)}."""
+        result = self.hubert(batch["waveform"].float() / 32768, batch["lengths"], batch["labels"])
         return result.loss, {"loss": result.loss, **result.metrics}
 
 
@@ -97,7 +97,8 @@ def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table,
             )
             for row in rows
         ]
-        waveform, lengths = pad([waveform for waveform, _ in cuts])
+        # Recordings have 16 bits (FLAC), and travel with no more.
+        waveform, lengths = pad([(waveform * 32768).astype(np.int16) for waveform, _ in cuts])
         # -1 past the end: frames without a label are left out of the loss
         return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
 
