@@ -22,6 +22,8 @@ def run(config: AssembleConfig, step: Step) -> Counts:
     for folder in step.input_list("vocoders"):
         info = checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]
         for lang in info["languages"]:
+            if lang in languages:
+                raise UserError(f"section '{step.name}': two of the vocoders speak '{lang}'; name one")
             languages[lang] = folder.rpartition("/")[2]
         parts[f"vocoders/{folder.rpartition('/')[2]}"] = folder
     for name, folder in parts.items():

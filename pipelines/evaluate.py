@@ -18,6 +18,7 @@ from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words, template_of
 from s2st.evaluation import scores
+from s2st.models.recognizer import normalize_text
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
 from stages import datasets
 from stages.run import main
@@ -73,6 +74,8 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
     """Transcribe on the workers, score here; writes rows and scores.json."""
     languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
     translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
+    if len(languages) < len(step.input_list("recognizers")):
+        raise UserError(f"section '{step.name}': two of the recognizers hear one language; name one for each")
     if missing := set(translations["target_lang"].to_pylist()) - languages:
         raise UserError(f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here")
     utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
@@ -85,7 +88,7 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
         batch_size=config.batch_rows,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
-    rows = complete([row for row in heard.take_all()], spoken, config.seed)
+    rows = complete(heard.take_all(), spoken, config.seed)
     datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
     datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
     storage.write_json(f"{step.output}/scores.json", score_directions(rows, config.seed))
@@ -108,13 +111,17 @@ def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed
     voices = {row["speaker"] for row in spoken.values() if row["split"] == "train"}
     draw = random.Random(seed)
     others: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    in_language: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["pair_id"]):
         text = spoken[row["target_utterance_id"]]["text"]
         others[row["target_lang"], _template(row["sentence_id"])].append((row["sentence_id"], text))
+        in_language[row["target_lang"]].append((row["sentence_id"], text))
     done = []
     for row in sorted(rows, key=lambda row: row["pair_id"]):
         alike = others[row["target_lang"], _template(row["sentence_id"])]
-        texts = sorted({text for sentence_id, text in alike if sentence_id != row["sentence_id"]})
+        texts = _other_texts(alike, row["sentence_id"]) or _other_texts(
+            in_language[row["target_lang"]], row["sentence_id"]
+        )
         done.append(
             {
                 **{name: row[name] for name in SCORES.names if name in row},
@@ -125,6 +132,10 @@ def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed
             }
         )
     return done
+
+
+def _other_texts(spoken: Sequence[tuple[str, str]], sentence_id: str) -> list[str]:
+    return sorted({text for other, text in spoken if other != sentence_id})
 
 
 def _template(sentence_id: str) -> str:
@@ -148,14 +159,16 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     references = [row["reference_text"] for row in rows]
     heard = [row["heard_text"] for row in rows]
     words = _content_words(rows, "reference_text")
-    share = scores.content_word_share(words, _content_words(rows, "heard_text"), seed)
+    sentences = [row["sentence_id"] for row in rows]
+    share = scores.content_word_share(words, _content_words(rows, "heard_text"), seed, sentences)
 
     def share_of(column: str) -> float:
         return scores.content_word_share(words, _content_words(rows, column), seed).value
 
     bleu, chrf = scores.bleu(references, heard), scores.chrf(references, heard)
     return {
-        "sentences": len(rows),
+        "sentences": len(set(sentences)),
+        "translations": len(rows),
         "content_words": share.value,
         "content_words_interval": [share.low, share.high],
         "num_content_words": share.num_words,
@@ -166,6 +179,7 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
             [row["reference_units"] for row in rows], [row["units"] for row in rows]
         ),
         "word_error_rate": scores.word_error_rate(references, heard),
+        "character_error_rate": scores.character_error_rate(references, heard),
         "judge_word_error_rate": scores.word_error_rate(references, [row["recording_text"] for row in rows]),
         "bleu": bleu.value,
         "bleu_signature": bleu.signature,
@@ -175,7 +189,7 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
 
 
 def _content_words(rows: list[dict[str, Any]], column: str) -> list[list[str]]:
-    return [content_words(row[column], row["target_lang"]) for row in rows]
+    return [content_words(normalize_text(row[column]), row["target_lang"]) for row in rows]
 
 
 STAGE = Stage(

@@ -58,10 +58,14 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     encoder = step.input("encoder") if step.input_list("encoder") else None
     if (config.features.kind == "hubert") != (encoder is not None):
         raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
+    if encoder is not None:
+        num_layers = checkpoint.read_config(encoder, "hubert")["config"]["num_layers"]
+        if config.features.layer > num_layers:
+            raise UserError(f"section '{step.name}': layer={config.features.layer}, but {encoder} has {num_layers}")
     rows, hours, frames = sample_frames(config, step, encoder)
     codebook, inertia = fit(config, frames, step.name)
     model = checkpoint.load(encoder, "hubert")[0] if encoder else None
-    used = len(torch.unique(codebook(torch.from_numpy(frames))))
+    used = len({unit for part in torch.from_numpy(frames).split(100_000) for unit in codebook(part).unique().tolist()})
     info = {"num_frames": len(frames), "inertia": inertia, "used_units": used}
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
     return Counts(rows, config.num_units, 0, round(hours, 4))

@@ -19,6 +19,7 @@ from s2st.corpora.phrasebook_grammar import content_words
 from s2st.evaluation import report as page
 from s2st.evaluation.charts import Series
 from s2st.evaluation.scores import Share, found_words
+from s2st.models.recognizer import normalize_text
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS, UNITS
 from s2st.speech_to_units import describe_units
 from stages import datasets
@@ -41,6 +42,8 @@ def run(config: ReportConfig, step: Step) -> Counts:
     evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
     if not len(evaluations) == len(translations) == len(step.input_list("units")):
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
+    if len(set(step.inputs["units"])) < len(evaluations):
+        raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
     scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
@@ -126,7 +129,16 @@ def score_rows(kind: str, by_direction: dict[str, Any]) -> list[page.ScoreRow]:
             share = Share(
                 score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"]
             )
-            shown = ("chance", "ceiling", "recordings", "word_error_rate", "unit_error_rate", "bleu", "chrf")
+            shown = (
+                "chance",
+                "ceiling",
+                "recordings",
+                "word_error_rate",
+                "character_error_rate",
+                "unit_error_rate",
+                "bleu",
+                "chrf",
+            )
             rows.append(
                 page.ScoreRow(
                     direction.replace("-", " → "),
@@ -150,8 +162,8 @@ def sentence_of(row: dict[str, Any], kind: str) -> page.Sentence:
         source_text=row["source_text"],
         reference=row["reference_text"],
         heard=row["heard_text"],
-        content_words=tuple(content_words(row["reference_text"], lang)),
-        heard_words=tuple(content_words(row["heard_text"], lang)),
+        content_words=tuple(content_words(normalize_text(row["reference_text"]), lang)),
+        heard_words=tuple(content_words(normalize_text(row["heard_text"]), lang)),
     )
 
 

@@ -35,9 +35,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
     ends = [datetime.datetime.fromisoformat(record["date"]) for record in records]
-    starts = [
-        end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)
-    ]
+    starts = [end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)]
     last = records[ends.index(max(ends))]
     return {
         "recipe": recipe,

@@ -25,7 +25,8 @@ def results(summary: Mapping[str, Any]) -> str:
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
         f"`python -m recipes {summary['recipe']}`, {summary['date'][:10]}, commit {summary['commit']}, "
-        f"{summary['machine']}, {summary['minutes']:.1f} minutes ({minutes:.1f} minutes of steps, some at the same time)."
+        f"{summary['machine']}, {summary['minutes']:.1f} minutes "
+        f"({minutes:.1f} minutes of steps, some at the same time)."
     )
     rows = []
     for direction, score in summary["scores"].items():
@@ -33,7 +34,8 @@ def results(summary: Mapping[str, Any]) -> str:
         if "unseen_voices" in score:
             rows.append(_row(direction, score["units"], "never heard", score["unseen_voices"]))
         for units, by_voices in score.get("other_units", {}).items():
-            rows.append(_row(direction, units, "heard in training", by_voices["seen"]))
+            if "seen" in by_voices:
+                rows.append(_row(direction, units, "heard in training", by_voices["seen"]))
             if "unseen" in by_voices:
                 rows.append(_row(direction, units, "never heard", by_voices["unseen"]))
     return HEADER + "\n".join(rows) + f"\n\n{origin}\n"
@@ -43,8 +45,8 @@ def _row(direction: str, units: str, voices: str, score: Mapping[str, Any]) -> s
     low, high = score["content_words_interval"]
     return (
         f"| {direction} | {units} | {voices} | **{score['content_words']:.2f}** [{low:.2f}, {high:.2f}] "
-        f"| {score['chance']:.2f} | {score['ceiling']:.2f} | {score['recordings']:.2f} | {score['unit_error_rate']:.2f} "
-        f"| {score['word_error_rate']:.2f} ({score['judge_word_error_rate']:.2f}) |"
+        f"| {score['chance']:.2f} | {score['ceiling']:.2f} | {score['recordings']:.2f} "
+        f"| {score['unit_error_rate']:.2f} | {score['word_error_rate']:.2f} ({score['judge_word_error_rate']:.2f}) |"
     )
 
 

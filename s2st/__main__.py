@@ -8,6 +8,8 @@ from s2st import audio
 from s2st.config import UserError
 from s2st.translator import Translator
 
+MAX_SECONDS = 50.0  # of a recording: as many units as fairseq's 3,000 positions take
+
 
 def main() -> None:
     """Parse the command line and run it; a mistake ends with one sentence and exit status 2."""
@@ -38,7 +40,7 @@ def run_translate(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"cannot read {arguments.input}: {error.strerror}") from None
     try:
-        waveform = audio.decode(data)
+        waveform = audio.decode(data, MAX_SECONDS)
     except audio.AudioError as error:
         raise UserError(f"{arguments.input}: {error}") from None
     translator = Translator.load(arguments.model)

@@ -4,6 +4,7 @@ Waveforms are one-dimensional float32 arrays in [-1, 1], mono, at SAMPLE_RATE.
 """
 
 import io
+import math
 import re
 
 import numpy as np
@@ -17,6 +18,8 @@ WINDOW = 400  # samples that one HuBERT frame sees: 25 ms
 UNITS_PER_SECOND = SAMPLE_RATE // HOP
 MAX_SECONDS = 3600.0  # longer recordings are refused, so that one file cannot fill the memory
 MAX_CHANNELS = 8
+MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz, of recordings that are read
+MAX_PHASES = 1_000  # of a resampling filter, which grows with both rates over their common factor
 STREAMED_WAV_BYTES = (1 << 31) - (1 << 16)
 SILENCE = 1e-4  # peak amplitude under which a recording counts as silent (-80 dB)
 
@@ -43,6 +46,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
                 raise AudioError(f"the audio is longer than {max_seconds:.0f} s")
             if file.channels > MAX_CHANNELS:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
+            _check_rate(file.samplerate)
             samples = file.read(dtype="float32", always_2d=True)
             rate, promised = file.samplerate, file.frames
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
@@ -59,6 +63,12 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     if np.abs(waveform).max() < SILENCE:
         raise AudioError("the audio is silent")
     return waveform
+
+
+def _check_rate(rate: int) -> None:
+    """Refuse rates that no recorder has: the filter for 44,101 Hz alone would fill gigabytes."""
+    if not MIN_RATE <= rate <= MAX_RATE or rate // math.gcd(rate, SAMPLE_RATE) > MAX_PHASES:
+        raise AudioError(f"the audio has a sample rate of {rate} Hz; convert it to 16000 Hz")
 
 
 def resample(waveform: np.ndarray, rate: int) -> np.ndarray:

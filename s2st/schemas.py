@@ -62,6 +62,7 @@ TRANSLATIONS = pa.schema(
 SCORES = pa.schema(
     [
         ("pair_id", pa.string()),
+        ("sentence_id", pa.string()),
         ("source_lang", pa.string()),
         ("target_lang", pa.string()),
         ("voices", pa.string()),  # "seen" or "unseen": whether training heard the source's speaker

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from s2st import checkpoint
-from s2st.audio import SAMPLE_RATE
-from s2st.config import build, to_mapping
+from s2st.audio import HOP, SAMPLE_RATE
+from s2st.config import UserError, build, to_mapping
 from s2st.features import spectral
 from s2st.models.codebook import Codebook
 from s2st.models.hubert import Hubert
@@ -37,6 +37,8 @@ class FeatureExtractor:
     def __init__(self, config: FeaturesConfig, encoder: Hubert | None = None, batch_seconds: float = 80.0):
         if config.kind == "hubert" and encoder is None:
             raise ValueError("features of kind hubert need an encoder; name the section that trains it")
+        if encoder is not None and encoder.config.hop != HOP:
+            raise UserError(f"the encoder makes a frame of {encoder.config.hop} samples; units need {HOP}")
         self.config, self.encoder, self.batch_seconds = config, encoder, batch_seconds
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:

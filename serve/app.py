@@ -18,7 +18,7 @@ from s2st.translator import pick_source, read_model_folder
 from serve.deployments import SpeechEncoder, UnitTranslator, UnitVocoder
 
 MAX_BYTES = 10 << 20  # of an uploaded file
-MAX_SECONDS = 60.0  # of speech in one request
+MAX_SECONDS = 50.0  # of speech in one request: fewer units than the 3,000 positions of a translator
 TIMEOUT_SECONDS = 60.0  # that a request may take
 
 api = FastAPI(title="Speech-to-speech translation", version="1")
@@ -81,8 +81,10 @@ class Gateway:
 
 @api.middleware("http")
 async def refuse_large_bodies(request: Request, call_next: Any) -> Response:
-    """Answer 413 to a body that says it is too large, before it is read."""
+    """Answer 413 to a body that says it is too large, and 411 to one that does not say, before it is read."""
     length = request.headers.get("content-length", "")
+    if request.method == "POST" and not length.isdigit():
+        return Response("send the length of the file (Content-Length)", 411)
     if length.isdigit() and int(length) > MAX_BYTES + (64 << 10):  # the form around the file is small
         return Response(f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording", 413)
     return await call_next(request)

@@ -13,6 +13,7 @@ from s2st import storage
 from s2st.config import UserError
 from s2st.schemas import REJECTS
 
+BLOCK_ROWS = 256
 REJECTS_FOLDER = "_rejects"
 
 
@@ -40,7 +41,7 @@ def count(folder: str, schema: pa.Schema) -> int:
 
 
 def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> ray.data.Dataset:
-    """Open a dataset as a stream; blocks hold about a hundred rows, so that workers share the files."""
+    """Open a dataset as a stream, in blocks small enough that workers share the rows of a file."""
     system, _ = storage.resolve(folder)
     dataset = ray.data.read_parquet(
         files(folder, schema),
@@ -48,7 +49,7 @@ def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -
         partitioning=ray.data.datasource.partitioning.Partitioning("hive"),
         file_extensions=None,
     )
-    return dataset.select_columns(list(columns or schema.names))
+    return dataset.select_columns(list(columns or schema.names)).repartition(target_num_rows_per_block=BLOCK_ROWS)
 
 
 def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
@@ -88,7 +89,7 @@ def set_aside(rows: Sequence[dict[str, Any]], folder: str) -> None:
 
 def rejects(folder: str) -> list[dict[str, Any]]:
     """Read the rejected rows of a dataset."""
-    system, path = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
+    system, _ = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
     paths = storage.list_files(f"{folder}/{REJECTS_FOLDER}", ".parquet")
     return [row for file in paths for row in pyarrow.parquet.read_table(file, filesystem=system).to_pylist()]
 

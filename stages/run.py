@@ -72,9 +72,11 @@ def _task(step: Step, address: str) -> Any:
     RAY_ADDRESS keeps Ray Train's helpers at this cluster when the machine runs another one too. Steps without
     training workers do without it: an environment of their own would cost them Ray's ready processes.
     """
+    # On a shared cluster a step asks for a CPU, which keeps its work off a head that has none.
+    task = run_step.options(num_cpus=1) if os.environ.get("RAY_ADDRESS") else run_step
     if _training_workers(step) == 0:
-        return run_step
-    return run_step.options(runtime_env={"env_vars": {"RAY_ADDRESS": address}})
+        return task
+    return task.options(runtime_env={"env_vars": {"RAY_ADDRESS": address}})
 
 
 def _training_workers(step: Step) -> int:

@@ -13,9 +13,12 @@ import datetime
 import hashlib
 import importlib
 import json
+import os
 import platform
+import re
 import subprocess
 import time
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,8 @@ import pyarrow as pa
 from s2st import storage
 from s2st.config import UserError, build, to_mapping
 
-MADE_BY = "_made_by.json"
+MADE_BY = "_made_by.json"  # written last: a folder with it is whole
+BEGUN = "_begun.json"  # written first: a folder with it may be deleted and made again
 ROOMS = ("pipelines", "trainers")
 RESERVED = ("title", "run", "parallel")  # keys of a recipe that are not sections
 
@@ -115,7 +119,9 @@ def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
     for name, section in recipe.items():
         if name in RESERVED:
             continue
-        if not isinstance(section, dict) or "stage" not in section:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):
+            raise UserError(f"'{name}' cannot name a section; take letters, digits and _, beginning with a letter")
+        if not isinstance(section, dict) or not isinstance(section.get("stage"), str):
             raise UserError(f"section '{name}' of the recipe needs a 'stage', for example stage: pipelines.ingest")
         stage = load_stage(section["stage"])
         settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
@@ -124,6 +130,8 @@ def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
         _check_inputs(step, stage, {earlier.name for earlier in steps})
         build(stage.config, settings, name)
         steps.append(step)
+    if not steps:
+        raise UserError("the recipe has no sections; look at recipes/demo.yaml for an example")
     return steps
 
 
@@ -144,12 +152,9 @@ def _check_inputs(step: Step, stage: Stage, known: set[str]) -> None:
 
 
 def fingerprint(step: Step) -> str:
-    """Name what a step makes: a hash of its stage, its settings and the fingerprints of its inputs."""
-    settings = {k: v for k, v in _settings(step).items() if k not in _resources(step)}
-    inputs = {
-        name: [_read_record(step, section)["fingerprint"] for section in sections]
-        for name, sections in step.inputs.items()
-    }
+    """Name what a step makes: a hash of its stage, its settings and its inputs, as they were made last."""
+    settings = _without_resources(load_stage(step.stage).config, _settings(step))
+    inputs = {name: [_origin(step, section) for section in sections] for name, sections in step.inputs.items()}
     described = json.dumps([step.stage, settings, inputs], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
@@ -158,9 +163,23 @@ def _settings(step: Step) -> dict[str, Any]:
     return to_mapping(build(load_stage(step.stage).config, step.settings, step.name))
 
 
-def _resources(step: Step) -> set[str]:
-    fields = dataclasses.fields(load_stage(step.stage).config)
-    return {field.name for field in fields if field.metadata.get("resource")}
+def _without_resources(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of settings what only changes speed, at any depth."""
+    hints = typing.get_type_hints(kind)
+    kept = {}
+    for field in dataclasses.fields(kind):
+        value = settings[field.name]
+        if dataclasses.is_dataclass(hints[field.name]) and isinstance(value, Mapping):
+            kept[field.name] = _without_resources(hints[field.name], value)
+        elif not field.metadata.get("resource"):
+            kept[field.name] = value
+    return kept
+
+
+def _origin(step: Step, section: str) -> list[str]:
+    """Name an input: its fingerprint, and when it was made, since a corpus may have grown in between."""
+    record = _read_record(step, section)
+    return [record["fingerprint"], record["date"]]
 
 
 def _read_record(step: Step, section: str) -> dict[str, Any]:
@@ -193,11 +212,15 @@ def finished(step: Step, redo: bool = False) -> dict[str, Any] | None:
 
 
 def _difference(step: Step, record: Mapping[str, Any]) -> str:
-    old, new = record["settings"], _settings(step)
-    for key in {**old, **new}:
-        if old.get(key) != new.get(key) and key not in _resources(step):
-            return f"with {key}={old.get(key)!r}, and now {key}={new.get(key)!r}"
-    return "from other inputs"
+    kind = load_stage(step.stage).config
+    new = _without_resources(kind, _settings(step))
+    old = {key: value for key, value in record["settings"].items() if key in new}
+    if set(old) == set(new):
+        old = _without_resources(kind, record["settings"])
+    for key in new:
+        if old.get(key) != new[key]:
+            return f"with {key}={old.get(key)!r}, and now {key}={new[key]!r}"
+    return "from other inputs, or before they were made again"
 
 
 def execute(step: Step) -> dict[str, Any]:
@@ -205,7 +228,7 @@ def execute(step: Step) -> dict[str, Any]:
     stage = load_stage(step.stage)
     config = build(stage.config, step.settings, step.name)
     made = fingerprint(step)
-    storage.delete_folder(step.output)
+    _clear(step)
     start = time.time()
     counts = stage.run(config, step)
     record = {
@@ -224,6 +247,16 @@ def execute(step: Step) -> dict[str, Any]:
     return record
 
 
+def _clear(step: Step) -> None:
+    """Empty the folder of a step; one that no step began is not ours to delete."""
+    begun = f"{step.output}/{BEGUN}"
+    ours = storage.is_file(begun) or storage.is_file(f"{step.output}/{MADE_BY}")
+    if not ours and storage.list_files(step.output, ""):
+        raise UserError(f"{step.output} holds files that no step made; choose another folder with run=...")
+    storage.delete_folder(step.output)
+    storage.write_json(begun, {"step": step.name, "machine": machine()})
+
+
 def commit() -> str:
     """Name the commit that runs, with + for uncommitted changes; 'unknown' outside of a checkout."""
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=10"]
@@ -236,6 +269,4 @@ def commit() -> str:
 
 def machine() -> str:
     """Describe the machine in a few words."""
-    import os
-
     return f"{os.cpu_count()} CPU, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"

@@ -128,7 +128,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     hubert = Hubert(settings["model"])
-    skips_layers = settings["model"].layer_drop > 0
+    skips_layers = settings["model"].layer_drop > 0 or settings["model"].feature_grad_mult == 0
     train(settings["loop"], settings["run"], HubertObjective(hubert), skips_layers)
     if ray.train.get_context().get_world_rank() == 0:
         checkpoint.save(settings["run"].output, hubert, settings["info"])

@@ -39,11 +39,18 @@ class LoopConfig:
     bf16: bool = False  # autocast
     checkpoint_every: int = 500  # updates between checkpoints
     log_every: int = 50  # updates between lines of the log
-    seed: int = 0
-    num_workers: int = resource(1)  # 0 trains in the process of the step, without restarts
+    seed: int = 0  # of weights and dropout; the order of batches is drawn anew in each run
+    num_workers: int = 1  # 0 trains in the process of the step; each more makes an update's batch larger
     cpus_per_worker: float = resource(1.0)  # also the number of threads of each
     use_gpu: bool = resource(False)
     max_failures: int = resource(3)  # of workers, before the training gives up
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "accumulate", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.num_workers < 0:
+            raise ValueError(f"num_workers={self.num_workers} must be 0 (in process) or more")
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ def fit(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     ).fit()
+    storage.delete_folder(f"{storage_path}/{name}")  # the finished model is in the output
 
 
 def train(config: LoopConfig, run: Run, objective: nn.Module, skips_layers: bool = False) -> None:

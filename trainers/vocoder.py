@@ -64,6 +64,8 @@ class VocoderConfig:
     def __post_init__(self) -> None:
         if (self.hifigan is None) == (self.vocos is None):
             raise ValueError("give either hifigan or vocos, for example hifigan: {}")
+        if self.loop.accumulate != 1:
+            raise ValueError("loop.accumulate must be 1: the vocoder's trainer takes a step for each batch")
         if self.segment_frames < 8:
             raise ValueError(
                 f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more"
@@ -111,6 +113,8 @@ class VocoderObjective(nn.Module):
 def run(config: VocoderConfig, step: Step) -> Counts:
     """Join speech with its units on the data workers, and train."""
     units_name, num_units = units_info(step.input("codebook"))
+    if units_name.startswith("mfcc-"):
+        raise UserError(f"section '{step.name}': a vocoder speaks units of 20 ms, and those of mfcc have 10 ms")
     table = datasets.read_table(step.input("units"), UNITS)
     table = table.filter(pa.compute.equal(table["split"], "train"))
     if set(table["codebook"].to_pylist()) != {units_name}:
@@ -194,7 +198,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker: discriminators first, then the generator, as HiFi-GAN does."""
     config: VocoderConfig = settings["config"]
     loop, run = config.loop, settings["run"]
-    set_up_worker(loop)
     device = ray.train.torch.get_device()
     torch.manual_seed(loop.seed)  # the same weights on all workers
     kind = UnitHifigan if config.hifigan is not None else UnitVocos
@@ -211,6 +214,7 @@ def train_worker(settings: dict[str, Any]) -> None:
             discriminators.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay
         )
         parts |= {"discriminators": discriminators, "critic_optimizer": critic_optimizer}
+    set_up_worker(loop)
     mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
     start, history = restore(parts, run)
     log = Log(run.name, loop, start, history)

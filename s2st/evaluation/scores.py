@@ -57,10 +57,15 @@ def found_words(reference: Sequence[str], heard: Sequence[str]) -> list[bool]:
 
 
 def content_word_share(
-    references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]], seed: int = 0
+    references: Sequence[Sequence[str]],
+    hypotheses: Sequence[Sequence[str]],
+    seed: int = 0,
+    sentences: Sequence[str] | None = None,
 ) -> Share:
     """Share of the references' content words that are heard, order ignored, with a bootstrap over sentences.
 
+    `sentences` names the sentence of each row, where one sentence has several recordings: rows of a sentence are
+    drawn together, since they are right or wrong together.
     Both sides hold one list of words a sentence, made by the same function of text and language, so that a
     word counts whatever ending it is heard with.
     """
@@ -69,7 +74,7 @@ def content_word_share(
     hits, totals = np.array([sum(row) for row in rows]), np.array([len(row) for row in rows])
     if totals.sum() == 0:
         raise ValueError("the references have no content words; check the list of stop words")
-    low, high = _bootstrap_interval(hits, totals, seed)
+    low, high = _bootstrap_interval(*_by_sentence(hits, totals, sentences), seed)
     return Share(float(hits.sum() / totals.sum()), low, high, int(totals.sum()))
 
 
@@ -101,6 +106,17 @@ def _as_words(rows: Sequence[Sequence[int]]) -> list[str]:
     return [" ".join(map(str, reduce(np.asarray(row, dtype=np.int64))[0])) for row in rows]
 
 
+def _by_sentence(
+    hits: np.ndarray, totals: np.ndarray, sentences: Sequence[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add up the rows of each sentence."""
+    if sentences is None:
+        return hits, totals
+    _check_lengths(hits, sentences)  # type: ignore[arg-type]
+    _, places = np.unique(np.asarray(sentences), return_inverse=True)
+    return np.bincount(places, weights=hits), np.bincount(places, weights=totals)
+
+
 def _bootstrap_interval(hits: np.ndarray, totals: np.ndarray, seed: int) -> tuple[float, float]:
     """95% interval of sum(hits) / sum(totals) when sentences are drawn again with replacement."""
     draws = np.random.default_rng(seed).integers(len(hits), size=(NUM_RESAMPLES, len(hits)))
@@ -118,5 +134,5 @@ def _normalized(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[l
 def _check_lengths(references: Sequence[object], hypotheses: Sequence[object]) -> None:
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses; give one for each")
-    if not references:
+    if not len(references):
         raise ValueError("there is nothing to score; give at least one sentence")

@@ -25,7 +25,11 @@ def test_a_recording_becomes_a_row_at_16_khz(tone):
 
 @pytest.mark.parametrize(
     ("data", "reject", "reason"),
-    [(b"", None, "the audio is empty"), (b"noise", None, "cannot be decoded"), (b"", "the row has no audio", "no audio")],
+    [
+        (b"", None, "the audio is empty"),
+        (b"noise", None, "cannot be decoded"),
+        (b"", "the row has no audio", "no audio"),
+    ],
 )
 def test_what_cannot_be_used_says_why(data, reject, reason):
     row = manifest_row(recording(data, reject))

@@ -73,7 +73,9 @@ def submit(head, *entrypoint):
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     runtime = json.dumps({"env_vars": {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}})
     command = [RAY, "job", "submit", "--address", head, "--working-dir", ".", "--runtime-env-json", runtime, "--"]
-    return subprocess.run([*command, *entrypoint], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(
+        [*command, *entrypoint], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280
+    )
 
 
 def test_a_submitted_job_runs_a_recipe(head, tmp_path):

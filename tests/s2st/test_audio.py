@@ -53,6 +53,9 @@ def test_ogg_is_read():
         (file_bytes(TONE, format="FLAC")[:-5_000], "cannot be decoded|truncated"),
         (file_bytes(np.full(16_000, np.nan), subtype="FLOAT"), "not numbers"),
         (file_bytes(np.zeros((1_000, 9))), "9 channels"),
+        (file_bytes(TONE, 44_101), "sample rate of 44101 Hz"),
+        (file_bytes(TONE, 2_000), "sample rate of 2000 Hz"),
+        (file_bytes(TONE, 2_000_000_000), "sample rate"),
     ],
 )
 def test_what_is_no_speech_is_refused(data, reason):

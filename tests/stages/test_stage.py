@@ -19,6 +19,7 @@ def steps_of(tmp_path, **sections):
 
 def write_record(step, **changes):
     record = {"fingerprint": stages.fingerprint(step), "settings": stages._settings(step), "rows_out": 1}
+    record["date"] = "2020-01-01"
     stages.storage.write_json(f"{step.output}/{stages.MADE_BY}", {**record, **changes})
 
 
@@ -27,6 +28,8 @@ def write_record(step, **changes):
     [
         ({"run": ""}, "the recipe has no 'run'"),
         ({"codebook": {"num_units": 3}}, "section 'codebook' of the recipe needs a 'stage'"),
+        ({"..": {"stage": "pipelines.ingest", "phrasebook": {}}}, "'..' cannot name a section"),
+        ({"codebook": {"stage": 3}}, "section 'codebook' of the recipe needs a 'stage'"),
         ({"codebook": {"stage": "os.path"}}, "'os.path' is not a stage"),
         ({"codebook": {"stage": "pipelines.nothing"}}, "'pipelines.nothing' is not a stage"),
         ({"codebook": {"stage": "pipelines.fit_codebook"}}, "section 'codebook' needs the input 'manifest'"),
@@ -74,7 +77,20 @@ def test_a_new_input_outdates_its_readers(tmp_path):
     write_record(manifest)
     before = stages.fingerprint(codebook)
     write_record(manifest, fingerprint="another")
-    assert stages.fingerprint(codebook) != before
+    other = stages.fingerprint(codebook)
+    write_record(manifest, fingerprint="another", date="2020-01-02")
+    assert len({before, other, stages.fingerprint(codebook)}) == 3
+
+
+def test_resources_deep_in_the_settings_do_not_outdate_either(tmp_path):
+    def trainer(**loop):
+        section = {"stage": "trainers.recognizer", "manifest": "manifest", "lang": "en", "loop": loop}
+        return steps_of(tmp_path, judge=section)[-1]
+
+    write_record(steps_of(tmp_path)[0])
+    first = stages.fingerprint(trainer())
+    assert stages.fingerprint(trainer(max_failures=9, use_gpu=True)) == first
+    assert stages.fingerprint(trainer(max_steps=9)) != first
 
 
 def test_a_missing_input_is_named(tmp_path):
@@ -87,9 +103,12 @@ def test_a_step_without_a_record_starts_from_an_empty_folder(tmp_path, monkeypat
     manifest = steps_of(tmp_path)[0]
     (tmp_path / "manifest").mkdir()
     (tmp_path / "manifest" / "half.parquet").write_bytes(b"left by a kill")
+    with pytest.raises(UserError, match="holds files that no step made"):
+        stages.execute(manifest)
+    (tmp_path / "manifest" / stages.BEGUN).write_text("{}")
 
     def run(config, step):
-        assert not (tmp_path / "manifest").exists()
+        assert not (tmp_path / "manifest" / "half.parquet").exists()
         return stages.Counts(3, 2, 1, 0.5)
 
     real = stages.load_stage("pipelines.ingest")

@@ -115,3 +115,14 @@ def test_sides_must_match(score) -> None:
         score(["a", "b"], ["a"])
     with pytest.raises(ValueError, match="nothing to score"):
         score([], [])
+
+
+def test_rows_of_one_sentence_are_drawn_together():
+    words = [["a", "b"]] * 40
+    heard = [["a", "b"] if i % 2 else [] for i in range(40)]
+    alone = content_word_share(words, heard)
+    together = content_word_share(words, heard, sentences=["s1"] * 20 + ["s2"] * 20)
+    few = content_word_share(words, heard, sentences=[str(i % 2) for i in range(40)])
+    assert alone.value == together.value == few.value == 0.5
+    assert together.low == together.high == 0.5  # both sentences are half right
+    assert (few.low, few.high) == (0.0, 1.0)  # one is all right, the other all wrong
