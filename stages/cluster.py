@@ -7,6 +7,13 @@ import ray.data
 
 OBJECT_STORE_BYTES = 1 << 30  # of a cluster of our own; data beyond it spills to disk
 
+LOCAL_SETTINGS = {
+    # Ray ends idle processes above one a CPU, and starting one again costs four seconds of a core (torch).
+    "RAY_num_workers_soft_limit": "8",
+    # Above four times this number of processes Ray prints a warning, which a run on two cores always reaches.
+    "RAY_worker_maximum_startup_concurrency": "8",
+}
+
 
 def connect() -> str:
     """Connect to Ray, starting a local cluster if none is named; returns its address.
@@ -17,8 +24,8 @@ def connect() -> str:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level="error")
         else:
-            # Above four times this number of processes Ray prints a warning, which a laptop's run always reaches.
-            os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")
+            for name, value in LOCAL_SETTINGS.items():
+                os.environ.setdefault(name, value)
             # Twice the cores, as logical CPUs: a training worker waits for its data workers and must not
             # keep them from starting (with as many CPUs as trainers, Ray Data waits for ever).
             ray.init(
