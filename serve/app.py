@@ -24,6 +24,17 @@ TIMEOUT_SECONDS = 60.0  # that a request may take
 api = FastAPI(title="Speech-to-speech translation", version="1")
 
 
+@api.middleware("http")
+async def refuse_large_bodies(request: Request, call_next: Any) -> Response:
+    """Answer 413 to a body that says it is too large, and 411 to one that does not say, before it is read."""
+    length = request.headers.get("content-length", "")
+    if request.method == "POST" and not length.isdigit():
+        return Response("send the length of the file (Content-Length)", 411)
+    if length.isdigit() and int(length) > MAX_BYTES + (64 << 10):  # the form around the file is small
+        return Response(f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording", 413)
+    return await call_next(request)
+
+
 @serve.deployment(
     max_ongoing_requests=32,
     max_queued_requests=32,
@@ -77,17 +88,6 @@ class Gateway:
             return await asyncio.to_thread(audio.decode, data, MAX_SECONDS)
         except audio.AudioError as error:
             raise HTTPException(415, str(error)) from None
-
-
-@api.middleware("http")
-async def refuse_large_bodies(request: Request, call_next: Any) -> Response:
-    """Answer 413 to a body that says it is too large, and 411 to one that does not say, before it is read."""
-    length = request.headers.get("content-length", "")
-    if request.method == "POST" and not length.isdigit():
-        return Response("send the length of the file (Content-Length)", 411)
-    if length.isdigit() and int(length) > MAX_BYTES + (64 << 10):  # the form around the file is small
-        return Response(f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording", 413)
-    return await call_next(request)
 
 
 def build(arguments: dict[str, str]) -> serve.Application:
