@@ -1,4 +1,4 @@
-"""Run every benchmark, print one table and keep its rows: python -m benchmarks."""
+"""Run every benchmark, keep the rows and print one table: python -m benchmarks."""
 
 import sys
 
@@ -9,9 +9,7 @@ BENCHMARKS = (wav_to_units.run,)
 
 def main() -> None:
     """Run them one after the other."""
-    rows = [entry for benchmark in BENCHMARKS for entry in benchmark()]
-    results.append(rows)
-    print(results.table(rows))
+    print(results.table(results.kept(entry for benchmark in BENCHMARKS for entry in benchmark())))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main() -> None:
         fit_inputs["encoder"] = ["encoder"]
         shutil.copytree(arguments.encoder, f"{folder}/encoder")
         # without a record it would be no step's output, and steps read nothing else
-        Path(folder, "encoder", MADE_BY).write_text(json.dumps({"fingerprint": "random weights"}))
+        Path(folder, "encoder", MADE_BY).write_text(json.dumps({"fingerprint": "random weights", "date": ""}))
     settings = {"features": features, "num_units": arguments.num_units}
     steps = [
         Step("manifest", "pipelines.ingest", folder, {"folder": {"root": arguments.wavs}}, {}),

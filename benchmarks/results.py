@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,11 +49,14 @@ def machine() -> str:
     return ", ".join([*names[:1], stage.machine()])
 
 
-def append(rows: Sequence[Row], path: Path = RESULTS) -> None:
-    """Add rows to a file of JSON lines."""
-    with path.open("a", encoding="utf-8") as file:
-        for entry in rows:
+def kept(rows: Iterable[Row], path: Path = RESULTS) -> list[Row]:
+    """Add each row, as soon as it is there, to a file of JSON lines; a run that breaks off leaves what it has."""
+    done = []
+    for entry in rows:
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        done.append(entry)
+    return done
 
 
 def table(rows: Sequence[Row]) -> str:

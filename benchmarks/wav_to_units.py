@@ -10,7 +10,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,8 +168,8 @@ def median_seconds(runs: Sequence[Run]) -> float:
 
 def run(
     minutes: float = MINUTES, runs: int = RUNS, settings: Sequence[str] = tuple(SETTINGS), with_ray: bool = True
-) -> list[Row]:
-    """Compare ours with fairseq's in some settings; prints what is counted."""
+) -> Iterator[Row]:
+    """Compare ours with fairseq's in some settings; prints what is counted, and gives rows as settings are done."""
     with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
         folder = Path(name)
         flags = ["--hubert"] if "hubert" in settings else []
@@ -177,15 +177,13 @@ def run(
         wavs = [soundfile.info(path) for path in (folder / "wavs").rglob("*.wav")]
         seconds = sum(wav.duration for wav in wavs)
         print(HEADER.format(minutes=seconds / 60, files=len(wavs), units=NUM_UNITS, runs=runs))
-        rows = []
         for key in settings:
             repeats = runs if key == "mfcc" else 1
-            rows += compare(SETTINGS[key], folder, seconds / 3600, repeats, with_ray)
-    return rows
+            yield from compare(SETTINGS[key], folder, seconds / 3600, repeats, with_ray)
 
 
 def main() -> None:
-    """Run the benchmark, print its table and keep its rows."""
+    """Run the benchmark, keep its rows and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of speech; the sample has 68")
     parser.add_argument("--runs", type=int, default=RUNS, help="of the MFCC setting; the table has their medians")
@@ -193,9 +191,9 @@ def main() -> None:
     parser.add_argument("--without-ray", action="store_true", help="leave out the rows of the stages on Ray")
     arguments = parser.parse_args()
     rows = run(arguments.minutes, arguments.runs, arguments.settings, not arguments.without_ray)
-    results.append(rows)
-    print(results.table(rows))
+    print(results.table(results.kept(rows)))
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     main()

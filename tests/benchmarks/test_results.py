@@ -19,11 +19,17 @@ def test_ratio_is_ours_over_the_peers_where_there_is_one(ours, peer, ratio):
     assert row("speed", ours, peer, "audio h / CPU-h").ratio == ratio
 
 
-def test_rows_are_added_to_a_file_of_json_lines(tmp_path):
+def test_rows_are_kept_as_json_lines_even_if_the_run_breaks_off(tmp_path):
     path = tmp_path / "results.jsonl"
     first, second = row("a", 1 / 3, 2.0, "MB"), row("b", 1.0, None, "MB")
-    results.append([first], path)
-    results.append([second], path)
+
+    def broken():
+        yield second
+        raise RuntimeError("stopped")
+
+    assert results.kept([first], path) == [first]
+    with pytest.raises(RuntimeError, match="stopped"):
+        results.kept(broken(), path)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [asdict(first), asdict(second)]
 
 
