@@ -63,7 +63,9 @@ class FeatureExtractor:
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         batches: list[list[int]] = [[]]
         for index in np.argsort(lengths, kind="stable"):
-            if batches[-1] and lengths[index] * (len(batches[-1]) + 1) > self.batch_seconds * SAMPLE_RATE:
+            full = lengths[index] * (len(batches[-1]) + 1) > self.batch_seconds * SAMPLE_RATE
+            # padding costs as much as speech: no utterance is more than a fourth longer than its batch's shortest
+            if batches[-1] and (full or lengths[index] > 1.25 * lengths[batches[-1][0]]):
                 batches.append([])
             batches[-1].append(int(index))
         return batches
