@@ -1,11 +1,11 @@
 """Learn what the units are: k-means (faiss) on a seeded sample of the frames of the training speech."""
 
-import hashlib
 from dataclasses import dataclass, field
 
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 import torch
 
@@ -24,7 +24,7 @@ class FitCodebookConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     num_units: int = 100  # centroids
     normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
-    num_frames: int = 200_000  # sampled over the whole training set
+    num_frames: int = 200_000  # of whole utterances, drawn from the training set
     iterations: int = 30  # of Lloyd's algorithm
     restarts: int = 1  # the best of so many starts is kept
     seed: int = 0
@@ -33,24 +33,18 @@ class FitCodebookConfig:
     num_gpus: float = resource(0.0)  # of each; fractions share a GPU
 
 
-class FrameSampler:
-    """Keeps a random share of each utterance's frames, the same ones in every run."""
+class Features:
+    """Features of manifest rows, all frames of a batch in one array."""
 
-    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float, share: float, seed: int):
+    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
-        self.share, self.seed = share, seed
 
     def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Take manifest rows (utterance_id, audio) and give {"frame": (N, D)}."""
+        """Take rows with audio and give {"frame": (N, D)}."""
         waveforms = [audio.decode(value["bytes"]) for value in table["audio"].to_pylist()]
-        kept = []
-        for name, features in zip(table["utterance_id"].to_pylist(), self.extractor(waveforms), strict=True):
-            digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
-            random = np.random.default_rng(int.from_bytes(digest[:8]))
-            kept.append(features[random.random(len(features)) < self.share])
-        return {"frame": np.concatenate(kept)}
+        return {"frame": np.concatenate(self.extractor(waveforms))}
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
@@ -72,24 +66,22 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
 
 
 def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> tuple[int, float, np.ndarray]:
-    """Give the number of training utterances, their hours, and about num_frames of their frames (N, D)."""
+    """Give the number of utterances sampled, their hours, and their frames (N, D), about num_frames."""
     manifest = step.input("manifest")
-    lengths = datasets.read_table(manifest, MANIFEST, ["split", "num_samples"])
-    samples = [
-        n
-        for n, split in zip(*(lengths[c].to_pylist() for c in ("num_samples", "split")), strict=True)
-        if split == "train"
-    ]
-    if not samples:
+    chosen = choose_utterances(
+        config, datasets.read_table(manifest, MANIFEST, ["utterance_id", "split", "num_samples"])
+    )
+    if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    rate = 100 if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
-    share = min(1.0, config.num_frames / max(1, sum(samples) / audio.SAMPLE_RATE * rate))
+    names = ray.put(chosen["utterance_id"].combine_chunks())
     frames = (
-        datasets.read(manifest, MANIFEST, ["utterance_id", "split", "audio"])
-        .filter(expr=ray.data.expressions.col("split") == "train")
+        datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
         .map_batches(
-            FrameSampler,
-            fn_constructor_args=(config.features, encoder, config.batch_seconds, share, config.seed),
+            lambda table: table.filter(pc.is_in(table["utterance_id"], ray.get(names))), batch_format="pyarrow"
+        )
+        .map_batches(
+            Features,
+            fn_constructor_args=(config.features, encoder, config.batch_seconds),
             batch_format="pyarrow",
             batch_size=64,
             num_gpus=config.num_gpus or None,
@@ -97,8 +89,17 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
         )
     )
     blocks = [batch["frame"] for batch in frames.iter_batches(batch_size=None, batch_format="numpy")]
-    blocks = [block for block in blocks if len(block)]
-    return len(samples), sum(samples) / audio.SAMPLE_RATE / 3600, np.concatenate(blocks)
+    hours = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
+    return len(chosen), hours, np.concatenate([block for block in blocks if len(block)])
+
+
+def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
+    """Draw whole training utterances, as fairseq does, until they have num_frames frames."""
+    rate = 100 if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
+    training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
+    shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
+    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * rate)
+    return shuffled.slice(0, int(np.searchsorted(frames, config.num_frames)) + 1)
 
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, float]:

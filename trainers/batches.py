@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import ray
 import ray.data
 import safetensors.torch
 import torch
@@ -24,6 +26,19 @@ class Packing:
     max_size: int  # of a batch: the number of its examples times the size of its largest
     window: int = 4096  # rows that are shuffled and packed together
     passes: int = 1  # times that a window is gone through; starting an epoch costs about a second
+
+
+def join_units(manifest: ray.data.Dataset, units: pa.Table) -> ray.data.Dataset:
+    """Add to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out."""
+    shared = ray.put(units.select(["utterance_id", "units"]).combine_chunks())
+
+    def join(table: pa.Table) -> pa.Table:
+        known = ray.get(shared)
+        places = pc.index_in(table["utterance_id"], known["utterance_id"])
+        found = pc.is_valid(places)
+        return table.filter(found).append_column("units", known["units"].take(places.filter(found)))
+
+    return manifest.map_batches(join, batch_format="pyarrow")
 
 
 def packed(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 import ray.data
 import ray.train
 import torch
@@ -20,7 +19,7 @@ from s2st.speech_to_units import units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, packed, pad
+from trainers.batches import Packing, join_units, packed, pad
 from trainers.loop import LoopConfig, fit, train
 
 
@@ -82,15 +81,13 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
 
 def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int) -> ray.data.Dataset:
     """Make batches of waveforms with their labels."""
-    labels_of = ray.put(dict(zip(labels["utterance_id"].to_pylist(), labels["units"].to_pylist(), strict=True)))
     max_samples = int(config.max_seconds * audio.SAMPLE_RATE)
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
-        known = ray.get(labels_of)
         cuts = [
             crop(
                 audio.decode(row["audio"]["bytes"]),
-                np.asarray(known[row["utterance_id"]]),
+                np.asarray(row["units"]),
                 label_rate,
                 max_samples,
                 random,
@@ -102,15 +99,9 @@ def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table,
         # -1 past the end: frames without a label are left out of the loss
         return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
 
-    def with_labels(table: pa.Table) -> pa.Table:
-        known = ray.get(labels_of)
-        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
-
-    rows = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"]).map_batches(
-        with_labels, batch_format="pyarrow"
-    )
+    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"])
     packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
-    return packed(rows, packing, lambda row: min(row["num_samples"], max_samples), collate)
+    return packed(join_units(speech, labels), packing, lambda row: min(row["num_samples"], max_samples), collate)
 
 
 def crop(

@@ -33,6 +33,7 @@ class LoopConfig:
     warmup_steps: int = 0  # updates from 0 to the highest learning rate
     schedule: Literal["linear", "inverse_sqrt", "constant"] = "linear"  # after warm-up; linear falls to 0
     betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
+    adam_eps: float = 1e-6  # fairseq's for HuBERT; HiFi-GAN's is 1e-8
     weight_decay: float = 0.01
     clip_norm: float = 10.0  # of the gradient; 0 does not clip
     accumulate: int = 1  # batches an update
@@ -104,16 +105,13 @@ def train(config: LoopConfig, run: Run, objective: nn.Module, skips_layers: bool
     model = ray.train.torch.prepare_model(
         objective.to(device), parallel_strategy_kwargs={"find_unused_parameters": skips_layers}
     )
-    optimizer = torch.optim.AdamW(
-        objective.parameters(), config.learning_rate, config.betas, 1e-6, config.weight_decay, fused=True
-    )
+    optimizer = adamw(objective, config)
     parts = {"objective": objective, "optimizer": optimizer}
     start, history = restore(parts, run)
     log = Log(run.name, config, start, history)
     batches = endless(ray.train.get_dataset_shard("train"), device)
     for step in range(start, config.max_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
+        set_rate(optimizer, learning_rate(config, step))
         for micro_batch in range(config.accumulate):
             with synchronised(model, micro_batch == config.accumulate - 1), autocast(config, device):
                 loss, metrics = model(next(batches))
@@ -132,6 +130,19 @@ def set_up_worker(config: LoopConfig) -> None:
     """Seed this worker and give it its threads."""
     torch.manual_seed(config.seed * 1000 + ray.train.get_context().get_world_rank())
     torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+
+
+def adamw(model: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
+    """Make the optimizer of a model's parameters."""
+    return torch.optim.AdamW(
+        model.parameters(), config.learning_rate, config.betas, config.adam_eps, config.weight_decay, fused=True
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 import ray.data
 import ray.train
 import ray.train.torch
@@ -30,16 +29,18 @@ from s2st.speech_to_units import units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, packed, pad
+from trainers.batches import Packing, join_units, packed, pad
 from trainers.loop import (
     Log,
     LoopConfig,
+    adamw,
     autocast,
     endless,
     fit,
     learning_rate,
     restore,
     save,
+    set_rate,
     set_up_worker,
 )
 
@@ -152,11 +153,9 @@ def default_speakers(table: pa.Table) -> dict[str, str]:
 
 def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices: Voices) -> ray.data.Dataset:
     """Make batches of aligned segments of waveform and units."""
-    units_of = ray.put(dict(zip(units["utterance_id"].to_pylist(), units["units"].to_pylist(), strict=True)))
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
-        known = ray.get(units_of)
-        sequences = [np.asarray(known[row["utterance_id"]], dtype=np.int64) for row in rows]
+        sequences = [np.asarray(row["units"], dtype=np.int64) for row in rows]
         segments = [
             cut(row["audio"]["bytes"], s, config.segment_frames, random) for row, s in zip(rows, sequences, strict=True)
         ]
@@ -169,14 +168,8 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
             **voices.tensors(rows),
         }
 
-    def with_units(table: pa.Table) -> pa.Table:
-        known = ray.get(units_of)
-        return table.filter(pa.array([name in known for name in table["utterance_id"].to_pylist()], pa.bool_()))
-
-    rows = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"]).map_batches(
-        with_units, batch_format="pyarrow"
-    )
-    return packed(rows, Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
+    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"])
+    return packed(join_units(speech, units), Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
 
 
 def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -194,76 +187,85 @@ def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator
     return units[start : start + frames], waveform[start * audio.HOP : (start + frames) * audio.HOP].astype(np.float32)
 
 
-def train_worker(settings: dict[str, Any]) -> None:
-    """Train on one worker: discriminators first, then the generator, as HiFi-GAN does."""
-    config: VocoderConfig = settings["config"]
-    loop, run = config.loop, settings["run"]
-    device = ray.train.torch.get_device()
-    torch.manual_seed(loop.seed)  # the same weights on all workers
-    kind = UnitHifigan if config.hifigan is not None else UnitVocos
-    vocoder: UnitVocoder = kind(settings["model"]).to(device)
-    objective = VocoderObjective(vocoder)
-    generator = ray.train.torch.prepare_model(objective)
-    optimizer = torch.optim.AdamW(objective.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay)
-    parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
-    critic = critic_optimizer = None
-    if config.discriminators is not None:
-        discriminators = Discriminators(config.discriminators).to(device)
-        critic = ray.train.torch.prepare_model(discriminators)
-        critic_optimizer = torch.optim.AdamW(
-            discriminators.parameters(), loop.learning_rate, loop.betas, 1e-8, loop.weight_decay
-        )
-        parts |= {"discriminators": discriminators, "critic_optimizer": critic_optimizer}
-    set_up_worker(loop)
-    mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
-    start, history = restore(parts, run)
-    log = Log(run.name, loop, start, history)
-    batches = endless(ray.train.get_dataset_shard("train"), device)
+class Critic:
+    """The discriminators with their optimizer."""
 
-    for step in range(start, loop.max_steps):
-        for group in [*optimizer.param_groups, *(critic_optimizer.param_groups if critic_optimizer else [])]:
-            group["lr"] = learning_rate(loop, step)
-        batch = next(batches)
-        real = batch["segment_waveform"]
-        with autocast(loop, device):
-            fake, duration = generator(batch)
-        fake = fake.float()
-        metrics = {"mel": mel_loss(fake, real), "duration": duration}
-        loss = config.mel_weight * metrics["mel"] + config.duration_weight * duration
-        if config.stft_weight:
-            metrics["stft"] = stft_loss(fake, real)
-            loss = loss + config.stft_weight * metrics["stft"]
-        if critic is not None and critic_optimizer is not None:
-            scores, _ = critic(torch.cat([real, fake.detach()]))
-            critic_loss = discriminator_loss(*_halves(scores))
-            critic_optimizer.zero_grad(set_to_none=True)
-            critic_loss.backward()
-            critic_optimizer.step()
-            scores, features = critic(torch.cat([real, fake]))
-            metrics |= {
-                "critic": critic_loss,
-                "adversarial": adversarial_loss(_halves(scores)[1]),
-                "feature": feature_matching_loss(*_halves(features)),
-            }
-            loss = loss + metrics["adversarial"] + metrics["feature"]
-        optimizer.zero_grad(set_to_none=True)
+    def __init__(self, config: DiscriminatorConfig, loop: LoopConfig, device: torch.device):
+        self.discriminators = Discriminators(config).to(device)
+        self.optimizer = adamw(self.discriminators, loop)
+        self.model = ray.train.torch.prepare_model(self.discriminators)
+
+    def learn(self, real: Tensor, fake: Tensor, rate: float) -> Tensor:
+        """Take a step towards telling real from fake speech (B, N), and give the loss of before."""
+        set_rate(self.optimizer, rate)
+        scores, _ = self.model(torch.cat([real, fake.detach()]))
+        loss = discriminator_loss(*_halves(scores))
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if loop.clip_norm:
-            nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm)
-        optimizer.step()
-        log.add(step, {"loss": loss, **metrics})
-        if (step + 1) % loop.checkpoint_every == 0 or step + 1 == loop.max_steps:
-            save(step + 1, parts, log, run)
+        self.optimizer.step()
+        return loss
 
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(run.output, vocoder, settings["info"])
-    log.write(run.output)
+    def losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Give the generator's losses for what it made of real speech (B, N)."""
+        scores, features = self.model(torch.cat([real, fake]))
+        return {
+            "adversarial": adversarial_loss(_halves(scores)[1]),
+            "feature": feature_matching_loss(*_halves(features)),
+        }
 
 
 def _halves(tensors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Part tensors of real and generated speech that went through the discriminators as one batch."""
     pairs = [tensor.chunk(2) for tensor in tensors]
     return [real for real, _ in pairs], [fake for _, fake in pairs]
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train on one worker: discriminators first, then the generator, as HiFi-GAN does."""
+    config: VocoderConfig = settings["config"]
+    loop, run, device = config.loop, settings["run"], ray.train.torch.get_device()
+    torch.manual_seed(loop.seed)  # the same weights on all workers
+    vocoder = (UnitVocos if config.hifigan is None else UnitHifigan)(settings["model"])
+    objective = VocoderObjective(vocoder).to(device)
+    generator, optimizer = ray.train.torch.prepare_model(objective), adamw(objective, loop)
+    parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
+    critic = Critic(config.discriminators, loop, device) if config.discriminators else None
+    if critic is not None:
+        parts |= {"discriminators": critic.discriminators, "critic_optimizer": critic.optimizer}
+    set_up_worker(loop)
+    mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
+    weights = {"mel": config.mel_weight, "duration": config.duration_weight, "stft": config.stft_weight}
+    start, history = restore(parts, run)
+    log = Log(run.name, loop, start, history)
+    batches = endless(ray.train.get_dataset_shard("train"), device)
+
+    for step in range(start, loop.max_steps):
+        rate, batch = learning_rate(loop, step), next(batches)
+        real = batch["segment_waveform"]
+        with autocast(loop, device):
+            fake, duration = generator(batch)
+        fake = fake.float()
+        losses = {"mel": mel_loss(fake, real), "duration": duration}
+        if config.stft_weight:
+            losses["stft"] = stft_loss(fake, real)
+        critic_loss = {}
+        if critic is not None:
+            critic_loss = {"critic": critic.learn(real, fake, rate)}
+            losses |= critic.losses(real, fake)
+        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+        set_rate(optimizer, rate)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if loop.clip_norm:
+            nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm)
+        optimizer.step()
+        log.add(step, {"loss": loss, **losses, **critic_loss})
+        if (step + 1) % loop.checkpoint_every == 0 or step + 1 == loop.max_steps:
+            save(step + 1, parts, log, run)
+
+    if ray.train.get_context().get_world_rank() == 0:
+        checkpoint.save(run.output, vocoder, settings["info"])
+    log.write(run.output)
 
 
 STAGE = Stage(

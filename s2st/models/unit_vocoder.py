@@ -86,12 +86,9 @@ class UnitVocoder(nn.Module):
         """Waveform of full-rate units. units (B, T), speaker (B,), language (B,) -> (B, N)."""
         return self.generate(self._embed(units, speaker, language), None)
 
-    def duration_loss(self, units: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Mean squared error of ln(duration + 1). units (B, T) at full rate, lengths (B,) -> scalar.
-
-        The first and last run of equal units are left out where there are more than two: a segment cuts them.
-        """
-        reduced, durations = _inner_runs(units, lengths)
+    def duration_loss(self, units: Tensor, lengths: Tensor) -> Tensor:
+        """Mean squared error of ln(duration + 1). units (B, T) of whole utterances, lengths (B,) -> scalar."""
+        reduced, durations = _runs(units, lengths)
         mask = durations > 0
         predicted = self.duration_predictor(self.unit_embedding(reduced), mask)
         errors = (predicted.float() - torch.log(durations + 1.0)) ** 2
@@ -194,23 +191,14 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
     return added[:, 0, 0, start : start + count * hop]
 
 
-def _inner_runs(units: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Find the runs of equal units but the first and last.
-
-    units (B, T), lengths (B,) -> reduced units (B, T), durations (B, T) zero past the end.
-    """
-    batch, num_frames = units.shape
-    position = torch.arange(num_frames, device=units.device).expand(batch, -1)
-    inside = torch.ones_like(units, dtype=torch.bool) if lengths is None else position < lengths.unsqueeze(1)
+def _runs(units: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Reduce a padded batch: units (B, T), lengths (B,) -> reduced (B, T), durations (B, T), zero past the end."""
+    position = torch.arange(units.shape[1], device=units.device)
+    inside = position < lengths.unsqueeze(1)
     starts = F.pad(units[:, 1:] != units[:, :-1], (1, 0), value=True) & inside
     run = (starts.long().cumsum(1) - 1).clamp(min=0)
     reduced = torch.zeros_like(units).scatter_add(1, run, units * starts)
-    durations = torch.zeros_like(units).scatter_add(1, run, inside.to(units.dtype))
-    num_runs = starts.sum(1, keepdim=True)
-    cut = num_runs > 2
-    kept = position < torch.where(cut, num_runs - 2, num_runs)
-    source = (position + cut.long()).clamp(max=num_frames - 1)
-    return reduced.gather(1, source) * kept, durations.gather(1, source) * kept
+    return reduced, torch.zeros_like(units).scatter_add(1, run, inside.to(units.dtype))
 
 
 def _embedding(count: int, width: int) -> nn.Embedding | None:
