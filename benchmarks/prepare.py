@@ -4,34 +4,13 @@ python -m benchmarks.prepare FOLDER --minutes 6 [--hubert]
 """
 
 import argparse
-import re
 from itertools import chain, zip_longest
 from pathlib import Path
 
 from s2st import audio, checkpoint
 from s2st.corpora.sample import Sample, SampleConfig
+from s2st.fairseq.checkpoints import hubert_weights
 from s2st.models.hubert import Hubert, HubertConfig
-
-FAIRSEQ_NAMES = (  # of weights -> ours
-    (r"feature_extractor\.conv_layers\.(\d+)\.0\.weight", r"convolutions.\1.weight"),
-    (r"feature_extractor\.conv_layers\.(\d+)\.2\.(weight|bias)", r"convolutions.\1.norm.\2"),
-    (r"encoder\.pos_conv\.0", "positional"),
-    (r"encoder\.layer_norm", "encoder_norm"),
-    (r"encoder\.layers", "layers"),
-    (r"^layer_norm", "feature_norm"),
-    (r"post_extract_proj", "feature_projection"),
-    (r"self_attn_layer_norm", "attention_norm"),
-    (r"final_layer_norm", "output_norm"),
-    (r"self_attn\.q_proj", "attention.query"),
-    (r"self_attn\.k_proj", "attention.key"),
-    (r"self_attn\.v_proj", "attention.value"),
-    (r"self_attn\.out_proj", "attention.output"),
-    (r"\.fc1\.", ".expand."),
-    (r"\.fc2\.", ".contract."),
-    (r"mask_emb", "mask_embedding"),
-    (r"final_proj", "final_projection"),
-    (r"label_embs_concat", "label_embeddings"),
-)
 
 
 def write_wavs(folder: Path, minutes: float) -> None:
@@ -84,14 +63,8 @@ def write_hubert(folder: Path) -> None:
     }
     torch.save(state, folder / "hubert.pt")
     model = Hubert(ours)
-    model.load_state_dict({_our_name(name): value for name, value in weights.items()})
+    model.load_state_dict(hubert_weights(weights))
     checkpoint.save(str(folder / "hubert"), model)
-
-
-def _our_name(name: str) -> str:
-    for pattern, replacement in FAIRSEQ_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def main() -> None:

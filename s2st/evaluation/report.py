@@ -110,13 +110,8 @@ class Report:
     worst: tuple[Sentence, ...] = ()
 
 
-def write_report(path: str | Path, report: Report) -> None:
-    """Write `report` as one HTML file; listening rows that would make it too large are counted instead."""
-    Path(path).write_text(render(report), encoding="utf-8")
-
-
 def render(report: Report) -> str:
-    """Fill the template beside this file."""
+    """Fill the template beside this file; listening rows that would make it too large are counted instead."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchaudio.models import wav2vec2_model
 
+from s2st.fairseq.checkpoints import hubert_weights
 from s2st.models.hubert import Hubert, HubertConfig
 
 ATOL = 2e-5  # of features near 1; 2e-6 measured
@@ -44,26 +45,6 @@ TORCHAUDIO_NAMES = (
     (r"feed_forward\.intermediate_dense", "expand"),
     (r"feed_forward\.output_dense", "contract"),
     (r"final_layer_norm", "output_norm"),
-)
-FAIRSEQ_NAMES = (
-    (r"feature_extractor\.conv_layers\.(\d+)\.0\.weight", r"convolutions.\1.weight"),
-    (r"feature_extractor\.conv_layers\.(\d+)\.2\.(1\.)?(weight|bias)", r"convolutions.\1.norm.\3"),
-    (r"encoder\.pos_conv\.0", "positional"),
-    (r"encoder\.layer_norm", "encoder_norm"),
-    (r"encoder\.layers", "layers"),
-    (r"^layer_norm", "feature_norm"),
-    (r"post_extract_proj", "feature_projection"),
-    (r"self_attn_layer_norm", "attention_norm"),
-    (r"final_layer_norm", "output_norm"),
-    (r"self_attn\.q_proj", "attention.query"),
-    (r"self_attn\.k_proj", "attention.key"),
-    (r"self_attn\.v_proj", "attention.value"),
-    (r"self_attn\.out_proj", "attention.output"),
-    (r"\.fc1\.", ".expand."),
-    (r"\.fc2\.", ".contract."),
-    (r"mask_emb", "mask_embedding"),
-    (r"final_proj", "final_projection"),
-    (r"label_embs_concat", "label_embeddings"),
 )
 
 
@@ -161,7 +142,7 @@ def test_loss_and_gradients_equal_fairseq(config: HubertConfig, monkeypatch: pyt
     )
     randomize(reference)
     hubert = Hubert(config)
-    hubert.load_state_dict(renamed(reference.state_dict(), FAIRSEQ_NAMES))
+    hubert.load_state_dict(hubert_weights(reference.state_dict()))
 
     waveform, lengths = torch.randn(2, 3000) * 0.1, torch.tensor([3000, 3000])
     mask = torch.zeros(2, int(hubert.frame_lengths(lengths)[0]), dtype=torch.bool)
@@ -184,7 +165,7 @@ def test_loss_and_gradients_equal_fairseq(config: HubertConfig, monkeypatch: pyt
     expected.backward()
     result.loss.backward()
     gradients = {name: value.grad for name, value in hubert.named_parameters()}
-    for name, value in renamed(dict(reference.named_parameters()), FAIRSEQ_NAMES).items():
+    for name, value in hubert_weights(dict(reference.named_parameters())).items():
         # a key's bias moves all scores of a query alike: its gradient is only rounding
         atol = 1e-3 * float(value.grad.abs().max()) + 1e-6
         same = torch.allclose(gradients[name], value.grad, atol=atol, rtol=1e-3)

@@ -1,0 +1,1 @@
+"""What fairseq writes and reads."""
