@@ -94,7 +94,11 @@ class PositionalConvolution(nn.Module):
         """x (B, T, D), zero where there is no speech -> (B, T, D)."""
         kernel = self.weight_v.shape[2]
         weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
-        y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups)
+        if x.device.type == "cpu":
+            # In bfloat16 on CPUs with AMX, oneDNN gives noise for grouped convolutions with wide even kernels.
+            x = x.float()
+        with torch.autocast("cpu", enabled=False):
+            y = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups)
         return F.gelu(y[:, :, : x.shape[1]].transpose(1, 2))  # even kernels give a frame too many
 
 
