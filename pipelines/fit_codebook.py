@@ -73,20 +73,14 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     )
     if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    names = ray.put(chosen["utterance_id"].combine_chunks())
-    frames = (
-        datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
-        .map_batches(
-            lambda table: table.filter(pc.is_in(table["utterance_id"], ray.get(names))), batch_format="pyarrow"
-        )
-        .map_batches(
-            Features,
-            fn_constructor_args=(config.features, encoder, config.batch_seconds),
-            batch_format="pyarrow",
-            batch_size=64,
-            num_gpus=config.num_gpus or None,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
-        )
+    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
+    frames = datasets.only(speech, chosen["utterance_id"].combine_chunks()).map_batches(
+        Features,
+        fn_constructor_args=(config.features, encoder, config.batch_seconds),
+        batch_format="pyarrow",
+        batch_size=64,
+        num_gpus=config.num_gpus or None,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
     blocks = [batch["frame"] for batch in frames.iter_batches(batch_size=None, batch_format="numpy")]
     hours = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 import ray.data
@@ -50,6 +51,14 @@ def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -
         file_extensions=None,
     )
     return dataset.select_columns(list(columns or schema.names)).repartition(target_num_rows_per_block=BLOCK_ROWS)
+
+
+def only(dataset: ray.data.Dataset, utterance_ids: pa.Array) -> ray.data.Dataset:
+    """Keep the rows of the named utterances."""
+    wanted = ray.put(utterance_ids)
+    return dataset.map_batches(
+        lambda table: table.filter(pc.is_in(table["utterance_id"], ray.get(wanted))), batch_format="pyarrow"
+    )
 
 
 def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

@@ -1,7 +1,7 @@
 """Weights of fairseq's models under our names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -29,10 +29,14 @@ HUBERT_NAMES = (
 
 def hubert_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name the weights of fairseq's HubertModel as our Hubert does."""
-    return {_renamed(name): value for name, value in state.items()}
+    return renamed(state, HUBERT_NAMES)
 
 
-def _renamed(name: str) -> str:
-    for pattern, replacement in HUBERT_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """Replace in each name every pattern (a regular expression), one after the other."""
+    result = {}
+    for name, value in state.items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        result[name] = value
+    return result

@@ -1,13 +1,12 @@
 """Our HuBERT against torchaudio's and fairseq's, tiny and random, with the same weights."""
 
-import re
 from dataclasses import replace
 
 import pytest
 import torch
 from torchaudio.models import wav2vec2_model
 
-from s2st.fairseq.checkpoints import hubert_weights
+from s2st.fairseq.checkpoints import hubert_weights, renamed
 from s2st.models.hubert import Hubert, HubertConfig
 
 ATOL = 2e-5  # of features near 1; 2e-6 measured
@@ -46,15 +45,6 @@ TORCHAUDIO_NAMES = (
     (r"feed_forward\.output_dense", "contract"),
     (r"final_layer_norm", "output_norm"),
 )
-
-
-def renamed(state: dict[str, torch.Tensor], names: tuple[tuple[str, str], ...]) -> dict[str, torch.Tensor]:
-    result = {}
-    for name, value in state.items():
-        for pattern, replacement in names:
-            name = re.sub(pattern, replacement, name)
-        result[name] = value
-    return result
 
 
 def randomize(module: torch.nn.Module) -> None:
