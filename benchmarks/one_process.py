@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from pipelines.dump_units import CARRIED, DumpUnitsConfig, UnitDumper
-from pipelines.fit_codebook import FitCodebookConfig, FrameSampler, fit
+from pipelines.fit_codebook import Features, FitCodebookConfig, fit
 from pipelines.ingest import ShardReader
 from s2st import checkpoint
 from s2st.corpora.folder import Folder, FolderConfig
@@ -54,8 +54,8 @@ def batches(manifest: str, columns: list[str]) -> Iterator[pa.Table]:
 
 def sample_frames(manifest: str, config: FitCodebookConfig, encoder: str | None) -> np.ndarray:
     """Give all frames (N, D) of the manifest: a benchmark's are fewer than the stage samples."""
-    sampler = FrameSampler(config.features, encoder, config.batch_seconds, 1.0, config.seed)
-    return np.concatenate([sampler(batch)["frame"] for batch in batches(manifest, ["utterance_id", "audio"])])
+    features = Features(config.features, encoder, config.batch_seconds)
+    return np.concatenate([features(batch)["frame"] for batch in batches(manifest, ["audio"])])
 
 
 def save_codebook(frames: np.ndarray, config: FitCodebookConfig, encoder: str | None, output: str) -> None:

@@ -60,7 +60,8 @@ def make_pairs(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of PAIRS, in a stable order.
 
-    Targets are spoken by voices of the training split only: no vocoder can speak with a voice it never heard.
+    Of a sentence's recordings, those by voices of the training split are the targets if there are any: no vocoder
+    can speak with a voice that it never heard.
     """
     voices = {row["speaker"] for row in rows if row["split"] == "train"}
     sentences: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -69,7 +70,8 @@ def make_pairs(
     random = np.random.default_rng(config.seed)
     for (split, sentence_id), recordings in sorted(sentences.items()):
         for source_lang, target_lang in directions:
-            targets = [row for row in recordings[target_lang] if row["speaker"] in voices or not voices]
+            heard = [row for row in recordings[target_lang] if row["speaker"] in voices]
+            targets = heard or recordings[target_lang]
             chosen = [(source, target) for source in recordings[source_lang] for target in targets]
             if len(chosen) > config.max_pairs_per_sentence:
                 kept = random.choice(len(chosen), config.max_pairs_per_sentence, replace=False)

@@ -30,7 +30,8 @@ def results(summary: Mapping[str, Any]) -> str:
     )
     rows = []
     for direction, score in summary["scores"].items():
-        rows.append(_row(direction, score["units"], "heard in training", score))
+        if "content_words" in score:
+            rows.append(_row(direction, score["units"], "heard in training", score))
         if "unseen_voices" in score:
             rows.append(_row(direction, score["units"], "never heard", score["unseen_voices"]))
         for units, by_voices in score.get("other_units", {}).items():

@@ -1,7 +1,8 @@
 """FLEURS: the same sentences read in 102 languages, from the hub's Parquet branch or from a copy of it.
 
 Files are `<config>/<split>/0000.parquet`, such as `hi_in/train/0001.parquet`. `id` numbers the sentence, the
-same in all languages; several recordings may share it. FLEURS names no speakers: a gender stands for them.
+same in all languages; several recordings may share it. FLEURS names no speakers: a gender and a split stand for
+them, since nobody who reads training sentences reads others.
 """
 
 from collections.abc import Iterator
@@ -62,6 +63,7 @@ class Fleurs:
     """The FLEURS corpus; see s2st.corpora.corpus for what a corpus is."""
 
     name = "fleurs"  # begins every id
+    speakers_differ = True  # between splits
 
     def __init__(self, config: FleursConfig) -> None:
         self.config = config
@@ -167,13 +169,15 @@ class Fleurs:
             parts += [str(sentence), PurePosixPath(name).stem]
         else:
             parts += [PurePosixPath(shard.source).stem, place]
-        speaker = GENDERS[gender] if gender in range(len(GENDERS)) else "unknown"
+        speaker = [self.name, lang, GENDERS[gender] if gender in range(len(GENDERS)) else "unknown"]
+        if self.speakers_differ:
+            speaker.append(shard.split)
         return Recording(
             utterance_id="-".join(parts),
             sentence_id=f"{self.name}-{sentence}",
             lang=lang,
             split=shard.split,
-            speaker=f"{self.name}-{lang}-{speaker}",
+            speaker="-".join(speaker),
             text=row.get("transcription") or "",
             audio=data,
             reject=reject,

@@ -53,7 +53,7 @@ def _book() -> dict[str, Any]:
 @functools.cache
 def languages() -> tuple[str, ...]:
     """The languages that every sentence has."""
-    return tuple(_book()["stop_words"])
+    return tuple(_book()["languages"])
 
 
 @functools.cache

@@ -47,6 +47,13 @@ def test_unheard_voices_are_sources_but_never_targets():
     assert "c-hi-new" not in {p["target_utterance_id"] for p in test}
 
 
+def test_a_sentence_that_no_heard_voice_reads_keeps_its_targets():
+    rows = [utterance("a-en", "a", "en"), utterance("b-en", "b", "en", "test", speaker="stranger")]
+    rows.append(utterance("b-hi", "b", "hi", "test", speaker="another"))
+    found = {p["target_utterance_id"] for p in pairs_of(rows)}
+    assert found == {"b-en", "b-hi"}
+
+
 def test_order_of_rows_changes_nothing():
     assert pairs_of(ROWS[::-1]) == pairs_of()
 

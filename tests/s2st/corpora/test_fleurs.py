@@ -87,7 +87,7 @@ def test_a_recording_carries_fleurs_columns(tmp_path: Path) -> None:
     (recording,) = fleurs.read(fleurs.shards()[0])
     assert recording.utterance_id == "fleurs-ko_kr-validation-3-1007"
     assert recording.sentence_id == "fleurs-3"
-    assert recording.speaker == "fleurs-ko-female"
+    assert recording.speaker == "fleurs-ko-female-validation"
     assert recording.text == "sentence 3"
 
 
@@ -112,7 +112,7 @@ def test_broken_rows_come_out_as_rejects(tmp_path: Path) -> None:
     no_audio, no_id = "the row has no audio", "the row has no id"
     assert reasons == [None, no_audio, no_audio, no_audio, no_id, None, None, None]
     assert recordings[6].text == ""
-    assert [recording.speaker for recording in recordings[6:]] == ["fleurs-en-unknown"] * 2
+    assert [recording.speaker for recording in recordings[6:]] == ["fleurs-en-unknown-train"] * 2
 
 
 def test_a_row_group_with_damaged_bytes_becomes_rejects_and_the_others_are_read(tmp_path: Path) -> None:

@@ -154,9 +154,11 @@ def test_content_words_of_any_text() -> None:
     assert content_words("공원에 아이가 세 명 있어요", "ko") == ["공원", "아이", "세"]
     assert content_words("मेरी बहन को चाय पसंद है।", "hi") == ["बहन", "चाय", "पसंद"]
     assert content_words("", "en") == []
-    assert content_words("la casa", "es") == ["la", "casa"]
+    assert content_words("la casa", "es") == ["casa"]
+    assert content_words("das Haus", "de") == ["das", "haus"]
     assert "the" in stop_words("en")
-    assert not stop_words("es")
+    assert "el" in stop_words("es")
+    assert not stop_words("de")
 
 
 def test_hindi_words_are_found_however_they_are_encoded() -> None:

@@ -26,6 +26,7 @@ def test_recordings_decode_and_share_sentence_ids() -> None:
         lang: {recording.sentence_id for recording in test if recording.lang == lang} for lang in ("en", "es", "fr")
     }
     assert sentences["en"] == sentences["es"] == sentences["fr"]
+    assert {recording.speaker for recording in test if recording.lang == "fr"} == {"sample-fr-female"}
     for recording in test[::12]:
         assert recording.reject is None
         assert recording.utterance_id.startswith("sample-")
