@@ -20,7 +20,7 @@ from stages.stage import Counts, Input, Stage, Step
 class BuildPairsConfig:
     directions: tuple[str, ...] = ()  # such as hi-en; none means every ordered pair of the languages
     max_pairs_per_sentence: int = 16  # of a direction; a sentence read by many people would drown the others
-    seed: int = 0  # of the choice when there are more
+    seed: int = 0  # of the choice when there are more, and of the order of rows
 
 
 def run(config: BuildPairsConfig, step: Step) -> Counts:
@@ -35,7 +35,9 @@ def run(config: BuildPairsConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': no sentence is there in two languages; look at the sentence_id")
     lonely = [row for row in rows if row["utterance_id"] not in paired]
     datasets.set_aside([{**row, "reason": "no partner in another language"} for row in lonely], step.output)
-    datasets.write_table(pa.Table.from_pylist(pairs, schema=PAIRS), step.output)
+    # in random order: sentences of one kind stand together, and a trainer reads some thousands of rows at a time
+    order = np.random.default_rng(config.seed).permutation(len(pairs))
+    datasets.write_table(pa.Table.from_pylist([pairs[i] for i in order], schema=PAIRS), step.output)
     return Counts(len(rows), len(pairs), len(datasets.rejects(step.output)))
 
 

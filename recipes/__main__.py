@@ -4,6 +4,7 @@ python -m recipes demo [section.key=value ...]
 """
 
 import datetime
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,8 +61,8 @@ def table(steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _short(path: str) -> str:
-    here = f"{Path.cwd()}/"
-    return path.removeprefix(here)
+    """Leave out the current folder, but not in a Ray job, which runs in a copy of the folder of who submitted it."""
+    return path if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else path.removeprefix(f"{Path.cwd()}/")
 
 
 def _closing(steps: Sequence[Step]) -> list[str]:

@@ -41,14 +41,20 @@ def count(folder: str, schema: pa.Schema) -> int:
     return sum(pyarrow.parquet.read_metadata(path, filesystem=system).num_rows for path in files(folder, schema))
 
 
-def read(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> ray.data.Dataset:
-    """Open a dataset as a stream, in blocks small enough that workers share the rows of a file."""
+def read(
+    folder: str, schema: pa.Schema, columns: Sequence[str] | None = None, shuffle_files: bool = False
+) -> ray.data.Dataset:
+    """Open a dataset as a stream, in blocks small enough that workers share the rows of a file.
+
+    Files come in order, or in a new order each time the stream is read: for training, since one file is one language.
+    """
     system, _ = storage.resolve(folder)
     dataset = ray.data.read_parquet(
         files(folder, schema),
         filesystem=system,
         partitioning=ray.data.datasource.partitioning.Partitioning("hive"),
         file_extensions=None,
+        shuffle="files" if shuffle_files else None,
     )
     return dataset.select_columns(list(columns or schema.names)).repartition(target_num_rows_per_block=BLOCK_ROWS)
 

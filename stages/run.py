@@ -1,11 +1,14 @@
 """Run steps on Ray: each in a task of its own, those that do not depend on each other at the same time."""
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import filelock
 import ray
 
 from s2st.config import UserError, build, load_recipe
@@ -29,8 +32,38 @@ def run_steps(
 ) -> list[dict[str, Any]]:
     """Run steps as soon as their inputs are there, `parallel` workers' worth at once; returns their records.
 
-    Steps whose output is there, made from the same inputs and settings, are skipped.
+    Steps whose output is there, made from the same inputs and settings, are skipped. Raises UserError for a
+    user's mistake in a step, and if another run works in the same folder.
     """
+    with _alone(steps[0].run_folder):
+        return _run_alone(steps, parallel, redo, tell)
+
+
+@contextlib.contextmanager
+def _alone(run_folder: str) -> Iterator[None]:
+    """Keep a second run out of a local folder while this one works there; buckets have no locks."""
+    if "://" in run_folder:
+        yield
+        return
+    try:
+        Path(run_folder).mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(f"{run_folder}/.lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"another run is at work in {run_folder}; wait for its end, or choose another folder with run=..."
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write to {run_folder}: {error.strerror}; choose another folder with run=...") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run_alone(
+    steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[[str], None]
+) -> list[dict[str, Any]]:
     address = connect()
     take_lines = open_console()
     records: dict[str, dict[str, Any]] = {}

@@ -99,7 +99,7 @@ def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table,
         # -1 past the end: frames without a label are left out of the loss
         return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
 
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"])
+    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"], shuffle_files=True)
     packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
     return packed(join_units(speech, labels), packing, lambda row: min(row["num_samples"], max_samples), collate)
 

@@ -74,7 +74,7 @@ def training_data(config: TrainRecognizerConfig, manifest: str, recognizer: Reco
         in_language = pa.compute.equal(table["lang"], config.lang)
         return table.filter(pa.compute.and_(in_language, pa.compute.equal(table["split"], "train")))
 
-    rows = datasets.read(manifest, MANIFEST, ["lang", "split", "text", "num_samples", "audio"])
+    rows = datasets.read(manifest, MANIFEST, ["lang", "split", "text", "num_samples", "audio"], shuffle_files=True)
     packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
     return packed(
         rows.map_batches(in_training, batch_format="pyarrow"),

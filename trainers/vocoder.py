@@ -168,7 +168,7 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
             **voices.tensors(rows),
         }
 
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"])
+    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"], shuffle_files=True)
     return packed(join_units(speech, units), Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
 
 
