@@ -1,11 +1,16 @@
 """The way to Ray: the cluster that RAY_ADDRESS names, or one of our own on this machine."""
 
 import os
+import time
+from typing import Any
 
 import ray
 import ray.data
+from ray.data._internal.execution.execution_callback import ExecutionCallback  # its only home in 2.60
 
+PAUSE_SECONDS = 0.02
 OBJECT_STORE_BYTES = 1 << 30  # of a cluster of our own; data beyond it spills to disk
+BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so that readers wait less and hold less
 
 LOCAL_SETTINGS = {  # of the environment, which Ray's processes inherit
     # Ray ends idle processes above one a CPU, and starting one again costs four seconds of a core (torch).
@@ -48,8 +53,22 @@ def connect() -> str:
     return ray.get_runtime_context().gcs_address
 
 
+class Pause(ExecutionCallback):
+    """Let the loop that runs a dataset rest between its steps.
+
+    While it holds tasks back because nobody takes their output, it spins: on half a core, and for trainings in
+    process on their interpreter lock, which made them three times slower.
+    """
+
+    def on_execution_step(self, executor: Any) -> None:
+        """Wait a moment; a step starts all tasks for which there is room."""
+        time.sleep(PAUSE_SECONDS)
+
+
 def set_up_data() -> None:
-    """Settle how Ray Data runs in this process: rows keep their order, and no bars in log files."""
+    """Settle how Ray Data runs in this process: rows keep their order, small blocks, and no bars in log files."""
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
+    context.target_max_block_size = BLOCK_BYTES
+    context.custom_execution_callback_classes = [Pause]
     context.enable_progress_bars = False

@@ -68,20 +68,25 @@ def _run_alone(
     take_lines = open_console()
     records: dict[str, dict[str, Any]] = {}
     waiting, running = list(steps), {}
+    to_run: set[str] = set()  # names of steps that are not done yet
     while waiting or running:
-        for step in _ready(waiting, [*waiting, *running.values()], records):
+        ready = _ready(waiting, [*waiting, *running.values()])
+        if news := [step for step in ready if step.name not in to_run]:
+            for step in news:
+                record = finished(step, redo)
+                if record is None:
+                    to_run.add(step.name)
+                    continue
+                records[step.name] = record
+                waiting.remove(step)
+                tell(f"[{len(records)}/{len(steps)}] {step.name}: done before, {record['rows_out']} rows")
+            continue  # other steps may be ready now, and one of them may be the first in the recipe
+        for step in ready:
             if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
                 break  # in the recipe's order, so that a step that needs many cores is not put off for ever
             waiting.remove(step)
-            record = finished(step, redo)
-            if record is not None:
-                records[step.name] = record
-                tell(f"[{len(records)}/{len(steps)}] {step.name}: done before, {record['rows_out']} rows")
-            else:
-                tell(f"{step.name}: starts ({step.stage})")
-                running[_task(step, address).remote(step)] = step
-        if not running:
-            continue
+            tell(f"{step.name}: starts ({step.stage})")
+            running[_task(step, address).remote(step)] = step
         done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
         for line in take_lines():
             tell(line)
@@ -94,7 +99,8 @@ def _run_alone(
     return [records[step.name] for step in steps]
 
 
-def _ready(waiting: Sequence[Step], unfinished: Sequence[Step], records: dict[str, Any]) -> list[Step]:
+def _ready(waiting: Sequence[Step], unfinished: Sequence[Step]) -> list[Step]:
+    """List the steps whose inputs are all done, in the recipe's order."""
     names = {step.name for step in unfinished}
     return [step for step in waiting if not any(names & set(inputs) for inputs in step.inputs.values())]
 

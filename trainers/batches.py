@@ -24,7 +24,7 @@ Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 @dataclass(frozen=True)
 class Packing:
     max_size: int  # of a batch: the number of its examples times the size of its largest
-    window: int = 4096  # rows that are shuffled and packed together
+    window: int = 1024  # rows that are shuffled and packed together; nothing comes out before all are there
     passes: int = 1  # times that a window is gone through; starting an epoch costs about a second
 
 
