@@ -18,7 +18,7 @@ CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_sampl
 
 @dataclass(frozen=True)
 class DumpUnitsConfig:
-    batch_seconds: float = resource(80.0)  # of speech in one padded batch
+    batch_seconds: float = resource(20.0)  # of speech in one padded batch; a GPU takes more
     batch_rows: int = resource(64)  # utterances that a worker takes at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU

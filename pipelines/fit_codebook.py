@@ -28,7 +28,7 @@ class FitCodebookConfig:
     iterations: int = 30  # of Lloyd's algorithm
     restarts: int = 1  # the best of so many starts is kept
     seed: int = 0
-    batch_seconds: float = resource(80.0)  # of speech in one padded batch
+    batch_seconds: float = resource(20.0)  # of speech in one padded batch; a GPU takes more
     max_workers: int = resource(2)  # feature extractors at once
     num_gpus: float = resource(0.0)  # of each; fractions share a GPU
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from s2st import storage
 from s2st.config import UserError
-from stages.run import argument_parser, open_recipe, run_steps, stop_on_mistakes
+from stages.run import open_recipe, parse_arguments, run_steps, stop_on_mistakes
 from stages.stage import Step
 
 
@@ -95,7 +95,7 @@ def run_recipe(path: str, overrides: Sequence[str], redo: bool = False) -> None:
 
 def main() -> None:
     """Run the recipe that the command line names."""
-    arguments = argument_parser("Run every step of a recipe; finished ones are skipped.").parse_args()
+    arguments = parse_arguments("Run every step of a recipe; finished ones are skipped.")
     run_recipe(find_recipe(arguments.recipe), arguments.overrides, arguments.redo)
 
 

@@ -14,7 +14,7 @@ BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so t
 
 LOCAL_SETTINGS = {  # of the environment, which Ray's processes inherit
     # Ray ends idle processes above one a CPU, and starting one again costs four seconds of a core (torch).
-    "RAY_num_workers_soft_limit": "8",
+    "RAY_num_workers_soft_limit": "6",
     # PyTorch keeps a kernel for each shape that it met, a thousand of each kind, and batches of speech seldom have a
     # shape twice: trainings grew by gigabytes. With few kept, they take a third of the memory and no more time.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",

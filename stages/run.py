@@ -61,9 +61,7 @@ def _alone(run_folder: str) -> Iterator[None]:
         lock.release()
 
 
-def _run_alone(
-    steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def _run_alone(steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     address = connect()
     take_lines = open_console()
     records: dict[str, dict[str, Any]] = {}
@@ -143,13 +141,13 @@ def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], li
     return recipe, parse_steps(recipe, path), parallel
 
 
-def argument_parser(description: str) -> argparse.ArgumentParser:
-    """Make the command line that stages and recipes share."""
+def parse_arguments(description: str) -> argparse.Namespace:
+    """Read the command line that stages and recipes share; its parts may stand in any order."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("recipe", help="a YAML file, for example recipes/demo.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
     parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
-    return parser
+    return parser.parse_intermixed_args()
 
 
 def stop_on_mistakes(command: Callable[[], None]) -> None:
@@ -165,7 +163,7 @@ def main(module: str) -> None:
     """Entry point of a stage's module: run the sections of a recipe that use it."""
 
     def command() -> None:
-        arguments = argument_parser(f"Run the sections of a recipe whose stage is {module}.").parse_args()
+        arguments = parse_arguments(f"Run the sections of a recipe whose stage is {module}.")
         _, steps, parallel = open_recipe(arguments.recipe, arguments.overrides)
         chosen = [step for step in steps if step.stage == module]
         if not chosen:
