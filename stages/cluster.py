@@ -19,8 +19,8 @@ LOCAL_SETTINGS = {  # of the environment, which Ray's processes inherit
     # shape twice: trainings grew by gigabytes. With few kept, they take a third of the memory and no more time.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "LRU_CACHE_CAPACITY": "64",
-    # One heap for all threads of a process (backward runs in one of its own), for large tensors too: what was freed
-    # is used again, not fetched anew from the system, which takes a fifth off the time of a small training step.
+    # One heap for all threads of a process, for large tensors too: what was freed is used again, not fetched anew
+    # from the system, which takes a fifth off the time of a small training step.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
