@@ -35,9 +35,7 @@ def run(config: BuildPairsConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': no sentence is there in two languages; look at the sentence_id")
     lonely = [row for row in rows if row["utterance_id"] not in paired]
     datasets.set_aside([{**row, "reason": "no partner in another language"} for row in lonely], step.output)
-    # in random order: sentences of one kind stand together, and a trainer reads some thousands of rows at a time
-    order = np.random.default_rng(config.seed).permutation(len(pairs))
-    datasets.write_table(pa.Table.from_pylist([pairs[i] for i in order], schema=PAIRS), step.output)
+    datasets.write_table(pa.Table.from_pylist(shuffled(pairs, config.seed), schema=PAIRS), step.output)
     return Counts(len(rows), len(pairs), len(datasets.rejects(step.output)))
 
 
@@ -91,6 +89,11 @@ def make_pairs(
                     "target_units": reduce(np.asarray(target["units"], dtype=np.int32))[0].tolist(),
                     "codebook": source["codebook"],
                 }
+
+
+def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Mix pairs: sentences of one kind stand together, and a trainer shuffles and packs a window of rows at a time."""
+    return [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))]
 
 
 STAGE = Stage(BuildPairsConfig, run, reads={"units": Input(UNITS)})

@@ -8,7 +8,7 @@ import torch
 
 from s2st import audio
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import SpeechToUnits
+from s2st.speech_to_units import BATCH_SECONDS, SpeechToUnits
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -18,7 +18,7 @@ CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_sampl
 
 @dataclass(frozen=True)
 class DumpUnitsConfig:
-    batch_seconds: float = resource(20.0)  # of speech in one padded batch; a GPU takes more
+    batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
     batch_rows: int = resource(64)  # utterances that a worker takes at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU

@@ -13,7 +13,7 @@ from s2st import audio, checkpoint
 from s2st.config import UserError
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.schemas import MANIFEST
-from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+from s2st.speech_to_units import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, SpeechToUnits
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -28,7 +28,7 @@ class FitCodebookConfig:
     iterations: int = 30  # of Lloyd's algorithm
     restarts: int = 1  # the best of so many starts is kept
     seed: int = 0
-    batch_seconds: float = resource(20.0)  # of speech in one padded batch; a GPU takes more
+    batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
     max_workers: int = resource(2)  # feature extractors at once
     num_gpus: float = resource(0.0)  # of each; fractions share a GPU
 

@@ -47,9 +47,9 @@ def run(config: ReportConfig, step: Step) -> Counts:
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
     scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
-    shown = [row for row in rows[0] if row["voices"] == "seen"] or rows[0]
-    ranked = sorted((sentence_of(row, kinds[0]) for row in shown), key=_arrived, reverse=True)
-    listening = choose(shown, config.listening)
+    main_rows = heard_where_any(rows[0])
+    ranked = sorted((sentence_of(row, kinds[0]) for row in main_rows), key=_arrived, reverse=True)
+    listening = choose(main_rows, config.listening)
     sounds = sounds_of(step, translations[0], listening)
     records = records_of(step)
     manifest = records[step.inputs["manifest"][0]]
@@ -170,6 +170,12 @@ def sentence_of(row: dict[str, Any], kind: str) -> page.Sentence:
 def _arrived(sentence: page.Sentence) -> float:
     found = found_words(sentence.content_words, sentence.heard_words)
     return sum(found) / max(1, len(found))
+
+
+def heard_where_any(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep, of each direction, the rows of voices that training heard; all rows of one that has none."""
+    heard = {(row["source_lang"], row["target_lang"]) for row in rows if row["voices"] == "seen"}
+    return [row for row in rows if row["voices"] == "seen" or (row["source_lang"], row["target_lang"]) not in heard]
 
 
 def choose(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

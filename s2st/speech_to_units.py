@@ -17,6 +17,8 @@ from s2st.features import spectral
 from s2st.models.codebook import Codebook
 from s2st.models.hubert import Hubert
 
+BATCH_SECONDS = 20.0  # of speech in one padded batch: right for a CPU; a GPU takes more
+
 
 @dataclass(frozen=True)
 class FeaturesConfig:
@@ -34,7 +36,7 @@ class FeaturesConfig:
 class FeatureExtractor:
     """Waveforms to features, in padded batches that equal one at a time."""
 
-    def __init__(self, config: FeaturesConfig, encoder: Hubert | None = None, batch_seconds: float = 20.0):
+    def __init__(self, config: FeaturesConfig, encoder: Hubert | None = None, batch_seconds: float = BATCH_SECONDS):
         if config.kind == "hubert" and encoder is None:
             raise ValueError("features of kind hubert need an encoder; name the section that trains it")
         if encoder is not None and encoder.config.hop != HOP:
@@ -90,7 +92,7 @@ class SpeechToUnits:
         self.extractor, self.codebook = extractor, codebook
 
     @classmethod
-    def load(cls, folder: str, device: str = "cpu", batch_seconds: float = 20.0) -> "SpeechToUnits":
+    def load(cls, folder: str, device: str = "cpu", batch_seconds: float = BATCH_SECONDS) -> "SpeechToUnits":
         """Read a codebook and its encoder from a folder that `save` wrote."""
         codebook, info = checkpoint.load(folder, "codebook")
         assert isinstance(codebook, Codebook)

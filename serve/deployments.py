@@ -25,7 +25,7 @@ class SpeechEncoder:
     """Waveforms to reduced units."""
 
     def __init__(self, model: str):
-        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook", DEVICE)
+        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook", DEVICE, BATCH_SECONDS)
 
     @serve.batch(
         max_batch_size=BATCH_SECONDS * SAMPLE_RATE,

@@ -8,13 +8,11 @@ import ray
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback  # its only home in 2.60
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.02  # of the loop that runs a dataset, after each of its steps
 OBJECT_STORE_BYTES = 1 << 30  # of a cluster of our own; data beyond it spills to disk
-BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so that readers wait less and hold less
+MAX_BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so that readers wait less and hold less
 
-LOCAL_SETTINGS = {  # of the environment, which Ray's processes inherit
-    # Ray ends idle processes above one a CPU, and starting one again costs four seconds of a core (torch).
-    "RAY_num_workers_soft_limit": "6",
+MEMORY_SETTINGS = {  # of the environment, which Ray's processes inherit
     # PyTorch keeps a kernel for each shape that it met, a thousand of each kind, and batches of speech seldom have a
     # shape twice: trainings grew by gigabytes. With few kept, they take a third of the memory and no more time.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
@@ -25,8 +23,6 @@ LOCAL_SETTINGS = {  # of the environment, which Ray's processes inherit
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_TOP_PAD_": str(64 << 20),
-    # Above four times this number of processes Ray prints a warning, which a run on two cores always reaches.
-    "RAY_worker_maximum_startup_concurrency": "8",
 }
 
 
@@ -39,18 +35,30 @@ def connect() -> str:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level="error")
         else:
-            for name, value in LOCAL_SETTINGS.items():
-                os.environ.setdefault(name, value)
             # Twice the cores, as logical CPUs: a training worker waits for its data workers and must not
             # keep them from starting (with as many CPUs as trainers, Ray Data waits for ever).
+            num_cpus = max(4, 2 * (os.cpu_count() or 1))
+            for name, value in {**MEMORY_SETTINGS, **_process_settings(num_cpus)}.items():
+                os.environ.setdefault(name, value)
             ray.init(
-                num_cpus=max(4, 2 * (os.cpu_count() or 1)),
+                num_cpus=num_cpus,
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="error",
             )
     return ray.get_runtime_context().gcs_address
+
+
+def _process_settings(num_cpus: int) -> dict[str, str]:
+    """Settle how many processes Ray keeps and starts on this machine."""
+    return {
+        # Idle ones above this number are ended: each holds most of a gigabyte, but starting one again costs four
+        # seconds of a core (torch). Steps need no CPU of Ray's, so one more than it has CPUs is of use.
+        "RAY_num_workers_soft_limit": str(num_cpus + 1),
+        # Above four times this number Ray prints a warning, which a run on two cores always reaches.
+        "RAY_worker_maximum_startup_concurrency": str(max(8, num_cpus)),
+    }
 
 
 class Pause(ExecutionCallback):
@@ -66,9 +74,9 @@ class Pause(ExecutionCallback):
 
 
 def set_up_data() -> None:
-    """Settle how Ray Data runs in this process: rows keep their order, small blocks, and no bars in log files."""
+    """Settle how Ray Data runs in this process: rows keep their order, small blocks, pauses, no bars."""
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
-    context.target_max_block_size = BLOCK_BYTES
+    context.target_max_block_size = MAX_BLOCK_BYTES
     context.custom_execution_callback_classes = [Pause]
     context.enable_progress_bars = False

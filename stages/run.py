@@ -66,34 +66,36 @@ def _run_alone(steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[
     take_lines = open_console()
     records: dict[str, dict[str, Any]] = {}
     waiting, running = list(steps), {}
-    to_run: set[str] = set()  # names of steps that are not done yet
-    while waiting or running:
-        ready = _ready(waiting, [*waiting, *running.values()])
-        if news := [step for step in ready if step.name not in to_run]:
-            for step in news:
-                record = finished(step, redo)
-                if record is None:
-                    to_run.add(step.name)
-                    continue
-                records[step.name] = record
+    must_run: set[str] = set()  # names of steps that were looked at and are not done
+    try:
+        while waiting or running:
+            ready = _ready(waiting, [*waiting, *running.values()])
+            if unchecked := [step for step in ready if step.name not in must_run]:
+                done_before = {step.name: record for step in unchecked if (record := finished(step, redo))}
+                for name, record in done_before.items():
+                    records[name] = record
+                    tell(f"[{len(records)}/{len(steps)}] {name}: done before, {record['rows_out']} rows")
+                must_run |= {step.name for step in unchecked} - set(done_before)
+                waiting = [step for step in waiting if step.name not in done_before]
+                continue  # other steps may be ready now, and one of them may be the first in the recipe
+            for step in ready:
+                if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
+                    break  # in the recipe's order, so that a step that needs many cores is not put off for ever
                 waiting.remove(step)
-                tell(f"[{len(records)}/{len(steps)}] {step.name}: done before, {record['rows_out']} rows")
-            continue  # other steps may be ready now, and one of them may be the first in the recipe
-        for step in ready:
-            if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
-                break  # in the recipe's order, so that a step that needs many cores is not put off for ever
-            waiting.remove(step)
-            tell(f"{step.name}: starts ({step.stage})")
-            running[_task(step, address).remote(step)] = step
-        done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
-        for line in take_lines():
-            tell(line)
-        for reference in done:
-            step, record = running.pop(reference), ray.get(reference)
-            if "error" in record:
-                raise UserError(record["error"])
-            records[step.name] = record
-            tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
+                tell(f"{step.name}: starts ({step.stage})")
+                running[_task(step, address).remote(step)] = step
+            done, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+            for line in take_lines():
+                tell(line)
+            for reference in done:
+                step, record = running.pop(reference), ray.get(reference)
+                if "error" in record:
+                    raise UserError(record["error"])
+                records[step.name] = record
+                tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
+    finally:
+        for reference in running:  # of a run that failed: no step writes on when the folder is free for another run
+            ray.cancel(reference, force=True)
     return [records[step.name] for step in steps]
 
 

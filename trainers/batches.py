@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
+BATCHES_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
 
 Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 
@@ -54,7 +54,7 @@ def packed(
         for _ in range(packing.passes):
             for indices in group(sizes, packing.max_size, random):
                 batches.append(safetensors.torch.save(collate([rows[i] for i in indices], random)))
-                if sum(map(len, batches)) >= BLOCK_BYTES:
+                if sum(map(len, batches)) >= BATCHES_BYTES:
                     yield _block(batches)
                     batches = []
         if batches:

@@ -23,7 +23,7 @@ from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Packing, packed, pad
 from trainers.loop import LoopConfig, fit, train
 
-WINDOW = 1 << 16  # pairs that are shuffled and packed together: they are small
+WINDOW = 1 << 14  # pairs that are shuffled and packed together: they are smaller than speech
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     data = datasets.read(step.input("pairs"), PAIRS).map_batches(
         ToTokens(model.vocabulary), batch_format="pyarrow", batch_size=512
     )
-    packing = Packing(config.max_tokens, WINDOW, config.passes)
+    packing = Packing(config.max_tokens, window=WINDOW, passes=config.passes)
     fit(
         step,
         config.loop,

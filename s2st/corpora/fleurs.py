@@ -63,7 +63,7 @@ class Fleurs:
     """The FLEURS corpus; see s2st.corpora.corpus for what a corpus is."""
 
     name = "fleurs"  # begins every id
-    speakers_differ = True  # between splits
+    speakers_differ_by_split = True
 
     def __init__(self, config: FleursConfig) -> None:
         self.config = config
@@ -170,7 +170,7 @@ class Fleurs:
         else:
             parts += [PurePosixPath(shard.source).stem, place]
         speaker = [self.name, lang, GENDERS[gender] if gender in range(len(GENDERS)) else "unknown"]
-        if self.speakers_differ:
+        if self.speakers_differ_by_split:
             speaker.append(shard.split)
         return Recording(
             utterance_id="-".join(parts),

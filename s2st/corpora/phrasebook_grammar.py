@@ -170,18 +170,20 @@ def korean_particle(before: str, pair: str) -> str:
 
 @functools.cache
 def stop_words(lang: str) -> frozenset[str]:
-    """Get the words of a language that say little by themselves; none for a language that the book lacks."""
+    """Get the words of a language that say little by themselves; none for a language without a list."""
     return frozenset(_book()["stop_words"].get(lang, "").split())
 
 
 def content_words(text: str, lang: str) -> list[str]:
     """List the words of any text that carry its meaning: lower case, no punctuation, no stop words.
 
-    English loses its 's; Korean nouns of the phrasebook lose their particles.
+    English loses its 's and French what it elides (l'ami); Korean nouns of the phrasebook lose their particles.
     """
     words = PUNCTUATION.sub("", unicodedata.normalize("NFC", text)).lower().split()
     if lang == "en":
         words = [word.removesuffix("'s") for word in words]
+    if lang == "fr":
+        words = [part for word in words for part in word.split("'")]
     if lang == "ko":
         words = [_korean_stem(word) for word in words]
     return [word for word in words if word not in stop_words(lang)]

@@ -15,7 +15,7 @@ class Sample(Fleurs):
     """The sample, read as FLEURS is: its files have the same layout and columns."""
 
     name = "sample"
-    speakers_differ = False  # one reads all prompts of a language
+    speakers_differ_by_split = False  # one person reads all prompts of a language
 
     def __init__(self, config: SampleConfig) -> None:
         super().__init__(FleursConfig(config.languages))

@@ -173,7 +173,8 @@ def _marked(sentence: Sentence) -> Markup:
     fates = list(zip(sentence.content_words, found_in_order, strict=True))
     out = []
     for token in sentence.reference.split():
-        if fates and normalize_text(token).startswith(fates[0][0]):
+        parts = normalize_text(token).split("'")
+        if fates and any(part.startswith(fates[0][0]) for part in parts):
             fate = "found" if fates.pop(0)[1] else "missed"
             out.append(Markup('<mark class="{}">{}</mark>').format(fate, token))
         else:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.build_pairs import BuildPairsConfig, make_pairs, parse_directions
+from pipelines.build_pairs import BuildPairsConfig, make_pairs, parse_directions, shuffled
 from s2st.config import UserError
 
 
@@ -41,7 +41,7 @@ def test_units_are_reduced():
     assert (pair["source_units"], pair["target_units"]) == ([1, 2], [3])
 
 
-def test_unheard_voices_are_sources_but_never_targets():
+def test_unheard_voices_are_no_targets_where_a_heard_voice_reads():
     test = [p for p in pairs_of() if p["split"] == "test"]
     assert "c-hi-new" in {p["source_utterance_id"] for p in test}
     assert "c-hi-new" not in {p["target_utterance_id"] for p in test}
@@ -56,6 +56,14 @@ def test_a_sentence_that_no_heard_voice_reads_keeps_its_targets():
 
 def test_order_of_rows_changes_nothing():
     assert pairs_of(ROWS[::-1]) == pairs_of()
+
+
+def test_pairs_are_shuffled_by_a_seed():
+    pairs = [{"pair_id": str(i)} for i in range(50)]
+    mixed = shuffled(pairs, 3)
+    assert mixed != pairs
+    assert mixed == shuffled(pairs, 3) != shuffled(pairs, 4)
+    assert sorted(pair["pair_id"] for pair in mixed) == sorted(pair["pair_id"] for pair in pairs)
 
 
 def test_a_sentence_of_many_readings_is_capped():

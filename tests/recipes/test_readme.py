@@ -35,6 +35,12 @@ def test_results_replace_what_was_between_the_markers():
     assert insert(text, SUMMARY) == text
 
 
+def test_a_direction_of_unheard_voices_alone_has_one_row():
+    scores = {"en-hi": {"units": "mfcc", "unseen_voices": SCORE}}
+    text = insert("<!-- results: demo -->\n<!-- end -->", {**SUMMARY, "scores": scores})
+    assert text.count("| en-hi |") == text.count("| never heard |") == 1
+
+
 def test_a_readme_without_a_place_is_told():
     with pytest.raises(UserError, match="no place for demo"):
         insert("nothing", SUMMARY)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.__main__ import find_recipe, table
+from recipes.__main__ import _short, find_recipe, table
 from s2st.config import UserError
 from stages.run import open_recipe
 
@@ -48,3 +48,11 @@ def test_the_closing_table_has_a_row_a_step():
     assert len(lines) == len(steps) + 1
     assert "seconds" in lines[0]
     assert lines[1].startswith("manifest")
+
+
+def test_paths_are_short_but_in_a_job_whole(monkeypatch):
+    path = f"{Path.cwd()}/runs/x"
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    assert _short(path) == "runs/x"
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert _short(path) == path

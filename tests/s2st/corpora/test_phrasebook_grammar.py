@@ -155,10 +155,12 @@ def test_content_words_of_any_text() -> None:
     assert content_words("मेरी बहन को चाय पसंद है।", "hi") == ["बहन", "चाय", "पसंद"]
     assert content_words("", "en") == []
     assert content_words("la casa", "es") == ["casa"]
+    assert content_words("l'homme n'est pas là", "fr") == ["homme", "là"]
     assert content_words("das Haus", "de") == ["das", "haus"]
     assert "the" in stop_words("en")
     assert "el" in stop_words("es")
     assert not stop_words("de")
+    assert languages() == ("en", "hi", "ko")  # a list of stop words makes no language of the phrasebook
 
 
 def test_hindi_words_are_found_however_they_are_encoded() -> None:

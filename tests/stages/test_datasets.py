@@ -1,0 +1,33 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray.data
+from ray.data import DataContext
+
+from stages import cluster, datasets
+
+SCHEMA = pa.schema([("number", pa.int64())])
+NUMBERS = list(range(12))
+
+
+def numbers(folder, **settings):
+    return [row["number"] for row in datasets.read(str(folder), SCHEMA, **settings).take_all()]
+
+
+def test_files_come_in_order_or_in_a_new_one_each_time(local_ray, tmp_path, monkeypatch):
+    monkeypatch.setattr(DataContext.get_current().execution_options, "preserve_order", True)
+    for number in NUMBERS:
+        pq.write_table(pa.table({"number": [number]}, SCHEMA), tmp_path / f"{number:02}.parquet")
+    assert numbers(tmp_path) == NUMBERS
+    shuffled = [numbers(tmp_path, shuffle_files=True) for _ in range(2)]
+    assert sorted(shuffled[0]) == sorted(shuffled[1]) == NUMBERS
+    assert len({tuple(order) for order in [NUMBERS, *shuffled]}) == 3
+
+
+def test_the_loop_of_a_dataset_pauses(local_ray, monkeypatch):
+    steps = []
+    monkeypatch.setattr(cluster.Pause, "on_execution_step", lambda self, executor: steps.append(1))
+    context = DataContext.get_current().copy()
+    with DataContext.current(context):
+        cluster.set_up_data()
+        assert ray.data.range(8).map(lambda row: row).count() == 8
+    assert steps
