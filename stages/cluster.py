@@ -56,6 +56,9 @@ def _process_settings(num_cpus: int) -> dict[str, str]:
         # Idle ones above this number are ended: each holds most of a gigabyte, but starting one again costs four
         # seconds of a core (torch). Steps need no CPU of Ray's, so one more than it has CPUs is of use.
         "RAY_num_workers_soft_limit": str(num_cpus + 1),
+        # Processes that read the footers of Parquet files, started anew for each reading of a dataset; Ray's 32 are
+        # for thousands of files in a bucket, and cost two cores ten seconds.
+        "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
         # Above four times this number Ray prints a warning, which a run on two cores always reaches.
         "RAY_worker_maximum_startup_concurrency": str(max(8, num_cpus)),
     }

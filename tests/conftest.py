@@ -10,6 +10,7 @@ import torch
 
 os.environ.pop("RAY_ADDRESS", None)  # never the cluster of whoever runs the tests
 os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"] = "1"  # as stages.cluster has it on one machine
 torch.set_num_threads(1)
 
 

@@ -29,5 +29,5 @@ def test_the_loop_of_a_dataset_pauses(local_ray, monkeypatch):
     context = DataContext.get_current().copy()
     with DataContext.current(context):
         cluster.set_up_data()
-        assert ray.data.range(8).map(lambda row: row).count() == 8
+        assert len(ray.data.range(8).map(lambda row: row).take_all()) == 8
     assert steps
