@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/python -m recipes demo
 
 serve: setup
-	$(BIN)/serve run serve.app:build model=$(MODEL)
+	$(BIN)/python -m serve $(MODEL)
 
 test: setup
 	$(BIN)/python -m pytest

@@ -11,20 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from s2st import storage
-from s2st.config import UserError
-from stages.run import open_recipe, parse_arguments, run_steps, stop_on_mistakes
+from stages.run import find_recipe, open_recipe, parse_arguments, run_steps, stop_on_mistakes
 from stages.stage import Step
-
-
-def find_recipe(name: str) -> str:
-    """Turn `demo` into the path of recipes/demo.yaml; a path stays as it is."""
-    if name.endswith((".yaml", ".yml")):
-        return name
-    path = Path(__file__).parent / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(recipe.stem for recipe in path.parent.glob("*.yaml")))
-        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
-    return str(path)
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,17 +55,19 @@ def _short(path: str) -> str:
 
 def _closing(steps: Sequence[Step]) -> list[str]:
     """Say where the results of a run are."""
-    lines = []
+    lines, wav, lang = [], "in.wav", "LANG"
     for step in steps:
         if step.stage == "pipelines.report":
             lines.append(f"report:        {_short(step.output)}/index.html")
-            wavs = storage.list_files(f"{step.output}/listen", ".wav")
-            lines += [f"listen:        {_short(path)}" for path in wavs[:4]]
+            wavs = [_short(path) for path in storage.list_files(f"{step.output}/listen", ".wav")]
+            lines += [f"listen:        {path}" for path in wavs[:4]]
+            wav, lang = next(((path, path.split("_")[-2].split("-")[1]) for path in wavs), (wav, lang))
     models = [step for step in steps if step.stage == "pipelines.assemble"]
     if models:
         folder = _short(models[-1].output)
         lines.append(f"model:         {folder}")
-        lines.append(f"translate:     python -m s2st translate in.wav --to LANG -o out.wav --model {folder}")
+        python = _short(sys.executable)
+        lines.append(f"translate:     {python} -m s2st translate {wav} --to {lang} -o out.wav --model {folder}")
         lines.append(f"serve:         make serve MODEL={folder}")
     return lines
 
@@ -95,7 +85,7 @@ def run_recipe(path: str, overrides: Sequence[str], redo: bool = False) -> None:
 
 def main() -> None:
     """Run the recipe that the command line names."""
-    arguments = parse_arguments("Run every step of a recipe; finished ones are skipped.")
+    arguments = parse_arguments("recipes", "Run every step of a recipe; finished ones are skipped.")
     run_recipe(find_recipe(arguments.recipe), arguments.overrides, arguments.redo)
 
 

@@ -78,7 +78,7 @@ class FeatureExtractor:
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         padded = torch.zeros(len(waveforms), int(lengths.max()))
         for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = torch.from_numpy(waveform)
+            row[: len(waveform)] = torch.tensor(waveform)  # a copy: arrays that Ray hands over are read-only
         device = next(self.encoder.parameters()).device
         features, frames = self.encoder.extract(padded.to(device), lengths.to(device), self.config.layer)
         rows = features.float().cpu().numpy()

@@ -1,6 +1,6 @@
 """The translation graph behind HTTP: gateway -> encoder -> translator -> vocoder.
 
-serve run serve.app:build model=runs/demo/model
+python -m serve runs/demo/model, or on a cluster: serve run serve.app:build model=s3://BUCKET/model
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.translator import pick_source, read_model_folder
-from serve.deployments import SpeechEncoder, UnitTranslator, UnitVocoder
+from serve.deployments import CPUS, SpeechEncoder, UnitTranslator, UnitVocoder
 
 MAX_BYTES = 10 << 20  # of an uploaded file
 MAX_SECONDS = 50.0  # of speech in one request: fewer units than the 3,000 positions of a translator
@@ -29,13 +29,14 @@ async def refuse_large_bodies(request: Request, call_next: Any) -> Response:
     """Answer 413 to a body that says it is too large, and 411 to one that does not say, before it is read."""
     length = request.headers.get("content-length", "")
     if request.method == "POST" and not length.isdigit():
-        return Response("send the length of the file (Content-Length)", 411)
+        return Response("send a file, with its length (Content-Length)", 411)
     if length.isdigit() and int(length) > MAX_BYTES + (64 << 10):  # the form around the file is small
         return Response(f"the file is larger than {MAX_BYTES >> 20} MB; send a shorter recording", 413)
     return await call_next(request)
 
 
 @serve.deployment(
+    ray_actor_options={"num_cpus": CPUS},
     max_ongoing_requests=32,
     max_queued_requests=32,
     backpressure_config=BackpressureConfig(status_code=503, retry_after_s=2),
@@ -90,7 +91,7 @@ class Gateway:
             raise HTTPException(415, str(error)) from None
 
 
-def build(arguments: dict[str, str]) -> serve.Application:
+def build(arguments: dict[str, Any]) -> serve.Application:
     """Bind the graph to the model folder `arguments["model"]`; `beam` may be given too."""
     unknown = set(arguments) - {"model", "beam"}
     if unknown:

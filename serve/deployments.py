@@ -17,10 +17,11 @@ from s2st.units import reduce
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH_SECONDS = 60  # of speech that the encoder takes at once
 BATCH_WAIT_SECONDS = 0.01  # that a request waits for others to share a batch with
+CPUS = 0.2  # of each replica: the graph fits on one core, and a request is with one model at a time
 BATCH_REQUESTS = 16  # that the translator and the vocoder take at once
 
 
-@serve.deployment(max_ongoing_requests=64)
+@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
 class SpeechEncoder:
     """Waveforms to reduced units."""
 
@@ -38,7 +39,7 @@ class SpeechEncoder:
         return [reduce(sequence)[0] for sequence in units]
 
 
-@serve.deployment(max_ongoing_requests=64)
+@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
 class UnitTranslator:
     """Reduced units to reduced units of another language."""
 
@@ -53,7 +54,7 @@ class UnitTranslator:
         return [hypothesis.units for hypothesis in hypotheses]
 
 
-@serve.deployment(max_ongoing_requests=64)
+@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
 class UnitVocoder:
     """Reduced units to waveforms."""
 

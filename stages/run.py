@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import pyarrow as pa
 import ray
 
+from s2st import storage
 from s2st.config import UserError, build, load_recipe
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
-from stages.stage import Step, execute, finished, load_stage, parse_steps
+from stages.stage import MADE_BY, Step, execute, finished, load_stage, parse_steps
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -33,52 +37,64 @@ def run_steps(
     """Run steps as soon as their inputs are there, `parallel` workers' worth at once; returns their records.
 
     Steps whose output is there, made from the same inputs and settings, are skipped. Raises UserError for a
-    user's mistake in a step, and if another run works in the same folder.
+    user's mistake, and if another run works in the same folder.
     """
     with _alone(steps[0].run_folder):
-        return _run_alone(steps, parallel, redo, tell)
+        records = done_before(steps, redo)
+        for step in steps:
+            if step.name in records:
+                tell(f"{step.name}: done before, {records[step.name]['rows_out']} rows")
+        waiting = [step for step in steps if step.name not in records]
+        if waiting:
+            _run(waiting, records, parallel, tell)
+    return [records[step.name] for step in steps]
 
 
 @contextlib.contextmanager
 def _alone(run_folder: str) -> Iterator[None]:
     """Keep a second run out of a local folder while this one works there; buckets have no locks."""
-    if "://" in run_folder:
+    with contextlib.ExitStack() as held:
+        try:
+            if "://" in run_folder:
+                storage.is_file(f"{run_folder}/{MADE_BY}")  # can it be reached at all?
+            else:
+                Path(run_folder).mkdir(parents=True, exist_ok=True)
+                held.enter_context(filelock.FileLock(f"{run_folder}/.lock", timeout=0))
+        except filelock.Timeout:
+            raise UserError(
+                f"another run is at work in {run_folder}; wait for its end, or choose another folder with run=..."
+            ) from None
+        except (OSError, pa.ArrowException) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            raise UserError(f"cannot write to {run_folder}: {reason}; choose another folder with run=...") from None
         yield
-        return
-    try:
-        Path(run_folder).mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(f"{run_folder}/.lock")
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            f"another run is at work in {run_folder}; wait for its end, or choose another folder with run=..."
-        ) from None
-    except OSError as error:
-        raise UserError(f"cannot write to {run_folder}: {error.strerror}; choose another folder with run=...") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
-def _run_alone(steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def done_before(steps: Sequence[Step], redo: bool) -> dict[str, dict[str, Any]]:
+    """Get the records of the steps that need not run; raises UserError for an output that others would replace."""
+    names = {step.name for step in steps}
+    records: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        new_inputs = bool(_inputs(step) & names - set(records))
+        record = finished(step, redo, new_inputs)
+        if record is not None:
+            records[step.name] = record
+    return records
+
+
+def _inputs(step: Step) -> set[str]:
+    return {section for sections in step.inputs.values() for section in sections}
+
+
+def _run(waiting: list[Step], records: dict[str, dict[str, Any]], parallel: int, tell: Callable[[str], None]) -> None:
+    """Run the waiting steps, and add their records to `records`."""
+    total = len(records) + len(waiting)
     address = connect()
     take_lines = open_console()
-    records: dict[str, dict[str, Any]] = {}
-    waiting, running = list(steps), {}
-    must_run: set[str] = set()  # names of steps that were looked at and are not done
+    running: dict[Any, Step] = {}
     try:
         while waiting or running:
-            ready = _ready(waiting, [*waiting, *running.values()])
-            if unchecked := [step for step in ready if step.name not in must_run]:
-                done_before = {step.name: record for step in unchecked if (record := finished(step, redo))}
-                for name, record in done_before.items():
-                    records[name] = record
-                    tell(f"[{len(records)}/{len(steps)}] {name}: done before, {record['rows_out']} rows")
-                must_run |= {step.name for step in unchecked} - set(done_before)
-                waiting = [step for step in waiting if step.name not in done_before]
-                continue  # other steps may be ready now, and one of them may be the first in the recipe
-            for step in ready:
+            for step in _ready(waiting, [*waiting, *running.values()]):
                 if running and sum(map(_cores, running.values())) + _cores(step) > parallel:
                     break  # in the recipe's order, so that a step that needs many cores is not put off for ever
                 waiting.remove(step)
@@ -92,17 +108,16 @@ def _run_alone(steps: Sequence[Step], parallel: int, redo: bool, tell: Callable[
                 if "error" in record:
                     raise UserError(record["error"])
                 records[step.name] = record
-                tell(f"[{len(records)}/{len(steps)}] {step.name}: {_describe(record)}")
+                tell(f"[{len(records)}/{total}] {step.name}: {_describe(record)}")
     finally:
         for reference in running:  # of a run that failed: no step writes on when the folder is free for another run
             ray.cancel(reference, force=True)
-    return [records[step.name] for step in steps]
 
 
 def _ready(waiting: Sequence[Step], unfinished: Sequence[Step]) -> list[Step]:
     """List the steps whose inputs are all done, in the recipe's order."""
     names = {step.name for step in unfinished}
-    return [step for step in waiting if not any(names & set(inputs) for inputs in step.inputs.values())]
+    return [step for step in waiting if not names & _inputs(step)]
 
 
 def _task(step: Step, address: str) -> Any:
@@ -134,6 +149,17 @@ def _describe(record: dict[str, Any]) -> str:
     return f"{record['rows_in']} rows in, {record['rows_out']} out{rejects}, {record['seconds']:.0f} s"
 
 
+def find_recipe(name: str) -> str:
+    """Turn `demo` into the path of recipes/demo.yaml; a path stays as it is."""
+    if name.endswith((".yaml", ".yml")):
+        return name
+    path = RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
+        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
+    return str(path)
+
+
 def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Step], int]:
     """Read a recipe: its mapping, its steps, and how many workers may run at once."""
     recipe = load_recipe(path, overrides)
@@ -143,33 +169,40 @@ def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], li
     return recipe, parse_steps(recipe, path), parallel
 
 
-def parse_arguments(description: str) -> argparse.Namespace:
+def parse_arguments(module: str, description: str) -> argparse.Namespace:
     """Read the command line that stages and recipes share; its parts may stand in any order."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("recipe", help="a YAML file, for example recipes/demo.yaml")
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("recipe", nargs="?", help="demo, or another name in recipes/, or a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
     parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
-    return parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.recipe is None or "=" in arguments.recipe:
+        parser.error("name a recipe, for example demo")
+    return arguments
 
 
 def stop_on_mistakes(command: Callable[[], None]) -> None:
-    """Run a command; a user's mistake ends it with one sentence and exit status 2."""
+    """Run a command; a user's mistake ends it with one sentence and exit status 2, Ctrl-C with status 130."""
     try:
         command()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 def main(module: str) -> None:
     """Entry point of a stage's module: run the sections of a recipe that use it."""
 
     def command() -> None:
-        arguments = parse_arguments(f"Run the sections of a recipe whose stage is {module}.")
-        _, steps, parallel = open_recipe(arguments.recipe, arguments.overrides)
+        arguments = parse_arguments(module, f"Run the sections of a recipe whose stage is {module}.")
+        path = find_recipe(arguments.recipe)
+        _, steps, parallel = open_recipe(path, arguments.overrides)
         chosen = [step for step in steps if step.stage == module]
         if not chosen:
-            raise UserError(f"{arguments.recipe} has no section with 'stage: {module}'; add one")
+            raise UserError(f"{path} has no section with 'stage: {module}'; add one")
         for record in run_steps(chosen, parallel, arguments.redo):
             print(f"{record['step']}: {_describe(record)}")
 

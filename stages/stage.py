@@ -192,16 +192,17 @@ def _read_record(step: Step, section: str) -> dict[str, Any]:
         ) from None
 
 
-def finished(step: Step, redo: bool = False) -> dict[str, Any] | None:
+def finished(step: Step, redo: bool = False, new_inputs: bool = False) -> dict[str, Any] | None:
     """Return the record of a step that is done with these settings and inputs, None if it is to be run.
 
-    Raises UserError if its folder was made by other settings, unless `redo` allows to make it anew.
+    `new_inputs` says that its inputs will be made first. Raises UserError if its folder was made by other settings or
+    from other inputs, unless `redo` allows to make it anew.
     """
     address = f"{step.output}/{MADE_BY}"
     if not storage.is_file(address):
         return None
     record = storage.read_json(address)
-    if record["fingerprint"] == fingerprint(step):
+    if not new_inputs and record["fingerprint"] == fingerprint(step):
         return record
     if redo:
         return None

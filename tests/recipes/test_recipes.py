@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.__main__ import _short, find_recipe, table
+from recipes.__main__ import _short, table
 from s2st.config import UserError
-from stages.run import open_recipe
+from stages.run import find_recipe, open_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

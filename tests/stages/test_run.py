@@ -1,11 +1,13 @@
+import json
+
 import filelock
 import pytest
 import ray
 
 from s2st.config import UserError
 from stages import run
-from stages.run import parse_arguments, run_steps
-from stages.stage import Step
+from stages.run import done_before, parse_arguments, run_steps, stop_on_mistakes
+from stages.stage import MADE_BY, Step
 
 
 def steps_in(folder):
@@ -23,10 +25,49 @@ def test_a_run_folder_that_cannot_be_made_is_named(tmp_path):
         run_steps(steps_in(tmp_path / "file" / "run"), parallel=1)
 
 
+def test_the_folder_is_free_again_after_a_run_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "done_before", lambda steps, redo: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            run_steps(steps_in(tmp_path), parallel=1)
+
+
+def test_a_command_line_without_a_recipe_is_told(monkeypatch, capsys):
+    for line in ("", "run=x"):
+        monkeypatch.setattr("sys.argv", ["recipes", *line.split()])
+        with pytest.raises(SystemExit):
+            parse_arguments("recipes", "A test.")
+        assert "python -m recipes: error: name a recipe, for example demo" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_one_sentence(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        stop_on_mistakes(interrupted)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+
+
+def test_an_output_of_other_settings_is_refused_before_anything_runs(tmp_path):
+    """Also if its inputs are to be made first, as in a run that was killed, with a setting changed since."""
+    first, second = (
+        Step("manifest", "pipelines.ingest", str(tmp_path), {"phrasebook": {}}, {}),
+        Step("codebook", "pipelines.fit_codebook", str(tmp_path), {"num_units": 50}, {"manifest": ["manifest"]}),
+    )
+    (tmp_path / "codebook").mkdir()
+    record = {"fingerprint": "x", "settings": {"num_units": 100}, "rows_out": 1}
+    (tmp_path / "codebook" / MADE_BY).write_text(json.dumps(record))
+    with pytest.raises(UserError, match="codebook was made with num_units=100, and now num_units=50"):
+        run_steps([first, second], parallel=1)
+    assert done_before([first, second], redo=True) == {}
+
+
 def test_options_and_settings_may_stand_in_any_order(monkeypatch):
     for line in ("demo --redo run=x a.b=1", "--redo demo run=x a.b=1", "demo run=x a.b=1 --redo"):
         monkeypatch.setattr("sys.argv", ["recipes", *line.split()])
-        arguments = parse_arguments("A test.")
+        arguments = parse_arguments("recipes", "A test.")
         assert (arguments.recipe, arguments.overrides, arguments.redo) == ("demo", ["run=x", "a.b=1"], True)
 
 
@@ -42,9 +83,9 @@ def test_a_run_that_goes_on_starts_in_the_recipes_order(local_ray, tmp_path, mon
         Step("first", "pipelines.ingest", str(tmp_path), {"phrasebook": {}}, {"manifest": ["made"]}),
         Step("second", "pipelines.ingest", str(tmp_path), {"phrasebook": {}}, {}),
     ]
-    monkeypatch.setattr(run, "finished", lambda step, redo: {"rows_out": 3} if step.name == "made" else None)
+    monkeypatch.setattr(run, "finished", lambda step, *_: {"rows_out": 3} if step.name == "made" else None)
     monkeypatch.setattr(run, "_task", lambda step, address: record)
     told = []
     run_steps(steps, parallel=1, tell=told.append)
     assert [line.split(":")[0] for line in told if "starts" in line] == ["first", "second"]
-    assert told[0] == "[1/3] made: done before, 3 rows"
+    assert told[0] == "made: done before, 3 rows"
