@@ -21,8 +21,9 @@ MEMORY_SETTINGS = {  # of the environment, which Ray's processes inherit
     # from the system, which takes a fifth off the time of a small training step.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-    "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # Arrow's own keeps what it freed beside that heap
 }
 
 
@@ -53,9 +54,9 @@ def connect() -> str:
 def _process_settings(num_cpus: int) -> dict[str, str]:
     """Settle how many processes Ray keeps and starts on this machine."""
     return {
-        # Idle ones above this number are ended: each holds most of a gigabyte, but starting one again costs four
-        # seconds of a core (torch). Steps need no CPU of Ray's, so one more than it has CPUs is of use.
-        "RAY_num_workers_soft_limit": str(num_cpus + 1),
+        # Idle ones above this number are ended: each holds most of a gigabyte. Starting one again costs four seconds
+        # of a core (torch), so with none kept, readings of data would be slow.
+        "RAY_num_workers_soft_limit": str(num_cpus - 1),
         # Processes that read the footers of Parquet files, started anew for each reading of a dataset; Ray's 32 are
         # for thousands of files in a bucket, and cost two cores ten seconds.
         "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
