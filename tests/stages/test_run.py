@@ -4,7 +4,8 @@ import filelock
 import pytest
 import ray
 
-from s2st.config import UserError
+from pipelines.fit_codebook import FitCodebookConfig
+from s2st.config import UserError, to_mapping
 from stages import run
 from stages.run import done_before, parse_arguments, run_steps, stop_on_mistakes
 from stages.stage import MADE_BY, Step
@@ -57,7 +58,8 @@ def test_an_output_of_other_settings_is_refused_before_anything_runs(tmp_path):
         Step("codebook", "pipelines.fit_codebook", str(tmp_path), {"num_units": 50}, {"manifest": ["manifest"]}),
     )
     (tmp_path / "codebook").mkdir()
-    record = {"fingerprint": "x", "settings": {"num_units": 100}, "rows_out": 1}
+    settings = to_mapping(FitCodebookConfig(num_units=100))
+    record = {"fingerprint": "x", "settings": settings, "rows_out": 1}
     (tmp_path / "codebook" / MADE_BY).write_text(json.dumps(record))
     with pytest.raises(UserError, match="codebook was made with num_units=100, and now num_units=50"):
         run_steps([first, second], parallel=1)
