@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import tempfile
 
 import numpy as np
@@ -31,6 +32,18 @@ def local_ray():
     yield
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A function that gives a port on which nothing listens."""
+
+    def find():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    return find
 
 
 @pytest.fixture

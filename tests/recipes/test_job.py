@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,12 +26,6 @@ codebook:
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def processes_naming(folder):
     """Numbers of the processes whose command line names the folder."""
     found = []
@@ -47,7 +40,7 @@ def processes_naming(folder):
 
 
 @pytest.fixture
-def head():
+def head(free_port):
     """A Ray head of its own folder and ports; yields the address of its dashboard."""
     if not Path("/proc/self").exists():
         pytest.skip("needs /proc to end the processes that it starts")

@@ -10,17 +10,13 @@ from s2st.translator import Translator
 
 
 @pytest.fixture(scope="module")
-def server(local_ray, tiny_model):
+def server(local_ray, tiny_model, free_port):
     """The whole graph, on a port of its own; yields its address."""
-    import socket
-
     from ray import serve
 
     from serve.app import build
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build({"model": tiny_model, "beam": "2"}))
     yield f"http://127.0.0.1:{port}"

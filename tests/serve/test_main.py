@@ -30,10 +30,8 @@ def test_the_graph_fits_on_one_core():
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in deployments) <= 1
 
 
-def test_the_command_serves_until_it_is_told_to_stop(tiny_model, tone):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_the_command_serves_until_it_is_told_to_stop(tiny_model, tone, free_port):
+    port = free_port()
     server = start(tiny_model, "--port", port)
     try:
         lines = iter(server.stdout.readline, "")
