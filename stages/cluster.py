@@ -58,7 +58,7 @@ def _process_settings(num_cpus: int) -> dict[str, str]:
         # of a core (torch), so with none kept, readings of data would be slow.
         "RAY_num_workers_soft_limit": str(num_cpus - 1),
         # Processes that read the footers of Parquet files, started anew for each reading of a dataset; Ray's 32 are
-        # for thousands of files in a bucket, and cost two cores ten seconds.
+        # for thousands of files in a bucket, and cost two cores three seconds a reading.
         "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": "1",
         # Above four times this number Ray prints a warning, which a run on two cores always reaches.
         "RAY_worker_maximum_startup_concurrency": str(max(8, num_cpus)),
