@@ -9,6 +9,7 @@ import torch
 from s2st import audio
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import BATCH_SECONDS, SpeechToUnits
+from s2st.units import reduce
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -30,7 +31,7 @@ class UnitDumper:
     def __init__(self, codebook: str, output: str, batch_seconds: float):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.speech_to_units = SpeechToUnits.load(codebook, device, batch_seconds)
-        self.fingerprint, self.output = self.speech_to_units.fingerprint, output
+        self.origin, self.output = self.speech_to_units.origin, output
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of MANIFEST into rows of UNITS."""
@@ -43,7 +44,7 @@ class UnitDumper:
                 rejects.append({**row, "reason": str(error)})
         datasets.set_aside(rejects, self.output)
         for row, units in zip(rows, self.speech_to_units(waveforms), strict=True):
-            row.update(units=units, codebook=self.fingerprint)
+            row.update(units=units, durations=reduce(units)[1], **self.origin)
         return pa.Table.from_pylist(rows, schema=UNITS)
 
 

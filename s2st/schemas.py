@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+UNIT = pa.uint16()  # the number of a unit: a codebook has at most 65,536
+
 MANIFEST = pa.schema(
     [
         ("utterance_id", pa.string()),  # unique: one recording
@@ -22,9 +24,12 @@ UNITS = pa.schema(
         ("lang", pa.string()),
         ("split", pa.string()),
         ("speaker", pa.string()),
-        ("units", pa.list_(pa.int32())),  # one a frame, not reduced
+        ("units", pa.list_(UNIT)),  # one a frame, not reduced
+        ("durations", pa.list_(pa.int32())),  # frames of each run of a unit; they add up to the number of units
         ("num_samples", pa.int64()),
-        ("codebook", pa.string()),  # fingerprint of the codebook and its encoder
+        ("encoder", pa.string()),  # fingerprint of the encoder's weights; "" where features need none
+        ("layer", pa.int16()),  # of the encoder, counted from 1; 0 where there is none
+        ("codebook", pa.string()),  # fingerprint of the units: of features, encoder and centroids together
     ]
 )
 
@@ -37,8 +42,8 @@ PAIRS = pa.schema(
         ("split", pa.string()),
         ("source_utterance_id", pa.string()),
         ("target_utterance_id", pa.string()),
-        ("source_units", pa.list_(pa.int32())),  # reduced
-        ("target_units", pa.list_(pa.int32())),  # reduced
+        ("source_units", pa.list_(UNIT)),  # reduced
+        ("target_units", pa.list_(UNIT)),  # reduced
         ("codebook", pa.string()),
     ]
 )
@@ -51,8 +56,8 @@ TRANSLATIONS = pa.schema(
         ("target_lang", pa.string()),
         ("source_utterance_id", pa.string()),
         ("target_utterance_id", pa.string()),
-        ("units", pa.list_(pa.int32())),  # translated, reduced
-        ("reference_units", pa.list_(pa.int32())),  # of the true target recording, reduced
+        ("units", pa.list_(UNIT)),  # translated, reduced
+        ("reference_units", pa.list_(UNIT)),  # of the true target recording, reduced
         ("audio", pa.binary()),  # the translation, FLAC, 16 kHz, mono
         ("ceiling_audio", pa.binary()),  # the reference units through the same vocoder
         ("seconds", pa.float64()),  # of the translation
@@ -72,8 +77,8 @@ SCORES = pa.schema(
         ("ceiling_text", pa.string()),  # ... of the reference units through the vocoder
         ("recording_text", pa.string()),  # ... of the true target recording
         ("chance_text", pa.string()),  # the true text of another sentence of the same template
-        ("reference_units", pa.list_(pa.int32())),
-        ("units", pa.list_(pa.int32())),
+        ("reference_units", pa.list_(UNIT)),
+        ("units", pa.list_(UNIT)),
     ]
 )
 

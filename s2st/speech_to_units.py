@@ -5,7 +5,7 @@ On disk: a folder with the codebook, and below it `encoder/` if the features are
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -114,11 +114,16 @@ class SpeechToUnits:
     @property
     def fingerprint(self) -> str:
         """Name of these units: models trained on units of one fingerprint understand no others."""
-        names = [checkpoint.fingerprint(self.codebook)]
-        if self.extractor.encoder is not None:
-            names.append(checkpoint.fingerprint(self.extractor.encoder))
+        return str(self.origin["codebook"])
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The columns `encoder`, `layer` and `codebook` of UNITS."""
+        encoder = self.extractor.encoder
+        name = "" if encoder is None else checkpoint.fingerprint(encoder)
         config = self.extractor.config
-        return "-".join([config.kind, str(config.layer), str(config.smoothing), *names])
+        names = [config.kind, str(config.layer), str(config.smoothing), checkpoint.fingerprint(self.codebook), name]
+        return {"encoder": name, "layer": config.layer, "codebook": "-".join(filter(None, names))}
 
     @torch.inference_mode()
     def __call__(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
