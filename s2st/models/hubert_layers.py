@@ -1,4 +1,4 @@
-"""Layers of HuBERT: convolutions of the waveform, positional convolution, Transformer layer, span masks.
+"""Layers of speech encoders: convolutions of the waveform, positional convolution, Transformer layer, span masks.
 
 Shapes: B batch, N samples, T frames, C channels of the convolutions, D width of the Transformer.
 """
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 
 class StridedConvolution(nn.Module):
-    """Convolution without padding or bias, channels last, then an optional LayerNorm and GELU."""
+    """Convolution without padding, channels last, then an optional LayerNorm and GELU."""
 
-    def __init__(self, in_dim: int, out_dim: int, kernel: int, stride: int, layer_norm: bool) -> None:
+    def __init__(self, in_dim: int, out_dim: int, kernel: int, stride: int, bias: bool, layer_norm: bool) -> None:
         super().__init__()
         self.stride = stride
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(out_dim, in_dim, kernel)))
+        self.bias = nn.Parameter(torch.zeros(out_dim)) if bias else None
         self.norm = nn.LayerNorm(out_dim) if layer_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +36,8 @@ class StridedConvolution(nn.Module):
                 seen = x[:, first :: self.stride][:, :frames]
             products.append(seen @ taps.permute(2, 1, 0).flatten(0, 1))
             first += taps.shape[2]
-        return F.gelu(self.norm(sum(products[1:], products[0])))
+        start = products[0] if self.bias is None else products[0] + self.bias
+        return F.gelu(self.norm(sum(products[1:], start)))
 
 
 class NormalizedFirstConvolution(nn.Module):
@@ -43,7 +45,8 @@ class NormalizedFirstConvolution(nn.Module):
 
     Mean and variance of a convolution's output follow from mean and covariance (10 x 10) of the stretches of
     the waveform that the kernel sees. So normalisation becomes part of each utterance's own kernel, costs no
-    pass over the output, and leaves padding out of the statistics.
+    pass over the output, and leaves padding out of the statistics. There is no bias: it would only shift the
+    mean of a channel, which is taken out.
     """
 
     def __init__(self, out_dim: int, kernel: int, stride: int) -> None:
