@@ -48,6 +48,19 @@ def read(
 
     Files come in order, or in a new order each time the stream is read: for training, since one file is one language.
     """
+    dataset = _open(folder, schema, columns, shuffle_files)
+    return dataset.repartition(target_num_rows_per_block=BLOCK_ROWS)
+
+
+def read_shards(folder: str, schema: pa.Schema, columns: Sequence[str]) -> ray.data.Dataset:
+    """Open a dataset as a stream in blocks of at most `context.target_max_block_size` bytes.
+
+    A recording may last a second or hours: shares of a number of rows would be as unequal.
+    """
+    return _open(folder, schema, columns, shuffle_files=False)
+
+
+def _open(folder: str, schema: pa.Schema, columns: Sequence[str] | None, shuffle_files: bool) -> ray.data.Dataset:
     system, _ = storage.resolve(folder)
     dataset = ray.data.read_parquet(
         files(folder, schema),
@@ -56,7 +69,7 @@ def read(
         file_extensions=None,
         shuffle="files" if shuffle_files else None,
     )
-    return dataset.select_columns(list(columns or schema.names)).repartition(target_num_rows_per_block=BLOCK_ROWS)
+    return dataset.select_columns(list(columns or schema.names))
 
 
 def only(dataset: ray.data.Dataset, utterance_ids: pa.Array) -> ray.data.Dataset:
