@@ -95,11 +95,11 @@ def write(dataset: ray.data.Dataset, folder: str, partitions: Sequence[str] = ("
     dataset.write_parquet(path, filesystem=system, partition_cols=list(partitions))
 
 
-def write_table(table: pa.Table, folder: str) -> None:
-    """Write a small table as one file."""
+def write_table(table: pa.Table, folder: str, part: int = 0) -> None:
+    """Write a table as one file, the only one of its dataset or one part of it."""
     system, path = storage.resolve(folder)
     system.create_dir(path, recursive=True)
-    pyarrow.parquet.write_table(table, f"{path}/part-0.parquet", filesystem=system, compression="zstd")
+    pyarrow.parquet.write_table(table, f"{path}/part-{part}.parquet", filesystem=system, compression="zstd")
 
 
 def set_aside(rows: Sequence[dict[str, Any]], folder: str) -> None:
