@@ -26,6 +26,7 @@ from stages.stage import Counts, Input, Stage, Step, resource
 
 CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
 SAMPLE_BYTES = 2  # between reader and worker: recordings have 16 bits
+DECODER_CPUS = 0.5  # other than a worker's, or Ray would put decoder and model into one process
 CHECKED_SECONDS = 300.0  # of speech, of which bf16's units are compared with fp32's
 WRITTEN = exactly_once.with_reason(UNITS)
 
@@ -118,7 +119,11 @@ def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16
     """Make the stream of WRITTEN rows of the columns of a manifest that are needed."""
     speech.context.target_max_block_size = int(config.shard_seconds * audio.SAMPLE_RATE * SAMPLE_BYTES)
     return speech.map_batches(
-        Decoder(config.batch_seconds), batch_size=None, batch_format="pyarrow", zero_copy_batch=True
+        Decoder(config.batch_seconds),
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        num_cpus=DECODER_CPUS,
     ).map_batches(
         UnitDumper,
         fn_constructor_args=(step.input("codebook"), config.batch_seconds, bf16),
