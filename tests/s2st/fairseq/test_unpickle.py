@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyarrow import fs
 
 from s2st.config import UserError
 from s2st.fairseq import unpickle
@@ -128,6 +129,14 @@ def test_broken_and_absurd_files_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(unpickle, "MAX_FILE_BYTES", 10)
     with pytest.raises(UserError, match="more than any checkpoint"):
         unpickle.read(str(path))
+
+
+def test_a_file_in_a_bucket_is_fetched_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model": WEIGHTS}, tmp_path / "model.pt")
+    bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(unpickle.storage, "resolve", lambda address: (bucket, address.removeprefix("s3://bucket/")))
+    read = unpickle.read_fairseq("s3://bucket/model.pt")
+    assert torch.equal(read["model"]["w"], WEIGHTS["w"])
 
 
 def test_settings_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
