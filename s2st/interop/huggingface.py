@@ -74,6 +74,8 @@ def _read_json(folder: str, name: str) -> dict[str, Any] | None:
 def _read_weights(folder: str) -> dict[str, Tensor]:
     index = _read_json(folder, "model.safetensors.index.json")
     parts = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+    if any("/" in part for part in parts):
+        raise UserError(f"{folder}/model.safetensors.index.json names files outside of its folder; fetch it again")
     try:
         if index or storage.is_file(f"{folder}/model.safetensors"):
             weights: dict[str, Tensor] = {}
