@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.fairseq.unpickle import read_fairseq
 from s2st.models.foreign import build_encoder, renamed, without_prefix
@@ -66,6 +67,8 @@ def read_encoder(address: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     for name, value in SAME.items():
         if model.get(name, value) != value:
             raise UserError(f"{address} has {name}={model[name]}, but encoders here have {value}; give another model")
+    if (rate := task.get("sample_rate", SAMPLE_RATE)) != SAMPLE_RATE:
+        raise UserError(f"{address} hears {rate} samples a second, but speech here has {SAMPLE_RATE}")
     settings = {ours: model[name] for name, ours in SETTINGS.items() if _is_number(model.get(name))}
     if _is_number(task.get("label_rate")) and "label_rate" not in settings:
         settings["label_rate"] = task["label_rate"]
@@ -105,7 +108,7 @@ def _is_number(value: Any) -> bool:
 def _convolutions(text: str, address: str) -> list[tuple[int, ...]]:
     """Read "[(512, 10, 5)] + [(512, 3, 2)] * 4", an expression that fairseq evaluates, without evaluating it."""
     try:
-        return _unfold(ast.parse(text.strip(), mode="eval").body)
+        return _unfold(ast.parse(text[:1000].strip(), mode="eval").body)
     except (ValueError, SyntaxError, TypeError, RecursionError):
         raise UserError(f"{address} has conv_feature_layers={text[:80]!r}, which is no list of convolutions") from None
 
@@ -114,8 +117,8 @@ def _unfold(node: ast.expr) -> list[tuple[int, ...]]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _unfold(node.left) + _unfold(node.right)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        times = ast.literal_eval(node.right)
-        if not 0 <= times <= 100:
+        layers, times = _unfold(node.left), ast.literal_eval(node.right)
+        if len(layers) * times > 100:  # of which a repetition of repetitions has billions
             raise ValueError(times)
-        return _unfold(node.left) * times
+        return layers * times
     return [tuple(layer) for layer in ast.literal_eval(node)]

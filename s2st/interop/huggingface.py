@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from s2st import storage
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.interop.torchaudio import NAMES
 from s2st.models.foreign import build_encoder, renamed, without_prefix
@@ -55,6 +56,8 @@ def read_encoder(folder: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     preprocessor = _read_json(folder, "preprocessor_config.json")
     if preprocessor is not None:
         settings["normalize_waveform"] = preprocessor.get("do_normalize", True)
+        if (rate := preprocessor.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
+            raise UserError(f"{folder} hears {rate} samples a second, but speech here has {SAMPLE_RATE}")
     weights = renamed(without_prefix(_read_weights(folder)), NAMES)
     return build_encoder(weights, settings, folder), {"architecture": kind, "source": folder}
 

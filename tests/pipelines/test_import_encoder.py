@@ -81,6 +81,10 @@ def test_folders_without_an_encoder_are_refused(tmp_path: Path, tiny: Wav2Vec2Mo
         with pytest.raises(UserError, match=message):
             import_encoder(tmp_path, huggingface=str(given))
     write_folder(given, tiny)
+    (given / "preprocessor_config.json").write_text('{"sampling_rate": 8000}')
+    with pytest.raises(UserError, match="hears 8000 samples a second"):
+        import_encoder(tmp_path, huggingface=str(given))
+    (given / "preprocessor_config.json").unlink()
     (given / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match="cannot be read"):
         import_encoder(tmp_path, huggingface=str(given))
