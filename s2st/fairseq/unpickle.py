@@ -11,7 +11,7 @@ import tempfile
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,13 +30,6 @@ BROKEN = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, ValueError, TypeError, AttributeError),
     *(KeyError, IndexError, AssertionError, EOFError, MemoryError, OSError),
 )  # what damaged and hostile files raise in torch.load
-
-_CLASSES: dict[tuple[str, str], type] = {("collections", "OrderedDict"): OrderedDict, ("torch", "Size"): torch.Size}
-_FUNCTIONS: dict[tuple[str, str], Any] = {
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-}
 
 
 class Stub:
@@ -64,6 +57,26 @@ class Stub:
         self.elements.append(value)
 
     add = append
+
+
+def _tensor(stored: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+    """Make a tensor that lies within its storage; one that does not, torch would give new memory."""
+    end = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) + 1
+    if 0 not in size and end * stored.dtype.itemsize > stored._untyped_storage.nbytes():
+        raise ValueError("a tensor is larger than its bytes")
+    return torch._utils._rebuild_tensor(stored, offset, size, stride)
+
+
+def _parameter(tensor: Tensor, *_: Any) -> Tensor:
+    return tensor
+
+
+_CLASSES: dict[tuple[str, str], type] = {("collections", "OrderedDict"): OrderedDict, ("torch", "Size"): torch.Size}
+_FUNCTIONS: dict[tuple[str, str], Callable[..., Tensor]] = {
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -152,7 +165,7 @@ def read_fairseq(address: str) -> dict[str, Any]:
 
 
 def tensors(weights: dict[Any, Any], address: str) -> dict[str, Tensor]:
-    """Take the tensors of a state dict; raises UserError for one that pretends to be larger than its bytes."""
+    """Take the tensors of a state dict; raises UserError for one that repeats its bytes to seem large."""
     kept = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
     for name, value in kept.items():
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():

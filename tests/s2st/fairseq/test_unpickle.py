@@ -97,6 +97,22 @@ def test_functions_reached_by_detours_are_stubs_too(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not a checkpoint that can be read|instead of a dict"):
             unpickle.read(str(path))
     assert torch._utils._rebuild_tensor_v2.__defaults__ == (None,), "the default of its metadata"
+    assert unpickle._tensor.__defaults__ is None
+
+
+class Enlarged:
+    """A tensor of 4 bytes that says it has 4 TB."""
+
+    def __reduce__(self) -> tuple:
+        return torch._utils._rebuild_tensor, (torch.ones(1)._typed_storage(), 0, (10**12,), (1,))
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_tensor_gets_no_memory_that_is_not_in_the_file(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"model": {"w": Enlarged()}}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match="a tensor is larger than its bytes"):
+        unpickle.read(str(path))
 
 
 def test_broken_and_absurd_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
