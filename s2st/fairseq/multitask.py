@@ -183,7 +183,9 @@ def _check_symbols(symbols: Sequence[str], where: str) -> None:
         raise UserError(f"{where}: the dictionary has '{repeated[0]}' twice, or as a special symbol; leave one out")
     spaced = [symbol for symbol in symbols if symbol.split() != [symbol]]
     if spaced:
-        raise UserError(f"{where}: the symbol {spaced[0]!r} holds a blank, where fairseq parts tokens; replace it")
+        raise UserError(
+            f"{where}: the symbol {spaced[0]!r} is empty or holds a blank, where tokens are parted; replace it"
+        )
 
 
 def _check_tokens(tokens: Sequence[str], symbols: Sequence[str], where: str) -> None:
