@@ -6,6 +6,7 @@ Each task has a folder with dict.txt and a table a split; `config_multitask.yaml
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +15,8 @@ import yaml
 
 from s2st.config import UserError
 from s2st.fairseq.speech_config import DICTIONARY, read_yaml
-from s2st.fairseq.speech_folder import COLUMNS, LANGUAGES, our_split
-from s2st.fairseq.tsv import Line, read_tsv, write_tsv
+from s2st.fairseq.speech_folder import AUDIO, COLUMNS, LANGUAGES, our_split
+from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
 
 MULTITASK = "config_multitask.yaml"
@@ -72,38 +73,41 @@ def unit_task(
     return AuxiliaryTask(settings, tokens, tuple(map(str, range(num_units))))
 
 
-def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask]) -> None:
+def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1) -> dict[str, list[str]]:
     """Write the tasks of a folder that holds the tables of pairs already, by `write_s2ut` or `write_s2spect`.
+
+    `frames_per_step` is that of the translator. Gives for each task the pairs that it cannot learn from: CTC of the
+    decoder with more symbols than the decoder has steps, whose infinite loss fairseq counts as 0 in silence.
 
     Raises UserError for a pair without target, of which fairseq only warns and goes on with nothing to learn, for
     an empty dictionary and for tokens outside it.
     """
     if (folder / MULTITASK).exists():
         raise UserError(f"{folder / MULTITASK} is there already; write all tasks at once, into a new folder")
-    splits = {path.stem: _pair_ids(folder, path.stem) for path in sorted(folder.glob("*.tsv"))}
-    content = {}
+    splits = {path.stem: _pairs(folder, path.stem) for path in sorted(folder.glob("*.tsv"))}
+    content, unlearnable = {}, {}
     for name, task in tasks.items():
-        _check_settings(name, task.settings, "the tasks to write")
-        symbols = task.symbols or _by_frequency(task)
-        _check_symbols(symbols, f"task '{name}'")
-        if set(task.targets) != set(splits):
-            raise UserError(
-                f"task '{name}' has targets of {sorted(task.targets)}, but {folder} has {sorted(splits)}; give all"
-            )
-        for split, pairs in splits.items():
-            targets = task.targets[split]
-            for pair_id in pairs:
-                _check_tokens(targets.get(pair_id, ()), symbols, f"task '{name}', split '{split}', pair '{pair_id}'")
-            extra = [pair_id for pair_id in targets if pair_id not in pairs]
-            if extra:
-                raise UserError(f"task '{name}': {folder}/{split}.tsv has no pair '{extra[0]}'; leave its target out")
+        symbols = _check_task(name, task, folder, splits)
         place = (folder / name).absolute()
         write_bytes(str(place / DICTIONARY), "".join(f"{symbol} 1\n" for symbol in symbols).encode())
         for split, targets in task.targets.items():
             rows = [(pair_id, " ".join(tokens)) for pair_id, tokens in targets.items()]
             write_tsv(place / f"{split}.tsv", TASK_COLUMNS, rows)
         content[name] = {**task.settings, "dict": str(place / DICTIONARY), "data": str(place)}
+        unlearnable[name] = [
+            pair_id
+            for split, pairs in splits.items()
+            for pair_id, line in pairs.items()
+            if _needs_decoder_steps(task.settings)
+            and ctc_steps(task.targets[split][pair_id]) > _decoder_steps(line, frames_per_step)
+        ]
     write_bytes(str(folder / MULTITASK), yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
+    return unlearnable
+
+
+def ctc_steps(tokens: Sequence[str]) -> int:
+    """Count the steps that CTC needs for some tokens: a blank must part two that are equal."""
+    return len(tokens) + sum(left == right for left, right in pairwise(tokens))
 
 
 def read_multitask(folder: Path, splits: Sequence[str]) -> dict[str, AuxiliaryTask]:
@@ -119,7 +123,7 @@ def read_multitask(folder: Path, splits: Sequence[str]) -> dict[str, AuxiliaryTa
         settings = {key: value for key, value in content.items() if key not in ("dict", "data")}
         _check_settings(name, settings, str(path))
         symbols = read_dictionary(Path(content["dict"]))
-        targets = {split: _read_targets(folder, Path(content["data"]), split, symbols) for split in splits}
+        targets = {split: _read_targets(folder, Path(content["data"]), split, frozenset(symbols)) for split in splits}
         tasks[name] = AuxiliaryTask(settings, targets, symbols)
     return tasks
 
@@ -140,9 +144,9 @@ def read_dictionary(path: Path) -> tuple[str, ...]:
     return tuple(symbols)
 
 
-def _read_targets(folder: Path, data: Path, split: str, symbols: Sequence[str]) -> dict[str, list[str]]:
+def _read_targets(folder: Path, data: Path, split: str, symbols: frozenset[str]) -> dict[str, list[str]]:
     table = {line.values["id"]: line for line in read_tsv(data / f"{split}.tsv", TASK_COLUMNS)}
-    pairs = _pair_ids(folder, split)
+    pairs = _pairs(folder, split)
     for pair_id, line in table.items():
         if pair_id not in pairs:
             raise UserError(f"{line.where}: {folder}/{split}.tsv has no pair '{pair_id}'; leave the line out")
@@ -153,9 +157,43 @@ def _read_targets(folder: Path, data: Path, split: str, symbols: Sequence[str]) 
     return {pair_id: line.values["tgt_text"].split() for pair_id, line in table.items()}
 
 
-def _pair_ids(folder: Path, split: str) -> dict[str, Line]:
+def _pairs(folder: Path, split: str) -> dict[str, Line]:
     our_split(split)
     return {line.values["id"]: line for line in read_tsv(folder / f"{split}.tsv", COLUMNS, LANGUAGES)}
+
+
+def _check_task(
+    name: str, task: AuxiliaryTask, folder: Path, splits: Mapping[str, Mapping[str, Line]]
+) -> tuple[str, ...]:
+    """Give the dictionary of a task; raises UserError."""
+    if not name.isidentifier() or name == AUDIO:
+        raise UserError(f"task '{name}' cannot be the name of a folder and a module; take letters, digits and _")
+    _check_settings(name, task.settings, "the tasks to write")
+    symbols = task.symbols or _by_frequency(task)
+    _check_symbols(symbols, f"task '{name}'")
+    if set(task.targets) != set(splits):
+        raise UserError(
+            f"task '{name}' has the splits {sorted(task.targets)}, but {folder} has {sorted(splits)}; give all"
+        )
+    known = frozenset(symbols)
+    for split, pairs in splits.items():
+        targets = task.targets[split]
+        for pair_id in pairs:
+            _check_tokens(targets.get(pair_id, ()), known, f"task '{name}', split '{split}', pair '{pair_id}'")
+        extra = [pair_id for pair_id in targets if pair_id not in pairs]
+        if extra:
+            raise UserError(f"task '{name}': {folder}/{split}.tsv has no pair '{extra[0]}'; leave its target out")
+    return symbols
+
+
+def _needs_decoder_steps(settings: Mapping[str, Any]) -> bool:
+    return settings.get("decoder_type") == "ctc" and "decoder_layer" in settings
+
+
+def _decoder_steps(line: Line, frames_per_step: int) -> int:
+    """Count the steps of the translator's decoder; one that tells units tells their end too."""
+    tells_units = line.values["tgt_audio"].replace(" ", "").isdecimal()
+    return count(line, "tgt_n_frames") // frames_per_step + tells_units
 
 
 def _by_frequency(task: AuxiliaryTask) -> tuple[str, ...]:
@@ -188,9 +226,9 @@ def _check_symbols(symbols: Sequence[str], where: str) -> None:
         )
 
 
-def _check_tokens(tokens: Sequence[str], symbols: Sequence[str], where: str) -> None:
+def _check_tokens(tokens: Sequence[str], symbols: frozenset[str], where: str) -> None:
     if not tokens:
         raise UserError(f"{where}: there is no target; add it, or leave the pair out")
-    unknown = sorted(set(tokens) - set(symbols))
+    unknown = sorted(set(tokens) - symbols)
     if unknown:
         raise UserError(f"{where}: '{unknown[0]}' is not in the dictionary, so fairseq would learn <unk>; add it")

@@ -21,6 +21,7 @@ from s2st.features.speech_mel import MEL_RATE, speech_log_mel, to_mel_rate
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
 import fairseq.examples
+from fairseq import options, tasks
 from fairseq.data import Dictionary
 from fairseq.data.audio import audio_utils
 from fairseq.data.audio.data_cfg import S2SDataConfig
@@ -213,6 +214,8 @@ def test_fairseq_reads_our_s2spect(tmp_path, monkeypatch):
     assert valid[0].source.shape[1] == 240
     config = S2SDataConfig(tmp_path / "config.yaml")
     assert config.input_transformed_channels * config.input_feat_per_channel == 240
+    features = config.config["features"]  # of Griffin-Lim, which computes samples from seconds
+    assert [int(features[key] * MEL_RATE) for key in ("win_len_t", "hop_len_t")] == [1024, 256]
     assert [pair.mel_id for pair in read_s2spect(tmp_path, "train")] == ["üa", "üa"]
     with zipfile.ZipFile(tmp_path / "logmelspec80.zip") as archive:
         assert archive.namelist() == ["üa.npy", "üc.npy"]
@@ -234,3 +237,30 @@ def test_we_read_what_the_s2spect_script_writes(tmp_path, monkeypatch):
     config, ours = read_config(theirs / "config.yaml"), read_config(tmp_path / "ours" / "config.yaml")
     assert config.others == ours.others
     assert config.transforms == ours.transforms
+
+
+@pytest.mark.parametrize("kind", ["units", "stacked units", "spectrograms"])
+def test_a_fresh_model_of_fairseq_learns_from_our_folder(tmp_path, kind):
+    """With the command line of its documentation, and small layers."""
+    options_of = {
+        "units": "--arch s2ut_transformer --criterion speech_to_unit --target-is-code --vocoder code_hifigan",
+        "spectrograms": "--arch s2spect_transformer --criterion speech_to_spectrogram --n-frames-per-step 5",
+    }
+    options_of["stacked units"] = f"{options_of['units']} --n-frames-per-step 5"
+    small = "--encoder-layers 2 --encoder-embed-dim 32 --decoder-embed-dim 32 --conv-channels 32"
+    if kind == "spectrograms":
+        pairs = [MelPair(source(name), name, speech_log_mel(to_mel_rate(speech(name))).numpy()) for name in "abc"]
+        write_s2spect(tmp_path, {"train": pairs})
+    else:
+        small += f" --target-code-size {NUM_UNITS}"
+        write_s2ut(tmp_path, {"train": [UnitPair(source(name), units(name)) for name in "abc"]}, NUM_UNITS, False)
+    line = f"{tmp_path} --task speech_to_speech {options_of[kind]} {small} --cpu"
+    arguments = options.parse_args_and_arch(options.get_training_parser(), line.split())
+    task = tasks.setup_task(arguments)
+    model, criterion = task.build_model(arguments), task.build_criterion(arguments)
+    task.load_dataset("train")
+    data = task.dataset("train")
+    loss, _, _ = criterion(model, data.collater([data[i] for i in range(3)]))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(weight.grad is not None for weight in model.encoder.subsample.parameters())

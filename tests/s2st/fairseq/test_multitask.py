@@ -3,12 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 
 from s2st.audio import encode
 from s2st.config import UserError
 from s2st.fairseq.multitask import (
     FISHER,
     AuxiliaryTask,
+    ctc_steps,
     letters,
     read_dictionary,
     read_multitask,
@@ -64,7 +67,7 @@ def test_frequent_symbols_come_first(folder):
         ({"train": {"a": [], "b": []}, "dev": {"c": []}}, (), "task 't': the dictionary is empty"),
         ({"train": {"a": ["x"], "b": []}, "dev": {"c": ["x"]}}, (), "pair 'b': there is no target"),
         ({**TARGETS, "dev": {"c": ["x"], "d": ["x"]}}, (), "dev.tsv has no pair 'd'"),
-        ({"train": TARGETS["train"]}, (), "task 't' has targets of ['train'], but"),
+        ({"train": TARGETS["train"]}, (), "task 't' has the splits ['train'], but"),
         (TARGETS, ("x", "y", "ü"), "split 'dev', pair 'c': 'z' is not in the dictionary"),
         ({**TARGETS, "dev": {"c": ["<s>"]}}, (), "has '<s>' twice, or as a special symbol"),
         ({**TARGETS, "dev": {"c": ["x y"]}}, (), "the symbol 'x y' is empty or holds a blank"),
@@ -112,3 +115,24 @@ def test_wrong_lines_are_named(folder: Path, file, old, new, message):
     (folder / file).write_text(text.replace(old, new))
     with pytest.raises(UserError, match=re.escape(message)):
         read_multitask(folder, ["train", "dev"])
+
+
+@pytest.mark.parametrize("tokens", ["ab", "aa", "aaa", "abba", "a"])
+def test_ctc_needs_a_blank_between_equal_tokens(tokens):
+    target = torch.tensor([["-ab".index(token) for token in tokens]])
+    for steps in range(1, 8):
+        scores = torch.zeros(steps, 1, 3).log_softmax(2)
+        loss = F.ctc_loss(scores, target, torch.tensor([steps]), torch.tensor([len(tokens)]))
+        assert loss.isfinite() == (ctc_steps(tokens) <= steps)
+
+
+def test_pairs_that_decoder_ctc_cannot_learn_are_named(folder):
+    tasks = {name: AuxiliaryTask(FISHER[name], TARGETS) for name in ("target_letter", "decoder_target_ctc")}
+    # one unit and its end are two steps: enough for one token
+    assert write_multitask(folder, tasks) == {"target_letter": [], "decoder_target_ctc": ["a", "b"]}
+
+
+@pytest.mark.parametrize("name", ["audio", "a/b", "..", "a.b", ""])
+def test_names_that_are_no_folder_are_refused(folder, name):
+    with pytest.raises(UserError, match="cannot be the name of a folder and a module"):
+        write_multitask(folder, {name: AuxiliaryTask(FISHER["target_letter"], TARGETS)})
