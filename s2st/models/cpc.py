@@ -29,6 +29,10 @@ class CpcConfig:
         """Samples from one frame to the next."""
         return prod(stride for _, stride, _ in CONVOLUTIONS)
 
+    def samples(self, start: int, stop: int) -> slice:
+        """Samples of frames `start` to `stop`, of which those near a cut hear zeros instead of what is beyond it."""
+        return slice(start * self.hop, stop * self.hop)
+
 
 class Cpc(nn.Module):
     """Waveform -> strided convolutions -> LSTM, which hears the past only."""

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
 
 from pipelines.dump_units import BATCHES, Decoder, DumpUnitsConfig, run
@@ -163,7 +162,9 @@ def test_rows_are_the_same_for_other_workers_and_shards(run_folder, uninterrupte
 def test_batches_are_packed_by_seconds_and_nothing_is_lost(inputs):
     table = datasets.read_table(f"{inputs}/manifest", MANIFEST)
     batches = [batch for part in Decoder(6.0)(table) for batch in part.cast(BATCHES)["batch"].to_pylist()]
-    assert sorted(row["utterance_id"] for batch in batches for row in batch) == sorted(table["utterance_id"].to_pylist())
+    assert sorted(row["utterance_id"] for batch in batches for row in batch) == sorted(
+        table["utterance_id"].to_pylist()
+    )
     padded = [len(batch) * max(row["num_samples"] for row in batch) / 16_000 for batch in batches]
     assert max(padded) <= 6.0
     assert np.mean(padded) > 4.0
