@@ -1,18 +1,29 @@
 """Codebook: give each feature frame the number of its nearest k-means centroid.
 
-Shapes: K units, D features.
+Shapes: K units, D features, P dimensions in which distances are measured: D, or fewer after a projection.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from s2st.models.search import Search, centroid_index
+
+MAX_UNITS = 2**16  # units are stored as uint16
 
 
 @dataclass(frozen=True)
 class CodebookConfig:
     num_units: int  # K
     feature_dim: int  # D
+    projected_dim: int = 0  # P, where features are projected first, as mHuBERT-147's are; 0 for none
+    search: Search = "exact"  # hnsw and ivf look at likely centroids only: faster on a CPU where there are thousands
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_units <= MAX_UNITS:
+            raise ValueError(f"num_units={self.num_units} must be from 1 to {MAX_UNITS:,}, since units have 16 bits")
 
 
 class Codebook(nn.Module):
@@ -21,18 +32,40 @@ class Codebook(nn.Module):
     centroids: Tensor
     mean: Tensor
     std: Tensor
+    projection: Tensor
 
     def __init__(self, config: CodebookConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("centroids", torch.zeros(config.num_units, config.feature_dim))
+        self.register_buffer("centroids", torch.zeros(config.num_units, config.projected_dim or config.feature_dim))
         self.register_buffer("mean", torch.zeros(config.feature_dim))
         self.register_buffer("std", torch.ones(config.feature_dim))
+        if config.projected_dim:
+            self.register_buffer("projection", torch.zeros(config.projected_dim, config.feature_dim))
+        self._index: Any = None  # of faiss, made at the first search; centroids do not change after it
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (..., D) -> units (...) int64, 0..K-1; of equally near centroids the lowest number."""
+        """features (..., D) -> units (...) int64, 0..K-1.
+
+        The nearest centroid, of equally near ones that of the lowest number; with an approximate search nearly always.
+        """
         with torch.autocast(features.device.type, enabled=False):
-            x = (features.float() - self.mean) / self.std
+            x = self.measured(features)
+            if self.config.search != "exact":
+                return self._search(x)
             # ||x - c||^2 without ||x||^2, which is the same for all centroids
             distances = self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)
         return distances.argmin(-1)
+
+    def measured(self, features: Tensor) -> Tensor:
+        """Scale and project: features (..., D) -> (..., P) float32, where distances to centroids are measured."""
+        x = (features.float() - self.mean) / self.std
+        return x @ self.projection.T if self.config.projected_dim else x
+
+    def _search(self, x: Tensor) -> Tensor:
+        """Find units (...) of x (..., P) with faiss, on the CPU."""
+        if self._index is None:
+            self._index = centroid_index(self.centroids.cpu().numpy(), self.config.search)
+        flat = x.reshape(-1, x.shape[-1]).contiguous().cpu().numpy()
+        _, units = self._index.search(flat, 1)
+        return torch.from_numpy(units).view(x.shape[:-1]).to(x.device)
