@@ -15,6 +15,7 @@ import torch
 from s2st.models.search import Search, centroid_index
 
 CANDIDATES = 16  # frames that compete to be the next first centroid
+GREEDY_UNITS = 1000  # up to so many are chosen one by one
 PART = 65_536  # frames whose sum is float32
 
 
@@ -50,33 +51,45 @@ def _fit(
 
 
 def _start_sample(frames: np.ndarray, num_units: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw frames to choose the first centroids from: 30 a unit, fewer beyond 1,000 since the choice takes N x K."""
-    wanted = max(30 * min(num_units, 1000), 3 * num_units)
+    """Draw frames to choose the first centroids from: 30 a unit, or 3 where there are many."""
+    wanted = max(30 * min(num_units, GREEDY_UNITS), 3 * num_units)
     if wanted >= len(frames):
         return frames
     return frames[np.sort(generator.choice(len(frames), wanted, replace=False))]
 
 
 def first_centroids(frames: np.ndarray, num_units: int, generator: np.random.Generator) -> np.ndarray:
-    """Choose K frames, each one far from those before: of 16 drawn by their distance, the one that helps most."""
+    """Choose K frames that lie far from each other: k-means++.
+
+    The next one is the best of 16 that are drawn by their distance to those before. Beyond 1,000 units, where this
+    would take longer than all that follows, some are drawn at once and all of them taken.
+    """
     norms = np.einsum("nd,nd->n", frames, frames)
     centroids = np.empty((num_units, frames.shape[1]), np.float32)
     centroids[0] = frames[generator.integers(len(frames))]
-    nearest = _squared_distances(centroids[:1], frames, norms)[0]
-    for unit in range(1, num_units):
+    nearest = _closer(centroids[:1], frames, norms, np.full(len(frames), np.inf, np.float32))[0]
+    at_once = -(-num_units // GREEDY_UNITS)
+    for unit in range(1, num_units, at_once):
+        taken = centroids[unit : unit + at_once]
         reached = np.cumsum(nearest, dtype=np.float64)
-        drawn = np.searchsorted(reached, generator.random(CANDIDATES) * reached[-1], side="right")
-        drawn = drawn.clip(max=len(frames) - 1)  # where all frames are taken, the last one again
-        closer = np.minimum(_squared_distances(frames[drawn], frames, norms), nearest)
-        best = closer.sum(axis=1).argmin()
-        centroids[unit], nearest = frames[drawn[best]], closer[best]
+        places = generator.random(len(taken) if at_once > 1 else CANDIDATES) * reached[-1]
+        # where every frame is taken all distances are 0, and the last frame comes again
+        drawn = np.searchsorted(reached, places, side="right").clip(max=len(frames) - 1)
+        closer = _closer(frames[drawn], frames, norms, nearest)
+        if at_once == 1:
+            best = closer.sum(axis=1).argmin()
+            drawn, closer = drawn[[best]], closer[[best]]
+        taken[:], nearest = frames[drawn], closer.min(axis=0)
     return centroids
 
 
-def _squared_distances(points: np.ndarray, frames: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Give the squared distances (P, N) of points (P, D) to frames (N, D) with squared norms (N,)."""
-    of_points = np.einsum("pd,pd->p", points, points)
-    return (of_points[:, None] - 2 * (points @ frames.T) + norms).clip(min=0)
+def _closer(points: np.ndarray, frames: np.ndarray, norms: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Give what `nearest` (N,), squared distances of frames (N, D), would be with each of points (P, D): (P, N)."""
+    distances = points @ frames.T
+    distances *= -2
+    distances += norms
+    distances += np.einsum("pd,pd->p", points, points)[:, None]
+    return np.minimum(distances, nearest, out=distances).clip(min=0, out=distances)
 
 
 def _means(frames: np.ndarray, units: np.ndarray, distances: np.ndarray, num_units: int) -> np.ndarray:

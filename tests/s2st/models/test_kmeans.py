@@ -64,11 +64,10 @@ def test_no_unit_stays_without_frames_while_frames_differ() -> None:
     assert np.isfinite(found.centroids).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("search", ["exact", "hnsw", "ivf"])
 def test_ten_thousand_units(search: str) -> None:
-    frames = np.random.default_rng(0).normal(size=(40_000, 64)).astype(np.float32)
-    found = kmeans.fit(frames, 10_000, 3, 0, search)
-    assert found.centroids.shape == (10_000, 64)
-    assert len(np.unique(found.units)) > 9_900
+    frames = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    found = kmeans.fit(frames, 10_000, 2, 0, search)
+    assert found.centroids.shape == (10_000, 16)
+    assert len(np.unique(found.units)) > 9_500
     assert found.inertias[-1] < found.inertias[0]
