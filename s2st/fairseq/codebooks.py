@@ -14,7 +14,7 @@ import lzma
 import pickle
 import zlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -131,6 +131,11 @@ def _read_array(wrapper: Any, file: io.BytesIO) -> np.ndarray:
     return np.frombuffer(data, wrapper.dtype, count).reshape(wrapper.shape, order=wrapper.order)
 
 
+def _dtype(name: str, *_: Any) -> np.dtype:
+    """Make a type of numbers of its own, since its byte order is set later."""
+    return np.dtype(str(name), copy=True)
+
+
 def _scalar(dtype: np.dtype, data: bytes) -> Any:
     """Make a number as numpy's own function does, but never an object."""
     return np.frombuffer(data, dtype)[0]
@@ -141,6 +146,24 @@ def _ndarray(*_: Any) -> np.ndarray:
     return np.empty(0)
 
 
+def _frombuffer(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+    """Make an array as plain pickles do since protocol 5."""
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _encode(text: str, _: str) -> bytes:
+    """Make bytes, which pickles of protocol 2 hold as text."""
+    return text.encode("latin1")
+
+
+KNOWN = {  # what numbers and arrays need, by package and name
+    ("numpy", "dtype"): _dtype,
+    ("numpy", "ndarray"): _Inert,
+    ("numpy", "scalar"): _scalar,
+    ("numpy", "_reconstruct"): _ndarray,
+    ("numpy", "_frombuffer"): _frombuffer,
+    ("_codecs", "encode"): _encode,
+}
 _InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]  # the one in C cannot be stopped at arrays
 
 
@@ -155,25 +178,24 @@ class _Unpickler(_InPython):
 
     def find_class(self, module: str, name: str) -> Any:
         """Give the class or function of a name, or what stands for it."""
-        root = module.partition(".")[0]
+        known = KNOWN.get((module.partition(".")[0], name))
         if module.endswith("joblib.numpy_pickle") and name == "NumpyArrayWrapper":
             return _Array  # scikit-learn had a joblib of its own once
-        if root == "numpy" and name in _NUMPY:
-            return _NUMPY[name]
+        if known is not None:
+            return known
         if f"{module}.".startswith(INERT):
             return _Inert
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which centroids do not need")
 
     def load_build(self) -> None:
         """Give an object its attributes; an array's wrapper becomes the array."""
+        if not isinstance(self.stack[-2], _Inert | np.ndarray | np.dtype):
+            raise pickle.UnpicklingError("it gives attributes to what is no object of its own")
         super().load_build()
         if isinstance(self.stack[-1], _Array):
             self.stack[-1] = _read_array(self.stack[-1], self.file)
 
     dispatch[pickle.BUILD[0]] = load_build
-
-
-_NUMPY = {"dtype": np.dtype, "ndarray": _Inert, "scalar": _scalar, "_reconstruct": _ndarray}
 
 
 def _dump_kmeans(buffer: io.BytesIO, centroids: np.ndarray, address: str) -> None:
@@ -200,13 +222,14 @@ def _read_index(data: bytes, address: str, search: Search) -> Codebook:
     import faiss
 
     try:
-        index: Any = faiss.downcast_index(faiss.deserialize_index(np.frombuffer(data, np.uint8)))
+        whole = faiss.deserialize_index(np.frombuffer(data, np.uint8))  # owns all that is below
     except RuntimeError:
         raise UserError(f"{address} is no whole index of faiss; take the .index of mHuBERT-147") from None
+    lists: Any = faiss.downcast_index(whole)
     projection: np.ndarray | None = None
     offset: np.ndarray | float = 0.0
-    if isinstance(index, faiss.IndexPreTransform):
-        chain: Any = index.chain
+    if isinstance(lists, faiss.IndexPreTransform):
+        chain: Any = lists.chain
         for i in range(chain.size()):
             step = faiss.downcast_VectorTransform(chain.at(i))
             if not isinstance(step, faiss.LinearTransform):
@@ -216,9 +239,8 @@ def _read_index(data: bytes, address: str, search: Search) -> Codebook:
             offset = matrix @ offset if isinstance(offset, np.ndarray) else np.zeros(step.d_out, np.float32)
             if step.have_bias:
                 offset = offset + faiss.vector_to_array(step.b)
-        index = faiss.downcast_index(index.index)
-    if not isinstance(index, faiss.IndexIVF) or index.quantizer.metric_type != faiss.METRIC_L2:
-        raise UserError(f"{address} is a {type(index).__name__}; units need an inverted file (IVF) of L2 distances")
-    quantizer = faiss.downcast_index(index.quantizer)
+        lists = faiss.downcast_index(lists.index)
+    if not isinstance(lists, faiss.IndexIVF) or lists.quantizer.metric_type != faiss.METRIC_L2:
+        raise UserError(f"{address} is a {type(lists).__name__}; units need an inverted file (IVF) of L2 distances")
     # ||Px + b - c|| = ||Px - (c - b)||
-    return _codebook(quantizer.reconstruct_n(0, index.nlist) - offset, address, search, projection)
+    return _codebook(lists.quantizer.reconstruct_n(0, lists.nlist) - offset, address, search, projection)
