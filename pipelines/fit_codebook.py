@@ -79,11 +79,9 @@ class Features:
     def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
         """Take rows with audio and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
         features = self.extractor([audio.decode(value["bytes"]) for value in table["audio"].to_pylist()])
-        frames = np.concatenate(features)
-        starts = np.zeros(len(frames), bool)
-        lengths = [len(value) for value in features if len(value)]
-        starts[np.cumsum([0, *lengths[:-1]])[: len(lengths)]] = True
-        return {"frame": frames, "start": starts}
+        starts = np.zeros(sum(map(len, features)), bool)
+        starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
+        return {"frame": np.concatenate(features), "start": starts}
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
@@ -140,13 +138,11 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     frames, filled = np.empty((0, 0), np.float32), 0
     for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
         block = batch["frame"]
-        if not filled and len(block):
+        if not filled:
             frames = np.empty((len(starts), block.shape[1]), np.float32)
         frames[filled : filled + len(block)] = block
         starts[filled : filled + len(block)] = batch["start"]
         filled += len(block)
-    if not filled:
-        raise UserError(f"section '{step.name}': the utterances drawn from {manifest} are too short to have a frame")
     return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
 
 
