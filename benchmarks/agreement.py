@@ -7,13 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 
 from benchmarks.one_process import dump
 from s2st import checkpoint
-from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.fairseq import codebooks
+from s2st.models.codebook import Codebook
 from s2st.schemas import UNITS
 from s2st.speech_to_units import FeatureExtractor, SpeechToUnits
 from stages import datasets
@@ -26,14 +26,6 @@ def peer_units(peer: Path) -> dict[str, np.ndarray]:
     paths = [line.split("\t")[0] for line in (peer / "train.tsv").read_text().splitlines()[1:]]
     lines = (peer / "labels" / "train_0_1.km").read_text().splitlines()
     return {path: np.array(line.split(), np.int32) for path, line in zip(paths, lines, strict=True)}
-
-
-def peer_codebook(peer: Path) -> Codebook:
-    """Read the centroids that fairseq fitted."""
-    centroids = torch.from_numpy(joblib.load(peer / "km.bin").cluster_centers_)
-    codebook = Codebook(CodebookConfig(*centroids.shape))
-    codebook.centroids.copy_(centroids)
-    return codebook
 
 
 def units_with(codebook: Codebook, ours: str) -> dict[str, np.ndarray]:
@@ -72,7 +64,7 @@ def inertia(codebook: Codebook, frames: np.ndarray) -> float:
 def main() -> None:
     """Compare the two sides."""
     peer, ours = Path(sys.argv[1]), sys.argv[2]
-    codebook = peer_codebook(peer)
+    codebook = codebooks.read(str(peer / "km.bin"))
     expected = peer_units(peer)
     frames = np.load(peer / "features" / "train_0_1.npy", mmap_mode="r")
     result = {

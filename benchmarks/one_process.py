@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from pipelines.dump_units import CARRIED, DumpUnitsConfig, UnitDumper
 from pipelines.fit_codebook import Features, FitCodebookConfig, fit
@@ -60,10 +59,10 @@ def sample_frames(manifest: str, config: FitCodebookConfig, encoder: str | None)
 
 def save_codebook(frames: np.ndarray, config: FitCodebookConfig, encoder: str | None, output: str) -> None:
     """Fit a codebook and write it with what the stage tells of it."""
-    codebook, inertia = fit(config, frames, "benchmark")
+    codebook, clustering = fit(config, frames, "benchmark")
     model = checkpoint.load(encoder, "hubert")[0] if encoder else None
-    used = len(torch.unique(codebook(torch.from_numpy(frames))))
-    info = {"num_frames": len(frames), "inertia": inertia, "used_units": used}
+    used = len(np.unique(clustering.units))
+    info = {"num_frames": len(frames), "inertia": clustering.inertias[-1], "used_units": used}
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(output, info)
 
 

@@ -1,36 +1,71 @@
-"""Learn what the units are: k-means (faiss) on a seeded sample of the frames of the training speech."""
+"""Learn what the units are: k-means (faiss) on a seeded sample of the frames of the training speech.
+
+Only utterances of the split "train" are ever read, and a run has one codebook for all splits: `dump_units` takes it for
+training and validation alike. Nothing here can fit a second one to validation, whose units would be others.
+"""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
 import ray.data
 import torch
 
-from s2st import audio, checkpoint
+from s2st import audio, checkpoint, storage
 from s2st.config import UserError
+from s2st.evaluation import codebook_report
+from s2st.fairseq import codebooks
+from s2st.feature_extractor import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, encoder_models, load_encoder
+from s2st.models import kmeans
 from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.models.search import Search
 from s2st.schemas import MANIFEST
-from s2st.speech_to_units import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
+
+EXPORTS = {"fairseq": "km.bin", "seamless": "centroids.npy"}
+CHECKED_FRAMES = 20_000  # that centroids from a file are tried on
+BLOCK = 65_536  # frames
 
 
 @dataclass(frozen=True)
 class FitCodebookConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     num_units: int = 100  # centroids
+    centroids: str | None = None  # km.bin, .npy or .index (path or bucket) to take instead of fitting; knows num_units
+    search: Search = "exact"  # how a frame finds its centroid, here and in dump_units; hnsw and ivf for thousands
     normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
     num_frames: int = 200_000  # of whole utterances, drawn from the training set
-    iterations: int = 30  # of Lloyd's algorithm
+    iterations: int = 20  # of Lloyd's algorithm
     restarts: int = 1  # the best of so many starts is kept
     seed: int = 0
+    exports: tuple[Literal["fairseq", "seamless"], ...] = ()  # also written: km.bin, centroids.npy
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
     max_workers: int = resource(2)  # feature extractors at once
-    num_gpus: float = resource(0.0)  # of each; fractions share a GPU
+    num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
+
+    def __post_init__(self) -> None:
+        CodebookConfig(self.num_units, 1)  # says what is wrong with num_units
+        for name in ("num_frames", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.normalize and (self.centroids or self.exports):
+            raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames of whole utterances, one after the other."""
+
+    frames: np.ndarray  # (N, D) float32
+    starts: np.ndarray  # (N,) bool: an utterance begins
+    num_utterances: int
+    hours: float
 
 
 class Features:
@@ -38,43 +73,58 @@ class Features:
 
     def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
+        model = load_encoder(encoder, features.kind).to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
 
     def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Take rows with audio and give {"frame": (N, D)}."""
-        waveforms = [audio.decode(value["bytes"]) for value in table["audio"].to_pylist()]
-        return {"frame": np.concatenate(self.extractor(waveforms))}
+        """Take rows with audio and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
+        features = self.extractor([audio.decode(value["bytes"]) for value in table["audio"].to_pylist()])
+        starts = np.zeros(sum(map(len, features)), bool)
+        starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
+        return {"frame": np.concatenate(features), "start": starts}
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
-    """Sample frames on the workers, fit the centroids here."""
+    """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
     encoder = step.input("encoder") if step.input_list("encoder") else None
-    if (config.features.kind == "hubert") != (encoder is not None):
+    if config.features.needs_encoder != (encoder is not None):
         raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
     if encoder is not None:
-        num_layers = checkpoint.read_config(encoder, "hubert")["config"]["num_layers"]
+        num_layers = checkpoint.read_config(encoder, *encoder_models(config.features.kind))["config"]["num_layers"]
         if config.features.layer > num_layers:
             raise UserError(f"section '{step.name}': layer={config.features.layer}, but {encoder} has {num_layers}")
-    rows, hours, frames = sample_frames(config, step, encoder)
-    codebook, inertia = fit(config, frames, step.name)
-    model = checkpoint.load(encoder, "hubert")[0] if encoder else None
-    used = len({unit for part in torch.from_numpy(frames).split(100_000) for unit in codebook(part).unique().tolist()})
-    info = {"num_frames": len(frames), "inertia": inertia, "used_units": used}
-    SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
-    return Counts(rows, config.num_units, 0, round(hours, 4))
-
-
-def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> tuple[int, float, np.ndarray]:
-    """Give the number of utterances sampled, their hours, and their frames (N, D), about num_frames."""
-    manifest = step.input("manifest")
-    chosen = choose_utterances(
-        config, datasets.read_table(manifest, MANIFEST, ["utterance_id", "split", "num_samples"])
+    given = codebooks.read(config.centroids, config.search) if config.centroids else None
+    sample = sample_frames(config, step, encoder)
+    if given is None:
+        codebook, clustering = fit(config, sample.frames, step.name)
+    else:
+        codebook, clustering = given, apply(given, sample.frames, f"section '{step.name}': {config.centroids}")
+    report = codebook_report.describe(
+        f"Codebook {step.name}",
+        clustering.units,
+        sample.starts,
+        codebook.config.num_units,
+        clustering.inertias,
+        1000 / config.features.frames_per_second,
     )
+    model = load_encoder(encoder, config.features.kind) if encoder else None
+    info = {**report.figures, "inertias": clustering.inertias, "centroids": config.centroids}
+    SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
+    storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
+    for name in config.exports:
+        codebooks.write(f"{step.output}/{EXPORTS[name]}", codebook)
+    return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4))
+
+
+def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> Sample:
+    """Stream frames of the drawn utterances into one array; what is in memory is that array and a block."""
+    manifest = step.input("manifest")
+    columns = ["utterance_id", "split", "num_samples"]
+    chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
     if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
     speech = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
-    frames = datasets.only(speech, chosen["utterance_id"].combine_chunks()).map_batches(
+    stream = datasets.only(speech, chosen["utterance_id"].combine_chunks()).map_batches(
         Features,
         fn_constructor_args=(config.features, encoder, config.batch_seconds),
         batch_format="pyarrow",
@@ -82,45 +132,77 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
         num_gpus=config.num_gpus or None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
-    blocks = [batch["frame"] for batch in frames.iter_batches(batch_size=None, batch_format="numpy")]
-    hours = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
-    return len(chosen), hours, np.concatenate([block for block in blocks if len(block)])
+    seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
+    # no utterance has more frames than its seconds say; what is left over is cut off
+    starts = np.zeros(int(seconds * config.features.frames_per_second) + 1, bool)
+    frames, filled = np.empty((0, 0), np.float32), 0
+    for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
+        block = batch["frame"]
+        if not filled:
+            frames = np.empty((len(starts), block.shape[1]), np.float32)
+        frames[filled : filled + len(block)] = block
+        starts[filled : filled + len(block)] = batch["start"]
+        filled += len(block)
+    return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
 
 
 def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
-    """Draw whole training utterances, as fairseq does, until they have num_frames frames."""
-    rate = 100 if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
+    """Draw whole utterances of the split "train", as fairseq does, until they have num_frames frames."""
+    wanted = min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
     training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
     shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
-    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * rate)
-    return shuffled.slice(0, int(np.searchsorted(frames, config.num_frames)) + 1)
+    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * config.features.frames_per_second)
+    return shuffled.slice(0, int(np.searchsorted(frames, wanted)) + 1)
 
 
-def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, float]:
-    """Fit centroids to frames (N, D); returns the codebook and the mean squared distance to it."""
+def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:
+    """Fit centroids to frames (N, D), which normalize=true scales where they are."""
     if len(frames) < config.num_units:
         raise UserError(
             f"section '{name}': {len(frames)} frames cannot make {config.num_units} units; "
             f"lower num_units or bring more speech"
         )
-    codebook = Codebook(CodebookConfig(config.num_units, frames.shape[1]))
+    codebook = Codebook(CodebookConfig(config.num_units, frames.shape[1], search=config.search))
     if config.normalize:
-        codebook.mean.copy_(torch.from_numpy(frames.mean(axis=0)))
-        codebook.std.copy_(torch.from_numpy(frames.std(axis=0)).clamp_min(1e-5))
-    points = (frames - codebook.mean.numpy()) / codebook.std.numpy()
-    kmeans = faiss.Kmeans(
-        points.shape[1],
-        config.num_units,
-        niter=config.iterations,
-        nredo=config.restarts,
-        seed=config.seed,
-        gpu=torch.cuda.is_available() and faiss.get_num_gpus() > 0,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(points),
-    )
-    kmeans.train(np.ascontiguousarray(points, dtype=np.float32))
-    codebook.centroids.copy_(torch.from_numpy(kmeans.centroids))
-    return codebook, float(kmeans.obj[-1] / len(points))
+        mean, std = standardize(frames)
+        codebook.mean.copy_(torch.from_numpy(mean))
+        codebook.std.copy_(torch.from_numpy(std))
+    arguments = (frames, config.num_units, config.iterations, config.seed, config.search, config.restarts)
+    if config.num_gpus:  # a step of its own sees no GPU: Ray shows them to those who ask
+        clustering = ray.get(ray.remote(num_gpus=config.num_gpus)(kmeans.fit).remote(*arguments))
+    else:
+        clustering = kmeans.fit(*arguments)
+    codebook.centroids.copy_(torch.from_numpy(clustering.centroids))
+    return codebook, clustering
+
+
+def standardize(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale frames (N, D) in place, block by block; gives the mean (D,) and standard deviation (D,) that they had."""
+    blocks = [frames[start : start + BLOCK] for start in range(0, len(frames), BLOCK)]
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(frames)
+    for block in blocks:
+        block -= mean.astype(np.float32)
+    variance = sum(np.square(block).sum(axis=0, dtype=np.float64) for block in blocks) / len(frames)
+    std = np.sqrt(variance).clip(min=1e-5).astype(np.float32)
+    for block in blocks:
+        block /= std
+    return mean.astype(np.float32), std
+
+
+@torch.inference_mode()
+def apply(codebook: Codebook, frames: np.ndarray, where: str) -> kmeans.Clustering:
+    """Give what centroids that were not fitted here do to frames (N, D)."""
+    if frames.shape[1] != codebook.config.feature_dim:
+        raise UserError(
+            f"{where} has centroids of {codebook.config.feature_dim} features, but a frame has {frames.shape[1]}; "
+            f"take the encoder and the layer that they were fitted on"
+        )
+    units, total = [], 0.0
+    for block in torch.from_numpy(frames).split(BLOCK):
+        units.append(codebook(block))
+        total += float((codebook.measured(block) - codebook.centroids[units[-1]]).double().square().sum())
+    found = torch.cat(units).numpy()
+    return kmeans.Clustering(codebook.centroids.numpy(), found, [total / len(found)])
 
 
 STAGE = Stage(FitCodebookConfig, run, reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)})

@@ -74,10 +74,14 @@ class FeaturesConfig:
         return KINDS[self.kind].frames_per_second
 
 
+def encoder_models(kind: Kind) -> tuple[str, ...]:
+    """Name the models of checkpoints that give features of a kind."""
+    return {"hubert": ("hubert", "speech_encoder"), "wav2vec2": ("speech_encoder",), "cpc": ("cpc",)}[kind]
+
+
 def load_encoder(folder: str, kind: Kind) -> Encoder:
     """Read the encoder of a kind of features; raises UserError if the folder holds another one."""
-    models = {"hubert": ("hubert", "speech_encoder"), "wav2vec2": ("speech_encoder",), "cpc": ("cpc",)}[kind]
-    encoder, info = checkpoint.load(folder, *models)
+    encoder, info = checkpoint.load(folder, *encoder_models(kind))
     if info.get("architecture", kind) != kind:
         raise UserError(f"{folder} holds a {info['architecture']}, but features of kind {kind} are asked for")
     assert isinstance(encoder, SpeechEncoder | Cpc)

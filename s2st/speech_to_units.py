@@ -55,6 +55,8 @@ class SpeechToUnits:
         name = "" if encoder is None else checkpoint.fingerprint(encoder)
         config = self.extractor.config
         names = [config.kind, str(config.layer), str(config.smoothing), checkpoint.fingerprint(self.codebook), name]
+        if self.codebook.config.search != "exact":
+            names.append(self.codebook.config.search)
         return {"encoder": name, "layer": config.layer, "codebook": "-".join(filter(None, names))}
 
     @torch.inference_mode()

@@ -73,13 +73,25 @@ def histogram(counts: Sequence[int], x_label: str, y_label: str) -> str:
     ordered = sorted(counts, reverse=True)
     if not ordered or ordered[0] == 0:
         return ""
-    plane = _Plane(0, len(ordered), ticks(0, ordered[0]))
+    return _bars(ordered, len(ordered), x_label, y_label)
+
+
+def distribution(counts: Sequence[int], bar_width: float, x_label: str, y_label: str) -> str:
+    """Draw counts as bars in their order, `bar_width` of the x axis each; the first stands on `bar_width`."""
+    if not any(counts):
+        return ""
+    return _bars([0, *counts], (len(counts) + 1) * bar_width, x_label, y_label)
+
+
+def _bars(counts: Sequence[int], last: float, x_label: str, y_label: str) -> str:
+    """Draw bars side by side from 0 to `last`."""
+    plane = _Plane(0, last, ticks(0, max(counts)))
     svg = _canvas(f"{y_label} by {x_label}")
     _draw_axes(svg, plane, x_label, y_label)
-    group = math.ceil(len(ordered) / MAX_BARS)
-    for start in range(0, len(ordered), group):
-        bar = ordered[start : start + group]
-        x, y, right = plane.x(start), plane.y(sum(bar) / len(bar)), plane.x(start + len(bar))
+    group, width = math.ceil(len(counts) / MAX_BARS), last / len(counts)
+    for start in range(0, len(counts), group):
+        bar = counts[start : start + group]
+        x, y, right = plane.x(start * width), plane.y(sum(bar) / len(bar)), plane.x((start + len(bar)) * width)
         size = {"width": f"{max(0.85 * (right - x), 1.8):.1f}", "height": f"{plane.y(0) - y:.1f}"}
         SubElement(svg, "rect", {"class": "bar", "x": str(x), "y": str(y), **size})
     return tostring(svg, encoding="unicode")

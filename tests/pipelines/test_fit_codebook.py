@@ -1,6 +1,21 @@
-import pyarrow as pa
+import tracemalloc
 
-from pipelines.fit_codebook import FitCodebookConfig, choose_utterances
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines import fit_codebook
+from pipelines.fit_codebook import Features, FitCodebookConfig, apply, choose_utterances, fit, standardize
+from s2st import audio, checkpoint, storage
+from s2st.config import UserError, build
+from s2st.fairseq import codebooks
+from s2st.feature_extractor import FeaturesConfig
+from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.schemas import MANIFEST as MANIFEST_SCHEMA
+from s2st.speech_to_units import SpeechToUnits
+from stages import datasets
+from stages.cluster import set_up_data
+from stages.stage import Step
 
 MANIFEST = pa.table(
     {
@@ -11,12 +26,13 @@ MANIFEST = pa.table(
 )
 
 
-def chosen(num_frames: int, seed: int = 0, manifest: pa.Table = MANIFEST) -> list[str]:
-    return choose_utterances(FitCodebookConfig(num_frames=num_frames, seed=seed), manifest)["utterance_id"].to_pylist()
+def chosen(num_frames: int, seed: int = 0, manifest: pa.Table = MANIFEST, **settings: object) -> list[str]:
+    config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_frames=num_frames, seed=seed, **settings)
+    return choose_utterances(config, manifest)["utterance_id"].to_pylist()
 
 
 def test_utterances_are_drawn_until_they_have_the_frames():
-    assert [len(chosen(frames)) for frames in (100, 101, 250, 1499, 1500, 10_000)] == [1, 2, 3, 15, 15, 15]
+    assert [len(chosen(frames)) for frames in (50, 51, 250, 749, 750, 10_000)] == [1, 2, 5, 15, 15, 15]
 
 
 def test_nothing_is_fitted_on_test_speech():
@@ -24,5 +40,100 @@ def test_nothing_is_fitted_on_test_speech():
 
 
 def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows():
-    assert chosen(500) == chosen(500, manifest=MANIFEST.take(list(range(19, -1, -1))))
-    assert chosen(500) != chosen(500, seed=1)
+    assert chosen(250) == chosen(250, manifest=MANIFEST.take(list(range(19, -1, -1))))
+    assert chosen(250) != chosen(250, seed=1)
+
+
+def test_features_tell_where_utterances_begin():
+    rng = np.random.default_rng(0)
+    lengths = [8000, 5000, 400, 5000]
+    waveforms = [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
+    rows = pa.table({"audio": [{"bytes": audio.encode(waveform)} for waveform in waveforms]})
+    made = Features(FeaturesConfig("stacked_mfcc"), None, 20.0)(rows)
+    frames = [audio.num_frames(length) for length in lengths]
+    assert len(made["frame"]) == sum(frames)
+    assert np.flatnonzero(made["start"]).tolist() == np.cumsum([0, *frames[:-1]]).tolist()
+
+
+def test_frames_are_scaled_where_they_are():
+    frames = np.random.default_rng(0).normal(3, [1, 5], size=(100_000, 2)).astype(np.float32)
+    expected = frames.mean(axis=0, dtype=np.float64), frames.std(axis=0, dtype=np.float64)
+    tracemalloc.start()
+    mean, std = standardize(frames)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose([mean, std], expected, rtol=1e-4)
+    np.testing.assert_allclose([frames.mean(axis=0), frames.std(axis=0)], [[0, 0], [1, 1]], atol=1e-3)
+    assert peak < frames.nbytes
+
+
+def test_a_codebook_scales_as_its_fit_did():
+    frames = np.random.default_rng(0).normal(3, [1, 5, 1, 100], size=(2000, 4)).astype(np.float32)
+    config = FitCodebookConfig(num_units=10, normalize=True)
+    codebook, clustering = fit(config, frames.copy(), "codebook")
+    np.testing.assert_array_equal(apply(codebook, frames, "here").units, clustering.units)
+    assert apply(codebook, frames, "here").inertias == [pytest.approx(clustering.inertias[-1], rel=1e-4)]
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match="'codebook': 5 frames cannot make 10 units"):
+        fit(FitCodebookConfig(num_units=10), np.zeros((5, 3), np.float32), "codebook")
+    with pytest.raises(UserError, match="c.npy has centroids of 3 features, but a frame has 5; take the encoder and"):
+        apply(Codebook(CodebookConfig(10, 3)), np.zeros((5, 5), np.float32), "c.npy")
+    for settings, message in (
+        ({"num_units": 0}, "num_units=0 must be from 1 to 65,536"),
+        ({"num_units": 70_000}, "num_units=70000 must be from 1 to 65,536"),
+        ({"num_frames": 0}, "num_frames=0 must be at least 1"),
+        ({"search": "lsh"}, "'lsh' is not one of exact, hnsw, ivf"),
+        ({"exports": ["fairseq", "onnx"]}, "'onnx' is not one of fairseq, seamless"),
+        ({"normalize": True, "centroids": "km.bin"}, "normalize=true goes with neither centroids nor exports"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(FitCodebookConfig, settings, "codebook")
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run with a manifest of 150 training utterances, and as many for validation that cannot be decoded."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(150):
+        tone = np.sin(2 * np.pi * rng.uniform(80, 4000) * np.arange(rng.integers(6000, 12_000)) / 16_000)
+        waveform = (0.1 * tone + 0.01 * rng.normal(size=len(tone))).astype(np.float32)
+        for split, data in (("train", audio.encode(waveform)), ("validation", b"not to be read")):
+            row = {"utterance_id": f"{split}-{i}", "sentence_id": str(i), "lang": "en", "split": split, "speaker": "a"}
+            rows.append({**row, "text": "", "audio": {"bytes": data, "path": ""}, "num_samples": len(waveform)})
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{tmp_path}/manifest")
+    return str(tmp_path)
+
+
+def test_a_codebook_of_training_speech_and_its_copies(local_ray, run_folder):
+    """Fitted by one worker and by three, and read back from the file for fairseq that the first one writes."""
+    set_up_data()
+
+    def run(name, **settings):
+        config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_units=12, num_frames=3000, **settings)
+        step = Step(name, "pipelines.fit_codebook", run_folder, {}, {"manifest": ["manifest"]})
+        counts = fit_codebook.run(config, step)
+        return counts, SpeechToUnits.load(step.output), checkpoint.read_config(step.output)["info"]
+
+    counts, one, info = run("one", max_workers=1, exports=("fairseq", "seamless"))
+    _, three, _ = run("three", max_workers=3)
+    assert one.fingerprint == three.fingerprint
+    assert counts.rows_in < 150
+    assert (info["num_units"], info["used_units"]) == (12, 12)
+    assert 3000 <= 1.1 * info["num_frames"] < 3600
+    assert info["hours"] == pytest.approx(counts.audio_hours, rel=0.1)
+    assert info["inertias"][-1] == info["inertia"] < info["inertias"][0]
+    assert 0 < info["entropy_bits"] <= np.log2(12) + 1e-4
+    assert info["mean_segment_ms"] > 20
+    assert storage.read_bytes(f"{run_folder}/one/report.html").count(b"<svg") == 3
+
+    _, copy, copied = run("copy", centroids=f"{run_folder}/one/km.bin", search="hnsw")
+    assert copy.fingerprint == f"{one.fingerprint}-hnsw"
+    assert copied["centroids"] == f"{run_folder}/one/km.bin"
+    assert copied["inertia"] == pytest.approx(info["inertia"], rel=1e-3)
+    assert copied["used_units"] == 12
+    np.testing.assert_array_equal(
+        codebooks.read(f"{run_folder}/one/centroids.npy").centroids.numpy(), one.codebook.centroids.numpy()
+    )

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from s2st.evaluation.charts import MAX_BARS, Series, histogram, interval_bar, line_chart, ticks
+from s2st.evaluation.charts import MAX_BARS, Series, distribution, histogram, interval_bar, line_chart, ticks
 
 
 def texts(svg: Element) -> list[str]:
@@ -88,3 +88,12 @@ def test_interval_bar_places_its_marks() -> None:
     assert (whisker.attrib["x1"], whisker.attrib["x2"]) == ("48.0", "72.0")
     assert (chance.attrib["class"], chance.attrib["x1"]) == ("chance", "12.0")
     assert [bar.attrib["width"] for bar in svg.iter("rect")] == ["120", "60.0"]
+
+
+def test_a_distribution_keeps_its_order_and_its_scale() -> None:
+    svg = fromstring(distribution([2, 0, 4], 20.0, "ms", "segments"))
+    bars = [(float(bar.attrib["x"]), float(bar.attrib["height"])) for bar in svg.iter("rect")]
+    heights = [height for _, height in bars]
+    assert heights == pytest.approx([0, heights[3] / 2, 0, heights[3]], abs=0.1)  # nothing below 20 ms
+    assert "80" in texts(svg)  # the last bar ends there
+    assert distribution([0, 0], 20.0, "ms", "segments") == ""
