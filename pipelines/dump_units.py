@@ -1,12 +1,9 @@
 """Give each frame of speech the number of its nearest centroid: audio -> features -> units in one stream.
 
-Readers decode, and pack what they decoded into batches by seconds; a pool of workers with models makes units.
 No features are written anywhere.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +11,7 @@ import pyarrow.compute as pc
 import ray.data
 import torch
 
+from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
 from s2st import audio, storage
 from s2st.feature_extractor import BATCH_SECONDS
 from s2st.schemas import MANIFEST, UNITS
@@ -24,20 +22,8 @@ from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
-CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
-SAMPLE_BYTES = 2  # between reader and worker: recordings have 16 bits
-DECODER_CPUS = 0.5  # other than a worker's, or Ray would put decoder and model into one process
 CHECKED_SECONDS = 300.0  # of speech, of which bf16's units are compared with fp32's
 WRITTEN = exactly_once.with_reason(UNITS)
-
-DECODED = pa.struct(
-    [
-        *(MANIFEST.field(name) for name in CARRIED),
-        ("samples", pa.large_binary()),  # int16
-        ("reason", pa.string()),  # why there are none
-    ]
-)
-BATCHES = pa.schema([("batch", pa.list_(DECODED))])  # a row is a batch for the model
 
 
 @dataclass(frozen=True)
@@ -47,36 +33,6 @@ class DumpUnitsConfig:
     shard_seconds: float = resource(240.0)  # of speech that a worker takes at once, and that a kill can undo
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
-
-
-class Decoder:
-    """Takes manifest rows, decodes them and packs them into batches by seconds."""
-
-    def __init__(self, batch_seconds: float):
-        self.batch_samples = batch_seconds * audio.SAMPLE_RATE
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """Turn rows of MANIFEST into rows of BATCHES, as batches get full."""
-        table = table.sort_by("num_samples")  # utterances of similar length pad each other little
-        batch: list[dict[str, Any]] = []
-        for index in range(len(table)):
-            row = table.slice(index, 1).to_pylist()[0]
-            if batch and row["num_samples"] * (len(batch) + 1) > self.batch_samples:
-                yield pa.table({"batch": [batch]}, schema=BATCHES)
-                batch = []
-            batch.append(decoded(row))
-        if batch:
-            yield pa.table({"batch": [batch]}, schema=BATCHES)
-
-
-def decoded(row: dict[str, Any]) -> dict[str, Any]:
-    """Turn a row of MANIFEST into one of DECODED."""
-    kept = {name: row[name] for name in CARRIED}
-    try:
-        waveform = audio.decode(row["audio"]["bytes"])
-    except audio.AudioError as error:
-        return {**kept, "samples": b"", "reason": str(error)}
-    return {**kept, "num_samples": len(waveform), "samples": audio.to_int16(waveform).tobytes(), "reason": None}
 
 
 class UnitDumper:
@@ -91,8 +47,7 @@ class UnitDumper:
         """Turn rows of BATCHES into rows of UNITS with a reason."""
         rows = [row for batch in table["batch"].to_pylist() for row in batch]
         good = [row for row in rows if row["reason"] is None]
-        waveforms = [np.frombuffer(row["samples"], np.int16).astype(np.float32) / 32768 for row in good]
-        for row, units in zip(good, self.speech_to_units(waveforms), strict=True):
+        for row, units in zip(good, self.speech_to_units(list(map(waveform_of, good))), strict=True):
             row.update(units=units, durations=reduce(units)[1])
         return pa.Table.from_pylist([{**row, **self.origin} for row in rows], schema=WRITTEN)
 
@@ -117,14 +72,7 @@ def run(config: DumpUnitsConfig, step: Step) -> Counts:
 
 def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16: bool) -> ray.data.Dataset:
     """Make the stream of WRITTEN rows of the columns of a manifest that are needed."""
-    speech.context.target_max_block_size = int(config.shard_seconds * audio.SAMPLE_RATE * SAMPLE_BYTES)
-    return speech.map_batches(
-        Decoder(config.batch_seconds),
-        batch_size=None,
-        batch_format="pyarrow",
-        zero_copy_batch=True,
-        num_cpus=DECODER_CPUS,
-    ).map_batches(
+    return decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
         UnitDumper,
         fn_constructor_args=(step.input("codebook"), config.batch_seconds, bf16),
         batch_size=1,

@@ -4,6 +4,7 @@ Only utterances of the split "train" are ever read, and a run has one codebook f
 training and validation alike. Nothing here can fit a second one to validation, whose units would be others.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,7 @@ import ray
 import ray.data
 import torch
 
+from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.evaluation import codebook_report
@@ -46,6 +48,7 @@ class FitCodebookConfig:
     seed: int = 0
     exports: tuple[Literal["fairseq", "seamless"], ...] = ()  # also written: km.bin, centroids.npy
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
+    shard_seconds: float = resource(240.0)  # of speech that a worker takes at once
     max_workers: int = resource(2)  # feature extractors at once
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
@@ -76,12 +79,14 @@ class Features:
         model = load_encoder(encoder, features.kind).to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
 
-    def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Take rows with audio and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
-        features = self.extractor([audio.decode(value["bytes"]) for value in table["audio"].to_pylist()])
-        starts = np.zeros(sum(map(len, features)), bool)
-        starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
-        return {"frame": np.concatenate(features), "start": starts}
+    def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
+        """Take rows of BATCHES and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
+        rows = [row for batch in table["batch"].to_pylist() for row in batch if row["reason"] is None]
+        features = self.extractor([waveform_of(row) for row in rows])
+        if features:
+            starts = np.zeros(sum(map(len, features)), bool)
+            starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
+            yield {"frame": np.concatenate(features), "start": starts}
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
@@ -123,36 +128,42 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
     if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
-    stream = datasets.only(speech, chosen["utterance_id"].combine_chunks()).map_batches(
+    speech = datasets.only(
+        datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), chosen["utterance_id"].combine_chunks()
+    )
+    stream = decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
         Features,
         fn_constructor_args=(config.features, encoder, config.batch_seconds),
         batch_format="pyarrow",
-        batch_size=64,
+        batch_size=1,
         num_gpus=config.num_gpus or None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
     seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
-    # no utterance has more frames than its seconds say; what is left over is cut off
-    starts = np.zeros(int(seconds * config.features.frames_per_second) + 1, bool)
+    # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one
+    starts = np.zeros(min(wanted_frames(config), int(seconds * config.features.frames_per_second) + 1), bool)
     frames, filled = np.empty((0, 0), np.float32), 0
     for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
-        block = batch["frame"]
+        block = batch["frame"][: len(starts) - filled]
         if not filled:
             frames = np.empty((len(starts), block.shape[1]), np.float32)
         frames[filled : filled + len(block)] = block
-        starts[filled : filled + len(block)] = batch["start"]
+        starts[filled : filled + len(block)] = batch["start"][: len(block)]
         filled += len(block)
     return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
 
 
+def wanted_frames(config: FitCodebookConfig) -> int:
+    """Number of frames to look at, if the corpus has as many."""
+    return min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
+
+
 def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
     """Draw whole utterances of the split "train", as fairseq does, until they have num_frames frames."""
-    wanted = min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
     training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
     shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
     frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * config.features.frames_per_second)
-    return shuffled.slice(0, int(np.searchsorted(frames, wanted)) + 1)
+    return shuffled.slice(0, int(np.searchsorted(frames, wanted_frames(config))) + 1)
 
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.dump_units import BATCHES, Decoder, DumpUnitsConfig, run
+from pipelines.dump_units import DumpUnitsConfig, run
+from pipelines.speech_batches import BATCHES, Decoder
 from s2st import audio, storage
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
