@@ -133,6 +133,12 @@ class SpeechToUnits:
         units = [self.codebook(torch.from_numpy(value).to(device)).cpu().numpy() for value in features]
         return [value.astype(np.int32) for value in units]
 
+    @torch.inference_mode()
+    def quantize(self, features: np.ndarray) -> np.ndarray:
+        """Give the units (T,), int32, of features (T, D) that were extracted elsewhere, and not averaged."""
+        smooth = torch.from_numpy(self.extractor._smooth(features))
+        return self.codebook(smooth.to(self.codebook.centroids.device)).cpu().numpy().astype(np.int32)
+
 
 def units_info(folder: str) -> tuple[str, int]:
     """Read from a codebook's folder the fingerprint and the number of its units, without weights."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from s2st.config import UserError
+from s2st.fairseq.parallel_text import SIDES
 
 MAGIC = b"MMIDIDX\0\0"
 HEADER = struct.Struct("<QBQ")  # version, type, number of sequences
@@ -20,9 +21,12 @@ TYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2", 9: "<u4", 10:
 SMALL_DICTIONARY = 65_500  # below it, tokens are uint16, else uint32
 
 
-def side_prefix(folder: str | Path, split: str, side: str) -> str:
-    """Path, without .idx or .bin, of one side ("src" or "tgt") of a parallel corpus: train.src-tgt.src."""
-    return f"{folder}/{split}.src-tgt.{side}"
+def side_prefixes(folder: str | Path, split: str, sides: tuple[str, str] = SIDES) -> list[str]:
+    """Paths, without .idx and .bin, of both sides of a parallel corpus: train.src-tgt.src and train.src-tgt.tgt.
+
+    `sides` are what fairseq-preprocess was given as --source-lang and --target-lang.
+    """
+    return [f"{folder}/{split}.{'-'.join(sides)}.{side}" for side in sides]
 
 
 def write_indexed(prefix: str | Path, sequences: Iterable[np.ndarray], dictionary_size: int) -> None:

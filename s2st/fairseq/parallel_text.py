@@ -13,14 +13,15 @@ from s2st.config import UserError
 from s2st.fairseq.lines import check_name, read_lines, write_lines
 from s2st.fairseq.unit_files import format_units
 
+SIDES = ("src", "tgt")  # the ends of the names of our files
 IDS = ("pair_id", "sentence_id", "source_utterance_id", "target_utterance_id")  # columns of .ids.tsv, as in PAIRS
 
 
 def write_parallel_text(folder: str | Path, split: str, pairs: Iterable[Mapping[str, Any]]) -> None:
     """Write rows of PAIRS, in their order, as `<split>.src`, `<split>.tgt` and `<split>.ids.tsv`."""
     rows = list(pairs)
-    write_lines(Path(folder, f"{split}.src"), (format_units(row["source_units"]) for row in rows))
-    write_lines(Path(folder, f"{split}.tgt"), (format_units(row["target_units"]) for row in rows))
+    for side, column in zip(SIDES, ("source_units", "target_units"), strict=True):
+        write_lines(Path(folder, f"{split}.{side}"), (format_units(row[column]) for row in rows))
     write_ids(folder, split, rows)
 
 
@@ -30,9 +31,9 @@ def write_ids(folder: str | Path, split: str, rows: Iterable[Mapping[str, Any]])
     write_lines(Path(folder, f"{split}.ids.tsv"), ["\t".join(IDS), *lines])
 
 
-def read_parallel_text(folder: str | Path, split: str) -> Iterator[tuple[str, str]]:
+def read_parallel_text(folder: str | Path, split: str, sides: tuple[str, str] = SIDES) -> Iterator[tuple[str, str]]:
     """Yield the text of both sides of each line; raises UserError if one file has more lines than the other."""
-    files = [Path(folder, f"{split}.{side}") for side in ("src", "tgt")]
+    files = [Path(folder, f"{split}.{side}") for side in sides]
     for source, target in zip_longest(*map(read_lines, files)):
         if source is None or target is None:
             longer, shorter = files if target is None else files[::-1]

@@ -34,7 +34,11 @@ def parse_units(text: str, num_units: int) -> np.ndarray:
     strange = next((word for word in words if not re.fullmatch(r"[0-9]{1,9}", word)), None)
     if strange is not None:
         raise UnitsError(f"'{strange[:20]}' is no unit")
-    units = np.array(words, dtype=np.int64)
+    return check_units(np.array(words, dtype=np.int64), num_units)
+
+
+def check_units(units: np.ndarray, num_units: int) -> np.ndarray:
+    """Give back units (T,), T > 0, as uint16; raises UnitsError if one is not below `num_units`."""
     if units.max() >= num_units:
         raise UnitsError(f"unit {units.max()} is not one of the {num_units} units 0 to {num_units - 1}")
     return units.astype(np.uint16)

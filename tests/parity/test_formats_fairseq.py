@@ -21,7 +21,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder, make_builder
 from fairseq_cli import preprocess
 
 from s2st import audio
-from s2st.fairseq.binarized import IndexedSequences, side_prefix, write_indexed
+from s2st.fairseq.binarized import IndexedSequences, side_prefixes, write_indexed
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.features import read_features
 from s2st.fairseq.manifest import Entry, read_manifest, write_manifest
@@ -178,11 +178,12 @@ def test_our_binarized_files_are_those_of_fairseq_preprocess(tmp_path, order, nu
         both = [pair[side] for pair in splits["train"] for side in ("source_units", "target_units")]
         dictionary = Dictionary.by_frequency(both)
         run_preprocess(tmp_path)
-    for side, column in (("src", "source_units"), ("tgt", "target_units")):
+    for split, pairs in splits.items():
+        prefixes = side_prefixes(tmp_path / "ours", split)
+        for prefix, column in zip(prefixes, ("source_units", "target_units"), strict=True):
+            write_indexed(prefix, [dictionary.encode(pair[column]) for pair in pairs], len(dictionary))
+    for side in ("src", "tgt"):
         dictionary.save(tmp_path / "ours" / f"dict.{side}.txt")
-        for split, pairs in splits.items():
-            encoded = [dictionary.encode(pair[column]) for pair in pairs]
-            write_indexed(side_prefix(tmp_path / "ours", split, side), encoded, len(dictionary))
     theirs = {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir() if path.suffix != ".log"}
     ours = {path.name: path.read_bytes() for path in (tmp_path / "ours").iterdir()}
     assert len(ours) == 10
