@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -162,7 +163,7 @@ def test_features_and_a_codebook_make_the_units_of_the_recordings(a_run, codeboo
     for lang in ("en", "hi"):
         for split, theirs in SPLITS:
             folder, entries = read_manifest(a_run / f"theirs/manifest/{lang}/{theirs}.tsv")
-            waveforms = [audio.decode(open(f"{folder}/{entry.path}", "rb").read()) for entry in entries]
+            waveforms = [audio.decode(Path(folder, entry.path).read_bytes()) for entry in entries]
             features = codebook.extractor(waveforms)
             (a_run / lang).mkdir(exist_ok=True)
             np.save(a_run / lang / f"{theirs}_0_1.npy", np.concatenate(features))
