@@ -41,6 +41,10 @@ class ExchangeConfig:
         given = [name for name in ("write", "read_units", "read_pairs") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(f"give one of write, read_units and read_pairs, found {given or 'none'}")
+        if self.dictionary != "number" and "binarized" not in self.write:
+            raise ValueError(f"dictionary={self.dictionary} is of the format binarized, which is not written")
+        if self.units_name and self.write:
+            raise ValueError("units_name is of units that are read; what is written has a name")
         if self.units_name and not self.units_name.replace("_", "").isalnum():
             raise ValueError(f"units_name '{self.units_name}' must be letters, digits and _")
 

@@ -11,7 +11,7 @@ binarized/<from>-<to>/  train.src-tgt.src.idx, ..., dict.src.txt, dict.tgt.txt, 
 import contextlib
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +55,8 @@ class Export:
         names, greatest = set(table["codebook"].to_pylist()), max(columns)
         num_units = self.num_units or greatest + 1
         if self.step.input_list("codebook"):
+            if self.num_units:
+                raise UserError(f"section '{self.step.name}': the codebook says num_units; remove this setting")
             expected, num_units = units_info(self.step.input("codebook"))
             if names != {expected}:
                 raise UserError(f"section '{self.step.name}': the {name} are not of {self.step.input('codebook')}")
@@ -72,11 +74,12 @@ def export(
 ) -> Counts:
     """Write each format; raises UserError for one whose input is not given."""
     for name in formats:
-        if not step.input_list(READS[name]):
-            raise UserError(f"section '{step.name}' cannot write {name} without the input '{READS[name]}'; name it")
+        missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
+        if missing:
+            raise UserError(f"section '{step.name}' cannot write {name} without the input '{missing[0]}'; name it")
     with local_folder(step.output) as folder:
         given = Export(step, Path(folder), formats, num_units, dictionary)
-        rows = sum(WRITERS[name](given, given.folder / name) for name in formats)
+        rows = sum(WRITERS[name][1](given, given.folder / name) for name in formats)
     num_rejects = len(datasets.rejects(step.output))
     return Counts(rows, rows - num_rejects, num_rejects)
 
@@ -213,20 +216,12 @@ def grouped(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[tuple[str
     yield from sorted(groups.items(), key=lambda group: group[0])
 
 
-# What each format is written from, and by what. One more format is one more line in each, and in Format.
-READS = {
-    "manifest": "manifest",
-    "km": "units",
-    "quantized": "units",
-    "unit_files": "units",
-    "text": "pairs",
-    "binarized": "pairs",
-}
-WRITERS = {
-    "manifest": write_manifests,
-    "km": write_km,
-    "quantized": write_quantized_files,
-    "unit_files": write_unit_files,
-    "text": write_text,
-    "binarized": write_binarized,
+# What each format is written from, and by what. A new format is a line here, and its name in Format.
+WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
+    "manifest": (("manifest",), write_manifests),
+    "km": (("units",), write_km),
+    "quantized": (("units",), write_quantized_files),
+    "unit_files": (("units",), write_unit_files),
+    "text": (("pairs",), write_text),
+    "binarized": (("pairs",), write_binarized),
 }

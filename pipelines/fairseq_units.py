@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from s2st import audio
 from s2st.config import UserError
+from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.features import read_features
 from s2st.fairseq.manifest import read_manifest, recording_id
 from s2st.fairseq.unit_files import UnitsError, parse_units, read_labels, read_quantized, read_unit_folder
@@ -126,11 +127,19 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
             yield Utterance(name, name, source.lang, text)
     else:
         _, entries = read_manifest(source.tsv)
+        if source.format == "km":
+            check_dictionary(Path(source.path).with_name("dict.km.txt"), units.num_units)
         values: Iterator[Any] = read_labels(source.path, len(entries), source.tsv)
         if source.format == "features":
             values = checked_features(source, len(entries), units)
         for entry, value in zip(entries, values, strict=True):
             yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples)
+
+
+def check_dictionary(path: Path, num_units: int) -> None:
+    """Raise UserError if there is a dictionary beside the labels, and it is malformed or has too many units."""
+    if path.is_file() and (found := len(Dictionary.load(path).symbols)) > num_units:
+        raise UserError(f"{path} names {found} units, but there are only {num_units}; are the labels of this codebook?")
 
 
 def checked_features(source: UnitsSource, num_recordings: int, units: Units) -> Iterator[np.ndarray]:

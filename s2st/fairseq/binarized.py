@@ -37,7 +37,7 @@ def write_indexed(prefix: str | Path, sequences: Iterable[np.ndarray], dictionar
     Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     with open(f"{prefix}.bin", "wb") as file:
         for tokens in sequences:
-            assert not len(tokens) or 0 <= min(tokens) <= max(tokens) < dictionary_size
+            assert not len(tokens) or 0 <= np.min(tokens) <= np.max(tokens) < dictionary_size
             file.write(np.asarray(tokens, dtype=kind).tobytes())
             lengths.append(len(tokens))
     starts = np.cumsum([0, *lengths], dtype="<i8")[:-1] * kind.itemsize

@@ -17,6 +17,7 @@ from s2st.config import UserError
 from s2st.fairseq.lines import check_name, read_lines, write_lines
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}  # our name of a split -> fairseq's
+TAB = "\t"
 ZIP_PART = re.compile(r"(.+\.zip):(\d+):(\d+)")
 
 
@@ -62,8 +63,9 @@ def read_manifest(path: str | Path) -> tuple[str, list[Entry]]:
 
 def write_manifest(path: str | Path, folder: str, entries: Iterable[Entry]) -> None:
     """Write a .tsv of recordings below `folder`, in the order given."""
-    lines = (f"{check_name(entry.path, '	')}\t{entry.num_samples}" for entry in entries)
-    write_lines(path, [check_name(folder.lstrip("/"), "\t") and folder, *lines])
+    if not folder or set("\t\r\n") & set(folder):
+        raise UserError(f"the folder {folder!r} cannot be the first line of {path}; rename it")
+    write_lines(path, [folder, *(f"{check_name(entry.path, TAB)}\t{entry.num_samples}" for entry in entries)])
 
 
 def read_audio(folder: str, path: str) -> bytes:

@@ -13,7 +13,7 @@ from s2st.fairseq.binarized import IndexedSequences
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.manifest import read_manifest
 from s2st.schemas import MANIFEST, PAIRS, UNITS
-from s2st.speech_to_units import SpeechToUnits
+from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
 from s2st.units import reduce
 from stages import datasets
 from stages.stage import Step
@@ -99,8 +99,9 @@ def test_without_a_manifest_names_are_sentences(a_run):
     assert len(list(make_pairs(rows, [("en", "hi")], BuildPairsConfig()))) == 2
 
 
-@pytest.mark.parametrize("format", ["text", "binarized"])
-@pytest.mark.parametrize("dictionary", ["number", "frequency"])
+@pytest.mark.parametrize(
+    ("format", "dictionary"), [("text", "number"), ("binarized", "number"), ("binarized", "frequency")]
+)
 def test_exported_pairs_are_imported_as_they_were(a_run, format, dictionary):
     inputs = {"pairs": "pairs", "codebook": "codebook"}
     counts = exchange(a_run, {"write": [format], "dictionary": dictionary}, "theirs", **inputs)
@@ -155,6 +156,27 @@ def test_labels_are_aligned_to_the_manifest_beside_them(a_run):
     data = (a_run / "theirs/manifest/en/audio" / entries[0].path).read_bytes()
     assert folder == f"{a_run}/theirs/manifest/en/audio"
     assert len(audio.decode(data)) == entries[0].num_samples
+
+
+DICTIONARY_OF_21 = "".join(f"{unit} 1\n" for unit in range(21))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "dict.km.txt is empty"), (DICTIONARY_OF_21, "dict.km.txt names 21 units, but there are only 20")],
+)
+def test_labels_beside_the_dictionary_of_another_codebook_are_refused(a_run, text, message):
+    exchange(a_run, {"write": ["km"]}, "theirs", units="units")
+    (a_run / "theirs/km/en/dict.km.txt").write_text(text)
+    with pytest.raises(UserError, match=message):
+        exchange(a_run, {"read_units": sources(a_run / "theirs", "km")}, "ours", codebook="codebook")
+
+
+def test_features_are_averaged_as_the_codebook_wants_them(codebook, tone):
+    averaging = SpeechToUnits(FeatureExtractor(FeaturesConfig("stacked_mfcc", smoothing=3)), codebook.codebook)
+    features = codebook.extractor([tone])[0]
+    assert averaging.quantize(features).tolist() == averaging([tone])[0].tolist()
+    assert averaging.quantize(features).tolist() != codebook.quantize(features).tolist()
 
 
 def test_features_and_a_codebook_make_the_units_of_the_recordings(a_run, codebook):
@@ -224,6 +246,9 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
     [
         ({}, {}, "give one of write, read_units and read_pairs, found none"),
         ({"write": ["km"], "read_pairs": [1]}, {}, "must be a mapping of settings"),
+        ({"write": ["text"], "dictionary": "frequency"}, {}, "dictionary=frequency is of the format binarized"),
+        ({"write": ["text"], "units_name": "x"}, {}, "units_name is of units that are read"),
+        ({"write": ["km"], "num_units": 20}, {"units": "units", "codebook": "codebook"}, "the codebook says num_units"),
         ({"write": ["npy"]}, {}, "'npy' is not one of manifest, km"),
         ({"write": ["km"]}, {"pairs": "pairs"}, "cannot write km without the input 'units'"),
         ({"write": ["km"], "num_units": 3}, {"units": "units"}, r"there is a unit \d+, but num_units=3"),
