@@ -69,9 +69,7 @@ class Export:
         return table, num_units
 
 
-def export(
-    formats: tuple[Format, ...], step: Step, num_units: int, dictionary: Literal["number", "frequency"]
-) -> Counts:
+def export(formats: tuple[Format, ...], step: Step, num_units: int, dictionary: Order) -> Counts:
     """Write each format; raises UserError for one whose input is not given."""
     for name in formats:
         missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
@@ -125,6 +123,11 @@ def audio_folder(given: Export, lang: str) -> str:
 def write_km(given: Export, folder: Path) -> int:
     """Write labels with the .tsv that they are aligned to: only utterances that have units are in it."""
     table, num_units = given.table("units", UNITS)
+    if pc.any(pc.less(table["num_samples"], 1)).as_py():
+        raise UserError(
+            f"section '{given.step.name}' cannot write km: {given.step.input('units')} does not know how many samples "
+            "an utterance has; give the section that imported it the input 'manifest'"
+        )
     for lang, split, rows in by_language(table):
         ordered = sorted(rows, key=lambda row: recording(row).path)
         write_manifest(folder / lang / f"{split}.tsv", audio_folder(given, lang), map(recording, ordered))

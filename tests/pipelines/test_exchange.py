@@ -97,6 +97,8 @@ def test_without_a_manifest_names_are_sentences(a_run):
     assert [row["sentence_id"] for row in rows] == ["a", "nava"] * 2
     assert {(row["codebook"], row["num_samples"]) for row in rows} == {("mine-0-20", 0)}
     assert len(list(make_pairs(rows, [("en", "hi")], BuildPairsConfig()))) == 2
+    with pytest.raises(UserError, match="does not know how many samples an utterance has"):
+        exchange(a_run, {"write": ["km"]}, "again", units="ours")
 
 
 @pytest.mark.parametrize(
