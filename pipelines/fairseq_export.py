@@ -9,6 +9,7 @@ binarized/<from>-<to>/  train.src-tgt.src.idx, ..., dict.src.txt, dict.tgt.txt, 
 """
 
 import contextlib
+import functools
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,7 +25,7 @@ from s2st.config import UserError
 from s2st.fairseq.binarized import side_prefixes, write_indexed
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.lines import check_name
-from s2st.fairseq.manifest import SPLITS, Entry, write_manifest
+from s2st.fairseq.manifest import Entry, split_name, write_manifest
 from s2st.fairseq.parallel_text import SIDES, write_ids, write_parallel_text
 from s2st.fairseq.unit_files import UnitFile, UnitsError, write_labels, write_quantized, write_unit_folder
 from s2st.schemas import MANIFEST, PAIRS, UNITS
@@ -106,7 +106,7 @@ def write_manifests(given: Export, folder: Path) -> int:
             entries[row["lang"], row["split"]].append(entry)
     for (lang, split), part in entries.items():
         ordered = sorted(part, key=lambda entry: entry.path)
-        write_manifest(folder / lang / f"{SPLITS[split]}.tsv", audio_folder(given, lang), ordered)
+        write_manifest(folder / lang / f"{split_name(split)}.tsv", audio_folder(given, lang), ordered)
     return sum(map(len, entries.values()))
 
 
@@ -160,42 +160,43 @@ def write_unit_files(given: Export, folder: Path) -> int:
 
 def by_language(table: pa.Table) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield the language, fairseq's name of the split, and the rows of UNITS in the order of their ids."""
-    for (lang, split), rows in grouped(table, ("lang", "split")):
-        yield lang, SPLITS[split], sorted(rows, key=lambda row: row["utterance_id"])
+    for (lang, split), part in grouped(table.sort_by("utterance_id"), ("lang", "split")):
+        yield lang, split_name(split), list(rows_of(part))
 
 
 def write_text(given: Export, folder: Path) -> int:
     """Write the lines of both sides, and which recordings they are of."""
     table, _ = given.table("pairs", PAIRS)
-    for (source, target, split), rows in grouped(table, ("source_lang", "target_lang", "split")):
-        write_parallel_text(folder / f"{source}-{target}", SPLITS[split], rows)
+    for (source, target, split), part in grouped(table, ("source_lang", "target_lang", "split")):
+        write_parallel_text(folder / f"{source}-{target}", split_name(split), rows_of(part))
     return len(table)
 
 
 def write_binarized(given: Export, folder: Path) -> int:
     """Write tokens of one dictionary for both sides; pairs with a unit that it lacks are set aside."""
     table, num_units = given.table("pairs", PAIRS)
-    for (source, target), rows in grouped(table, ("source_lang", "target_lang")):
+    for (source, target), part in grouped(table, ("source_lang", "target_lang")):
         path = folder / f"{source}-{target}"
+        splits = {split: rows for (split,), rows in grouped(part, ("split",))}
         dictionary = Dictionary.by_number(num_units)
         if given.dictionary == "frequency":
-            training = [row for row in rows if row["split"] == "train"]
-            if not training:
+            if "train" not in splits:
                 raise UserError(f"{source}-{target} has no training pairs to count units in; take dictionary=number")
+            training = rows_of(splits["train"])
             dictionary = Dictionary.by_frequency(row[side] for row in training for side in UNIT_COLUMNS["pairs"])
         for side in SIDES:
             dictionary.save(path / f"dict.{side}.txt")
-        for split, theirs in SPLITS.items():
-            write_tokens(given, path, theirs, [row for row in rows if row["split"] == split], dictionary)
+        for split, rows in splits.items():
+            write_tokens(given, path, split_name(split), rows, dictionary)
     return len(table)
 
 
-def write_tokens(given: Export, folder: Path, split: str, rows: list[dict[str, Any]], dictionary: Dictionary) -> None:
-    """Write the pairs of a split, if there are any."""
+def write_tokens(given: Export, folder: Path, split: str, table: pa.Table, dictionary: Dictionary) -> None:
+    """Write the pairs of a split."""
     kept, tokens, rejects = [], [], []
-    for row in rows:
+    for row in rows_of(table):
         try:
-            tokens.append([dictionary.encode(row[side]) for side in UNIT_COLUMNS["pairs"]])
+            tokens.append([dictionary.encode(row.pop(side)) for side in UNIT_COLUMNS["pairs"]])
             kept.append(row)
         except UnitsError as error:
             reason = f"{error}, which lists the units of the training split"
@@ -207,16 +208,20 @@ def write_tokens(given: Export, folder: Path, split: str, rows: list[dict[str, A
         write_ids(folder, split, kept)
 
 
-def grouped(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[tuple[str, ...], list[dict[str, Any]]]]:
-    """Yield the values of the columns and the rows that have them, in the table's order, units as arrays."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+def grouped(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pa.Table]]:
+    """Yield each combination of values of the columns, sorted, and its rows, in the table's order."""
+    for key in sorted(tuple(row.values()) for row in table.select(columns).group_by(columns).aggregate([]).to_pylist()):
+        chosen = [pc.equal(table[column], value) for column, value in zip(columns, key, strict=True)]
+        yield key, table.filter(functools.reduce(pc.and_, chosen))
+
+
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield rows one at a time, units as arrays."""
     lists = [name for name in table.column_names if pa.types.is_list(table.schema.field(name).type)]
-    plain = table.drop_columns(lists).to_pylist()
-    arrays = {name: [np.asarray(value.values) for value in table[name]] for name in lists}
-    for i, row in enumerate(plain):
-        row.update((name, values[i]) for name, values in arrays.items())
-        groups[tuple(row[column] for column in columns)].append(row)
-    yield from sorted(groups.items(), key=lambda group: group[0])
+    for batch in table.to_batches(max_chunksize=1 << 12):
+        plain = batch.drop_columns(lists).to_pylist()
+        for i, row in enumerate(plain):
+            yield {**row, **{name: batch[name][i].values.to_numpy() for name in lists}}
 
 
 # What each format is written from, and by what. A new format is a line here, and its name in Format.

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.fairseq_units import Units, check_new
+from pipelines.fairseq_units import Parts, Units, check_new
 from s2st.config import UserError
 from s2st.fairseq.binarized import IndexedSequences, side_prefixes
 from s2st.fairseq.dictionary import Dictionary
@@ -20,7 +19,6 @@ from s2st.fairseq.parallel_text import SIDES, read_ids, read_parallel_text
 from s2st.fairseq.unit_files import UnitsError, check_units, parse_units
 from s2st.schemas import PAIRS
 from s2st.units import reduce
-from stages import datasets
 from stages.stage import Counts, Step
 
 Read = Callable[[], list[np.ndarray]]  # gives the units of both sides of a pair, or raises UnitsError
@@ -39,24 +37,18 @@ class PairsSource:
 
 def import_pairs(sources: tuple[PairsSource, ...], step: Step, units: Units) -> Counts:
     """Read every source into PAIRS, reduced; pairs without units on one side are set aside."""
-    rows: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
+    parts = Parts(step.output, PAIRS)
     seen: set[str] = set()
     for source in sources:
         for row, read in read_pairs(source, units.num_units):
             check_new(row["pair_id"], seen, source.path)
             try:
                 source_units, target_units = (reduce(value)[0] for value in read())
+                row.update(source_units=source_units, target_units=target_units, codebook=units.columns["codebook"])
             except UnitsError as error:
-                reject = {"utterance_id": row["pair_id"], "lang": source.source_lang, "split": row["split"]}
-                rejects.append({**reject, "reason": str(error)})
-                continue
-            columns = {"source_units": source_units, "target_units": target_units}
-            rows.append({**row, **columns, "codebook": units.columns["codebook"]})
-    datasets.set_aside(rejects, step.output)
-    if rows:
-        datasets.write_table(pa.Table.from_pylist(rows, schema=PAIRS), step.output)
-    return Counts(len(rows) + len(rejects), len(rows), len(rejects))
+                row.update(utterance_id=row["pair_id"], lang=source.source_lang, reason=str(error))
+            parts.add(row)
+    return parts.close()
 
 
 def read_pairs(source: PairsSource, num_units: int) -> Iterator[tuple[dict[str, Any], Read]]:

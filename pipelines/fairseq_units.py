@@ -5,7 +5,6 @@ sentence, the speaker and the length come from it. Without, the name is taken fo
 languages that have the same names make pairs.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +25,17 @@ from s2st.units import reduce
 from stages import datasets
 from stages.stage import Counts, Step
 
+PART_ROWS = 1 << 16  # of one file
 KNOWN = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
 
 
 @dataclass(frozen=True)
 class UnitsSource:
-    """Units of one split and, unless the files' names tell theirs, of one language."""
+    """Units of one split, if they have one, and of one language, unless the files' names tell theirs."""
 
     format: Literal["km", "quantized", "unit_files", "features"]
     path: str  # a file (km, quantized) or a folder (unit_files; features, where <name of the tsv>_0_1.npy is)
-    split: Literal["train", "validation", "test"]
+    split: Literal["train", "validation", "test", ""] = ""  # none: the manifest's, or build_pairs makes splits
     lang: str = ""  # of all but unit_files
     tsv: str = ""  # km and features: the manifest that names the utterances, in order
 
@@ -91,9 +91,9 @@ def origin(step: Step, num_units: int, units_name: str) -> Units:
 def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
     """Read every source into UNITS; utterances that have no units, or are not in the manifest, are set aside."""
     known = known_utterances(step)
-    rows: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
+    parts = Parts(step.output, UNITS)
     seen: set[str] = set()
+    num_samples = 0
     for source in sources:
         for utterance in read_units(source, units):
             row = identify(utterance, source, known)
@@ -102,18 +102,38 @@ def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> 
                 if "reason" not in row:
                     value = units.of(utterance.value)
                     row.update(units=value, durations=reduce(value)[1], **units.columns)
+                    num_samples += row["num_samples"]
             except UnitsError as error:
                 row["reason"] = str(error)
-            (rejects if "reason" in row else rows).append(row)
-    datasets.set_aside(rejects, step.output)
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row["lang"], row["split"]].append(row)
-    for (lang, split), part in groups.items():
-        table = pa.Table.from_pylist(part, schema=UNITS).drop_columns(["lang", "split"])
-        datasets.write_table(table, f"{step.output}/lang={lang}/split={split}")
-    hours = sum(row["num_samples"] for row in rows) / audio.SAMPLE_RATE / 3600
-    return Counts(len(rows) + len(rejects), len(rows), len(rejects), round(hours, 4))
+            parts.add(row)
+    return parts.close(num_samples / audio.SAMPLE_RATE / 3600)
+
+
+class Parts:
+    """Writes rows to a dataset, PART_ROWS to a file, and those with a reason to its rejects."""
+
+    def __init__(self, folder: str, schema: pa.Schema) -> None:
+        self.folder, self.schema = folder, schema
+        self.rows: list[dict[str, Any]] = []
+        self.rejects: list[dict[str, Any]] = []
+        self.num_parts = self.num_rows = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row of the schema, or one of REJECTS, which has a `reason`."""
+        (self.rejects if "reason" in row else self.rows).append(row)
+        if len(self.rows) == PART_ROWS:
+            self._write()
+
+    def close(self, hours: float = 0.0) -> Counts:
+        """Write what is left, and give the counts."""
+        self._write()
+        datasets.set_aside(self.rejects, self.folder)
+        return Counts(self.num_rows + len(self.rejects), self.num_rows, len(self.rejects), round(hours, 4))
+
+    def _write(self) -> None:
+        if self.rows:
+            datasets.write_table(pa.Table.from_pylist(self.rows, schema=self.schema), self.folder, self.num_parts)
+        self.num_parts, self.num_rows, self.rows = self.num_parts + 1, self.num_rows + len(self.rows), []
 
 
 def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
@@ -181,7 +201,7 @@ def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[st
     found = known.get(utterance_id) or known.get(utterance.name)
     if found is None:
         return {**row, "reason": "the manifest has no such utterance"}
-    if (found["lang"], found["split"]) != (utterance.lang, source.split):
+    if (found["lang"], found["split"]) != (utterance.lang, source.split or found["split"]):
         return {**row, "reason": f"the manifest has it in {found['lang']}, {found['split']}"}
     return dict(found)
 

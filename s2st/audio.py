@@ -79,6 +79,11 @@ def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
     return resampled.numpy().astype(np.float32)
 
 
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Bring a waveform to 16 bits: exact for one that was decoded from 16 bits at SAMPLE_RATE."""
+    return np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
+
+
 def encode(waveform: np.ndarray, format: str = "FLAC") -> bytes:
     """Encode a waveform as 16-bit FLAC or WAV; samples outside [-1, 1] are clipped."""
     buffer = io.BytesIO()

@@ -11,6 +11,7 @@ from s2st.config import UserError, build, to_mapping
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
@@ -19,6 +20,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "codebook": (CodebookConfig, Codebook),
     "hubert": (HubertConfig, Hubert),
     "recognizer": (RecognizerConfig, Recognizer),
+    "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
     "unit_vocos": (UnitVocosConfig, UnitVocos),

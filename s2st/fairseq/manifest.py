@@ -80,4 +80,9 @@ def read_audio(folder: str, path: str) -> bytes:
 
 def recording_id(lang: str, split: str, name: str) -> str:
     """Make the utterance_id of a recording that has only a name: files of two languages may have the same names."""
-    return f"{lang}-{split}-{name}"
+    return "-".join(filter(None, (lang, split, name)))
+
+
+def split_name(split: str) -> str:
+    """Name the files of a split as fairseq does: "valid" for validation, "all" where there are no splits."""
+    return SPLITS.get(split, split or "all")

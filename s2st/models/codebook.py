@@ -31,8 +31,23 @@ class Codebook(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features (..., D) -> units (...) int64, 0..K-1; of equally near centroids the lowest number."""
-        with torch.autocast(features.device.type, enabled=False):
-            x = (features.float() - self.mean) / self.std
-            # ||x - c||^2 without ||x||^2, which is the same for all centroids
-            distances = self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)
-        return distances.argmin(-1)
+        return self._distances(self._scaled(features)).argmin(-1)
+
+    def doubtful(self, features: Tensor, error: float) -> Tensor:
+        """Tell which frames may get another unit if their features are off by an `error`, as a share of their norm.
+
+        features (..., D) -> (...) bool: frames that lie this near to the boundary of the two nearest cells.
+        """
+        x = self._scaled(features)
+        distances, nearest = self._distances(x).topk(min(2, self.config.num_units), largest=False)
+        apart = (self.centroids[nearest[..., -1]] - self.centroids[nearest[..., 0]]).norm(dim=-1)
+        to_boundary = (distances[..., -1] - distances[..., 0]) / (2 * apart)
+        return to_boundary < error * x.norm(dim=-1)
+
+    def _scaled(self, features: Tensor) -> Tensor:
+        return (features.float() - self.mean) / self.std
+
+    def _distances(self, x: Tensor) -> Tensor:
+        """||x - c||^2 without ||x||^2, which is the same for all centroids: (..., D) -> (..., K)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)

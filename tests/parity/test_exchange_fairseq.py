@@ -17,13 +17,15 @@ from fairseq.data.audio.hubert_dataset import HubertDataset
 from fairseq.tasks.translation import load_langpair_dataset
 from fairseq_cli import preprocess
 
-from pipelines.build_pairs import BuildPairsConfig, make_pairs
+from pipelines import build_pairs
 from pipelines.exchange import ExchangeConfig, run
 from s2st import audio
 from s2st.config import build
+from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
-from s2st.schemas import MANIFEST, PAIRS, UNITS
-from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+from s2st.pairing import PairingConfig
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
 from stages import datasets
 from stages.stage import Step
@@ -51,8 +53,8 @@ def a_run(tmp_path_factory):
             rows.append({**shared, "units": units, "durations": reduce(units)[1], **speech_to_units.origin})
     datasets.write_table(pa.Table.from_pylist(manifest, MANIFEST), f"{folder}/manifest")
     datasets.write_table(pa.Table.from_pylist(rows, UNITS), f"{folder}/units")
-    pairs = list(make_pairs(rows, [("en", "hi")], BuildPairsConfig()))
-    datasets.write_table(pa.Table.from_pylist(pairs, PAIRS), f"{folder}/pairs")
+    step = Step("pairs", "pipelines.build_pairs", str(folder), {}, {"units": ["units"]})
+    build_pairs.run(PairingConfig(directions=("en-hi",), min_seconds=0), step)
     exchange(folder, "theirs", {"write": ["manifest", "km", "quantized", "unit_files", "text", "binarized"]})
     exchange(folder, "by_frequency", {"write": ["binarized"], "dictionary": "frequency"})
     return folder

@@ -5,15 +5,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.build_pairs import BuildPairsConfig, make_pairs
+from pipelines import build_pairs, fairseq_units
 from pipelines.exchange import ExchangeConfig, run
 from s2st import audio
 from s2st.config import UserError, build
 from s2st.fairseq.binarized import IndexedSequences
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.manifest import read_manifest
+from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
+from s2st.pairing import PairingConfig
 from s2st.schemas import MANIFEST, PAIRS, UNITS
-from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
 from stages import datasets
 from stages.stage import Step
@@ -45,10 +47,14 @@ def a_run(tmp_path, tiny_model, codebook):
         rows.append({**shared, "units": units, "durations": reduce(units)[1], **codebook.origin})
     datasets.write_table(pa.Table.from_pylist(manifest, MANIFEST), f"{tmp_path}/manifest")
     datasets.write_table(pa.Table.from_pylist(rows, UNITS), f"{tmp_path}/units")
-    directions = [("en", "hi"), ("hi", "en")]
-    pairs = list(make_pairs(rows, directions, BuildPairsConfig()))
-    datasets.write_table(pa.Table.from_pylist(pairs, PAIRS), f"{tmp_path}/pairs")
+    pair(tmp_path)
     return tmp_path
+
+
+def pair(folder, units="units"):
+    """Pair units as the recipe's section pairs does; gives the number of pairs."""
+    step = Step("pairs", "pipelines.build_pairs", str(folder), {}, {"units": [units]})
+    return build_pairs.run(PairingConfig(min_seconds=0), step).rows_out
 
 
 def exchange(folder, settings, name="out", **inputs):
@@ -96,7 +102,7 @@ def test_without_a_manifest_names_are_sentences(a_run):
     assert [row["utterance_id"] for row in rows] == ["en-train-a", "en-train-nava", "hi-train-a", "hi-train-nava"]
     assert [row["sentence_id"] for row in rows] == ["a", "nava"] * 2
     assert {(row["codebook"], row["num_samples"]) for row in rows} == {("mine-0-20", 0)}
-    assert len(list(make_pairs(rows, [("en", "hi")], BuildPairsConfig()))) == 2
+    assert pair(a_run, "ours") == 4
     with pytest.raises(UserError, match="does not know how many samples an utterance has"):
         exchange(a_run, {"write": ["km"]}, "again", units="ours")
 
@@ -238,6 +244,30 @@ def test_tokens_of_a_unit_are_those_of_our_translator(a_run):
     first = IndexedSequences(a_run / "out/binarized/en-hi/train.src-tgt.src")[0]
     row = next(row for row in rows_of(a_run / "pairs", PAIRS, "pair_id") if row["source_lang"] == "en")
     assert first.tolist() == [*(unit + 4 for unit in row["source_units"]), 2]
+
+
+def test_unit_files_without_splits_are_split_when_they_are_paired(tmp_path):
+    for number in range(40):
+        for lang in ("en", "hi"):
+            (tmp_path / f"talk_{lang}_{number}.unit").write_text(f"{number} {number} 7\n")
+    settings = {"read_units": [{"format": "unit_files", "path": str(tmp_path)}], "num_units": 40, "units_name": "mine"}
+    exchange(tmp_path, settings, "units")
+    rows = rows_of(tmp_path / "units", UNITS)
+    assert (rows[0]["utterance_id"], rows[0]["sentence_id"], rows[0]["split"]) == ("en-talk_en_0", "talk-0", "")
+    assert (rows[0]["units"], rows[0]["durations"]) == ([0, 0, 7], [2, 1])
+    assert pair(tmp_path) == 80
+    assert {row["split"] for row in rows_of(tmp_path / "pairs", PAIRS, "pair_id")} == {"train", "validation"}
+    exchange(tmp_path, {"write": ["quantized"]}, units="units")
+    assert (tmp_path / "out/quantized/hi/all.txt").read_text().startswith("hi-talk_hi_0|0 0 7\n")
+
+
+def test_rows_are_written_in_parts(a_run, monkeypatch):
+    monkeypatch.setattr(fairseq_units, "PART_ROWS", 3)
+    exchange(a_run, {"write": ["km"]}, "theirs", units="units", codebook="codebook")
+    settings = {"read_units": sources(a_run / "theirs", "km")}
+    exchange(a_run, settings, "ours", manifest="manifest", codebook="codebook")
+    assert len(list((a_run / "ours").glob("*.parquet"))) == 3
+    assert rows_of(a_run / "ours", UNITS) == rows_of(a_run / "units", UNITS)
 
 
 SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
