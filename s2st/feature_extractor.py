@@ -17,7 +17,10 @@ from s2st import checkpoint
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.features import spectral
+from s2st.models.cpc import Cpc
 from s2st.models.speech_encoder import SpeechEncoder, Statistics
+
+Encoder = SpeechEncoder | Cpc
 
 BATCH_SECONDS = 20.0  # of speech in one padded batch: right for a CPU; a GPU takes more
 MAX_WHOLE_SECONDS = 100.0  # longer recordings are cut: attention over an hour would cost thousands of times its speech
@@ -69,13 +72,13 @@ class FeaturesConfig:
         return KINDS[self.kind].frames_per_second
 
 
-def load_encoder(folder: str, kind: Kind) -> SpeechEncoder:
+def load_encoder(folder: str, kind: Kind) -> Encoder:
     """Read the encoder of a kind of features; raises UserError if the folder holds another one."""
     models = {"hubert": ("hubert", "speech_encoder"), "wav2vec2": ("speech_encoder",), "cpc": ("cpc",)}[kind]
     encoder, info = checkpoint.load(folder, *models)
     if info.get("architecture", kind) != kind:
         raise UserError(f"{folder} holds a {info['architecture']}, but features of kind {kind} are asked for")
-    assert isinstance(encoder, SpeechEncoder)
+    assert isinstance(encoder, SpeechEncoder | Cpc)
     return encoder
 
 
@@ -104,7 +107,7 @@ class FeatureExtractor:
     def __init__(
         self,
         config: FeaturesConfig,
-        encoder: SpeechEncoder | None = None,
+        encoder: Encoder | None = None,
         batch_seconds: float = BATCH_SECONDS,
         bf16: bool = False,
     ):
@@ -154,10 +157,11 @@ class FeatureExtractor:
         encoder = self.encoder
         assert encoder is not None
         lengths = torch.tensor([len(waveform)])
-        rate, hop, field = self.config.frames_per_second, encoder.config.hop, encoder.config.receptive_field
-        statistics = encoder.statistics(torch.tensor(waveform)[None].to(self._device), lengths.to(self._device))
+        rate, statistics = self.config.frames_per_second, None
+        if isinstance(encoder, SpeechEncoder):
+            statistics = encoder.statistics(torch.tensor(waveform)[None].to(self._device), lengths.to(self._device))
         pieces = cut(int(encoder.frame_lengths(lengths)), int(PIECE_SECONDS * rate), int(CONTEXT_SECONDS * rate))
-        samples = [waveform[piece.start * hop : (piece.stop - 1) * hop + field] for piece in pieces]
+        samples = [waveform[encoder.config.samples(piece.start, piece.stop)] for piece in pieces]
         parts: list[np.ndarray] = [np.empty(0)] * len(pieces)
         for batch in self._batches([len(part) for part in samples], alone):
             for i, value in zip(batch, self._encode_batch([samples[i] for i in batch], statistics), strict=True):
@@ -182,8 +186,9 @@ class FeatureExtractor:
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = torch.tensor(waveform)  # a copy: arrays that Ray hands over are read-only
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
+            given = {} if statistics is None else {"statistics": statistics}
             features, frames = self.encoder.extract(
-                padded.to(self._device), lengths.to(self._device), self.config.layer, statistics
+                padded.to(self._device), lengths.to(self._device), self.config.layer, **given
             )
         rows = features.float().cpu().numpy()
         return [row[:length] for row, length in zip(rows, frames.tolist(), strict=True)]
