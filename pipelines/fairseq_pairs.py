@@ -53,10 +53,16 @@ def import_pairs(sources: tuple[PairsSource, ...], step: Step, units: Units) -> 
 
 def read_pairs(source: PairsSource, num_units: int) -> Iterator[tuple[dict[str, Any], Read]]:
     """Yield the row of each pair, all but its units, and what reads these."""
-    ending = f".{source.sides[0]}" if source.format == "text" else f".{'-'.join(source.sides)}.{source.sides[0]}.idx"
-    splits = {ours: theirs for ours, theirs in SPLITS.items() if Path(source.path, f"{theirs}{ending}").is_file()}
+    if source.format == "text":
+        endings = [f".{side}" for side in source.sides]
+    else:
+        endings = [f".{'-'.join(source.sides)}.{side}.idx" for side in source.sides]
+    folder = Path(source.path)
+    splits = {ours: name for ours, name in SPLITS.items() if any(Path(folder, name + end).exists() for end in endings)}
     if not splits:
-        raise UserError(f"there is no train{ending}, valid{ending} or test{ending} in {source.path}; look at sides")
+        raise UserError(
+            f"there is no train{endings[0]}, nor of valid or test, in {folder}; look at its names, and sides"
+        )
     for split, theirs in splits.items():
         reads = list(READERS[source.format](source, theirs, num_units))
         identifiers = read_ids(source.path, theirs, len(reads))

@@ -13,7 +13,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[str, str]]:
     Raises UserError if the file cannot be read or is not UTF-8 text.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 yield f"{path}, line {number}", line.removesuffix("\n")
     except OSError as error:

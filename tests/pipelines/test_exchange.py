@@ -153,6 +153,14 @@ def test_pairs_without_a_sidecar_get_ids_and_are_reduced(tmp_path):
     assert reasons == {"en-hi-train-2": "'x' is no unit", "en-hi-train-3": "there are no units"}
 
 
+def test_a_side_without_the_other_is_not_left_out(a_run):
+    exchange(a_run, {"write": ["text"]}, "theirs", pairs="pairs")
+    (a_run / "theirs/text/en-hi/valid.src").unlink()
+    source = {"format": "text", "path": f"{a_run}/theirs/text/en-hi", "source_lang": "en", "target_lang": "hi"}
+    with pytest.raises(UserError, match="cannot read .*valid.src"):
+        exchange(a_run, {"read_pairs": [source]}, "ours", codebook="codebook")
+
+
 def test_labels_are_aligned_to_the_manifest_beside_them(a_run):
     datasets.write_table(datasets.read_table(f"{a_run}/units", UNITS).slice(1), f"{a_run}/fewer")  # one was a reject
     exchange(a_run, {"write": ["manifest", "km"]}, "theirs", manifest="manifest", units="fewer", codebook="codebook")
@@ -290,7 +298,7 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         (
             {"read_pairs": [{"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}]},
             {"codebook": "codebook"},
-            "there is no train.src, valid.src or test.src in x",
+            "there is no train.src, nor of valid or test, in x",
         ),
     ],
 )
