@@ -18,14 +18,32 @@ A section does one of three things:
 Recordings of a fairseq manifest come in by pipelines.ingest (corpus `tsv`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from pipelines.fairseq_export import Format, Order, export
+from pipelines import fairseq_export
+from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_pairs import PairsSource, import_pairs
 from pipelines.fairseq_units import UnitsSource, import_units, origin
+from s2st.config import UserError
 from s2st.schemas import MANIFEST, PAIRS, UNITS
+from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
+
+Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized"]
+
+# What each format is written from, and by what. A new format is a line here, and a name above.
+WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
+    "manifest": (("manifest",), fairseq_export.write_manifests),
+    "km": (("units",), fairseq_export.write_km),
+    "quantized": (("units",), fairseq_export.write_quantized_files),
+    "unit_files": (("units",), fairseq_export.write_unit_files),
+    "text": (("pairs",), fairseq_export.write_text),
+    "binarized": (("pairs",), fairseq_export.write_binarized),
+}
 
 
 @dataclass(frozen=True)
@@ -52,11 +70,24 @@ class ExchangeConfig:
 def run(config: ExchangeConfig, step: Step) -> Counts:
     """Do what the settings ask for."""
     if config.write:
-        return export(config.write, step, config.num_units, config.dictionary)
+        return export(config, step)
     units = origin(step, config.num_units, config.units_name)
     if config.read_units:
         return import_units(config.read_units, step, units)
     return import_pairs(config.read_pairs, step, units)
+
+
+def export(config: ExchangeConfig, step: Step) -> Counts:
+    """Write each format; raises UserError for one whose input is not given."""
+    for name in config.write:
+        missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
+        if missing:
+            raise UserError(f"section '{step.name}' cannot write {name} without the input '{missing[0]}'; name it")
+    with fairseq_export.local_folder(step.output) as folder:
+        given = Export(step, Path(folder), config.write, config.num_units, config.dictionary)
+        rows = sum(WRITERS[name][1](given, given.folder / name) for name in config.write)
+    num_rejects = len(datasets.rejects(step.output))
+    return Counts(rows, rows - num_rejects, num_rejects)
 
 
 STAGE = Stage(

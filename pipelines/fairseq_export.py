@@ -12,7 +12,7 @@ import contextlib
 import functools
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +31,9 @@ from s2st.fairseq.unit_files import UnitFile, UnitsError, write_labels, write_qu
 from s2st.schemas import MANIFEST, PAIRS, UNITS
 from s2st.speech_to_units import units_info
 from stages import datasets
-from stages.stage import Counts, Step
+from stages.stage import Step
 
 Order = Literal["number", "frequency"]  # of the units in a dictionary
-Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized"]
 UNIT_COLUMNS = {"units": ("units",), "pairs": ("source_units", "target_units")}
 
 
@@ -44,7 +43,7 @@ class Export:
 
     step: Step
     folder: Path  # local; what is in it ends up in the step's output
-    formats: tuple[Format, ...]
+    formats: tuple[str, ...]  # all that the section writes
     num_units: int
     dictionary: Order
 
@@ -67,19 +66,6 @@ class Export:
                 f"section '{self.step.name}': there is a unit {greatest}, but num_units={num_units}; raise num_units"
             )
         return table, num_units
-
-
-def export(formats: tuple[Format, ...], step: Step, num_units: int, dictionary: Order) -> Counts:
-    """Write each format; raises UserError for one whose input is not given."""
-    for name in formats:
-        missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
-        if missing:
-            raise UserError(f"section '{step.name}' cannot write {name} without the input '{missing[0]}'; name it")
-    with local_folder(step.output) as folder:
-        given = Export(step, Path(folder), formats, num_units, dictionary)
-        rows = sum(WRITERS[name][1](given, given.folder / name) for name in formats)
-    num_rejects = len(datasets.rejects(step.output))
-    return Counts(rows, rows - num_rejects, num_rejects)
 
 
 @contextlib.contextmanager
@@ -222,14 +208,3 @@ def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
         plain = batch.drop_columns(lists).to_pylist()
         for i, row in enumerate(plain):
             yield {**row, **{name: batch[name][i].values.to_numpy() for name in lists}}
-
-
-# What each format is written from, and by what. A new format is a line here, and its name in Format.
-WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
-    "manifest": (("manifest",), write_manifests),
-    "km": (("units",), write_km),
-    "quantized": (("units",), write_quantized_files),
-    "unit_files": (("units",), write_unit_files),
-    "text": (("pairs",), write_text),
-    "binarized": (("pairs",), write_binarized),
-}
