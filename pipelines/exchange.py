@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines import fairseq_export
+from pipelines import fairseq_export, fairseq_speech
 from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_pairs import PairsSource, import_pairs
 from pipelines.fairseq_units import UnitsSource, import_units, origin
@@ -33,7 +33,7 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
-Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized"]
+Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized", "s2ut", "s2spect"]
 
 # What each format is written from, and by what. A new format is a line here, and a name above.
 WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
@@ -43,6 +43,8 @@ WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
     "unit_files": (("units",), fairseq_export.write_unit_files),
     "text": (("pairs",), fairseq_export.write_text),
     "binarized": (("pairs",), fairseq_export.write_binarized),
+    "s2ut": (("pairs", "manifest"), fairseq_speech.write_s2ut_folders),
+    "s2spect": (("pairs", "manifest"), fairseq_speech.write_s2spect_folders),
 }
 
 

@@ -12,6 +12,7 @@ from s2st.config import UserError, build
 from s2st.fairseq.binarized import IndexedSequences
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.manifest import read_manifest
+from s2st.fairseq.speech_to_speech import read_s2spect, read_s2ut
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.pairing import PairingConfig
 from s2st.schemas import MANIFEST, PAIRS, UNITS
@@ -232,8 +233,30 @@ def test_lines_that_are_no_units_and_strangers_are_rejects(a_run):
     ]
 
 
+def test_speech_to_speech_folders_hold_the_pairs(a_run):
+    rows = rows_of(a_run / "pairs", PAIRS, "pair_id")
+    rows[0]["target_units"] = []
+    datasets.write_table(pa.Table.from_pylist(rows, PAIRS), f"{a_run}/some")
+    inputs = {"pairs": "some", "manifest": "manifest", "codebook": "codebook"}
+    counts = exchange(a_run, {"write": ["s2ut", "s2spect"]}, "theirs", **inputs)
+    assert (counts.rows_in, counts.rows_out, counts.rejects) == (16, 15, 1)
+    units, mels = {}, set()
+    for direction in ("en-hi", "hi-en"):
+        for split in ("train", "valid", "test"):
+            folder = a_run / "theirs/s2ut" / direction
+            if (folder / f"{split}.tsv").exists():
+                units.update({pair.source.pair_id: pair for pair in read_s2ut(folder, split, NUM_UNITS)})
+            mels |= {pair.source.pair_id for pair in read_s2spect(a_run / "theirs/s2spect" / direction, split)}
+    assert mels == {row["pair_id"] for row in rows}
+    assert {name: list(pair.units) for name, pair in units.items()} == {
+        row["pair_id"]: row["target_units"] for row in rows[1:]
+    }
+    speech = {row["utterance_id"]: row["audio"]["bytes"] for row in rows_of(a_run / "manifest", MANIFEST)}
+    assert all(pair.source.audio == speech[pair.source.recording_id] for pair in units.values())
+
+
 def test_a_bucket_gets_the_same_files(a_run):
-    formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized"]
+    formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized", "s2ut", "s2spect"]
     inputs = {"manifest": "manifest", "units": "units", "pairs": "pairs", "codebook": "codebook"}
     for folder in (str(a_run), f"file://{a_run}"):
         exchange(folder, {"write": formats}, "local" if folder == str(a_run) else "bucket", **inputs)
@@ -242,9 +265,8 @@ def test_a_bucket_gets_the_same_files(a_run):
         for name in ("local", "bucket")
     )
     assert len(local) > 60
-    roots = {name: data.partition(b"\n")[2] for name, data in local.items() if name.endswith(".tsv")}
-    assert {name: data.partition(b"\n")[2] for name, data in bucket.items() if name.endswith(".tsv")} == roots
-    assert {n: d for n, d in local.items() if n not in roots} == {n: d for n, d in bucket.items() if n not in roots}
+    assert {n: d.replace(b"file://", b"").replace(b"/bucket/", b"/local/") for n, d in bucket.items()} == local
+    assert any(b"file://" in data for data in bucket.values())
 
 
 def test_tokens_of_a_unit_are_those_of_our_translator(a_run):
