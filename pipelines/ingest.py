@@ -22,7 +22,7 @@ from stages.run import main
 from stages.stage import Counts, Stage, Step, resource
 
 CORPORA = ("phrasebook", "fleurs", "sample", "folder", "tsv")
-ROWS_PER_TABLE = 32  # recordings that a worker holds at once
+TABLE_BYTES = 16 << 20  # of recordings that a worker holds at once: a quarter of an hour of speech
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,18 @@ class ShardReader:
         """Read the shard in `batch["item"]`, some rows at a time."""
         rows: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
+        held = 0
         for shard in batch["item"]:
             for recording in self.corpus.read(shard):
                 row = manifest_row(recording)
-                (rejects if "reason" in row else rows).append(row)
-                if len(rows) == ROWS_PER_TABLE:
+                if "reason" in row:
+                    rejects.append(row)
+                    continue
+                rows.append(row)
+                held += len(row["audio"]["bytes"])
+                if held >= TABLE_BYTES:
                     yield pa.Table.from_pylist(rows, schema=MANIFEST)
-                    rows = []
+                    rows, held = [], 0
         datasets.set_aside(rejects, self.output)
         yield pa.Table.from_pylist(rows, schema=MANIFEST)
 

@@ -15,6 +15,7 @@ from s2st.config import UserError
 from s2st.schemas import REJECTS
 
 BLOCK_ROWS = 256
+BATCH_ROWS = 8
 REJECTS_FOLDER = "_rejects"
 
 
@@ -93,9 +94,9 @@ def read_batches(folder: str, schema: pa.Schema, columns: Sequence[str] | None =
     """Read a dataset of any size here, some rows at a time, in a stable order of files and rows."""
     system, _ = storage.resolve(folder)
     dataset = pyarrow.dataset.dataset(files(folder, schema), filesystem=system, partitioning="hive")
-    # without readahead: recordings of several files at once would fill the memory
+    # few rows, no readahead: a recording may last an hour
     yield from dataset.to_batches(
-        columns=list(columns or schema.names), batch_size=BLOCK_ROWS, batch_readahead=1, fragment_readahead=0
+        columns=list(columns or schema.names), batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=0
     )
 
 

@@ -43,11 +43,13 @@ class Tsv:
         self.config = config
 
     def shards(self) -> list[TsvShard]:
-        """Read the manifests, but no audio; raises UserError for a sentence in two splits."""
+        """Read the manifests, but no audio; raises UserError for an empty one, and for a sentence in two splits."""
         shards = []
         splits: dict[str, TsvFile] = {}
         for file in self.config.files:
             folder, entries = read_manifest(file.path)
+            if not entries:
+                raise UserError(f"{file.path} lists no recordings; leave it out, or write it again")
             for entry in entries:
                 other = splits.setdefault(entry.name, file)
                 if other.split != file.split:

@@ -24,7 +24,7 @@ def test_files_come_in_order_or_in_a_new_one_each_time(local_ray, tmp_path, monk
 
 
 def test_batches_come_in_order_with_the_columns_of_partitions(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(datasets, "BATCH_ROWS", 2)
     schema = pa.schema([("number", pa.int64()), ("lang", pa.string())])
     for lang, part in (("en", NUMBERS[:5]), ("hi", NUMBERS[5:])):
         datasets.write_table(pa.table({"number": part}), f"{tmp_path}/lang={lang}")

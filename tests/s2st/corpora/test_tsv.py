@@ -40,3 +40,8 @@ def test_a_sentence_in_two_splits_is_refused(speech):
     corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))))
     with pytest.raises(UserError, match="'a' is in two splits"):
         corpus.shards()
+
+
+def test_a_manifest_of_nothing_is_refused(speech):
+    with pytest.raises(UserError, match="en-train.tsv lists no recordings"):
+        Tsv(TsvConfig((tsv(speech, "en", "train"),))).shards()
