@@ -136,9 +136,9 @@ class FeatureExtractor:
             features = [np.asarray(functions[self.config.kind](waveform)) for waveform in waveforms]
         else:
             features = self._encode(waveforms, alone)
-        return [self._smooth(value) for value in features]
+        return [self.smooth(value) for value in features]
 
-    def _smooth(self, features: np.ndarray) -> np.ndarray:
+    def smooth(self, features: np.ndarray) -> np.ndarray:
         """Average each frame of features (T, D) with its neighbours; the edges repeat."""
         reach = self.config.smoothing // 2
         if not reach or not len(features):

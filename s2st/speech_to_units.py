@@ -73,6 +73,11 @@ class SpeechToUnits:
                     features[i] = self._on_device(self.extractor([waveforms[i]], alone=True)[0])
         return [self.codebook(value).cpu().numpy().astype(np.int32) for value in features]
 
+    @torch.inference_mode()
+    def quantize(self, features: np.ndarray) -> np.ndarray:
+        """Give the units (T,), int32, of features (T, D) that were extracted elsewhere, and not averaged."""
+        return self.codebook(self._on_device(self.extractor.smooth(features))).cpu().numpy().astype(np.int32)
+
     def _on_device(self, features: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(features).to(self.codebook.centroids.device)
 

@@ -1,7 +1,7 @@
 """Datasets on disk: folders of Parquet, partitioned by language and split, read and written by schema."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from s2st.config import UserError
 from s2st.schemas import REJECTS
 
 BLOCK_ROWS = 256
+BATCH_ROWS = 8
 REJECTS_FOLDER = "_rejects"
 
 
@@ -87,6 +88,16 @@ def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = N
     names = list(columns or schema.names)
     table = dataset.to_table(columns=names)
     return table.cast(pa.schema([schema.field(name) for name in names]))
+
+
+def read_batches(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a dataset of any size here, some rows at a time, in a stable order of files and rows."""
+    system, _ = storage.resolve(folder)
+    dataset = pyarrow.dataset.dataset(files(folder, schema), filesystem=system, partitioning="hive")
+    # few rows, no readahead: a recording may last an hour
+    yield from dataset.to_batches(
+        columns=list(columns or schema.names), batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=0
+    )
 
 
 def write(dataset: ray.data.Dataset, folder: str, partitions: Sequence[str] = ("lang", "split")) -> None:

@@ -17,7 +17,6 @@ from s2st.storage import write_bytes
 
 COLUMNS = ("id", "src_audio", "src_n_frames", "tgt_audio", "tgt_n_frames")
 LANGUAGES = ("src_lang", "tgt_lang")
-SPLITS = {"train": "train", "validation": "valid", "test": "test"}  # ours -> fairseq's usual names
 AUDIO = "audio"
 SAMPLES_PER_FRAME = 160  # fairseq's estimate of 10 ms frames, though each needs a whole window
 SUFFIXES = {"FLAC": ".flac", "WAV": ".wav"}
