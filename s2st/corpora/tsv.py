@@ -10,7 +10,8 @@ from typing import Literal
 
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording, Shard
-from s2st.fairseq.manifest import Entry, read_audio, read_manifest, recording_id
+from s2st.fairseq.address import parse_address, read_address
+from s2st.fairseq.manifest import Entry, read_manifest, recording_id
 
 FILES_PER_SHARD = 100
 
@@ -67,7 +68,7 @@ class Tsv:
         for entry in shard.entries:
             data, reject = b"", None
             try:
-                data = read_audio(shard.folder, entry.path)
+                data = read_address(*parse_address(f"{shard.folder}/{entry.path}"))
             except OSError as error:
                 reject = f"the file cannot be read: {error.strerror or type(error).__name__}"
             yield Recording(

@@ -36,7 +36,13 @@ class Dictionary:
     @classmethod
     def by_number(cls, num_units: int) -> "Dictionary":
         """List units 0 to num_units - 1 in order: unit u is token u + 4."""
-        return cls(tuple(map(str, range(num_units))), (1,) * num_units)
+        return cls.of(map(str, range(num_units)))
+
+    @classmethod
+    def of(cls, symbols: Iterable[str]) -> "Dictionary":
+        """List symbols in their order, with counts that mean nothing."""
+        listed = tuple(symbols)
+        return cls(listed, (1,) * len(listed))
 
     @classmethod
     def by_frequency(cls, sequences: Iterable[np.ndarray]) -> "Dictionary":
@@ -69,7 +75,7 @@ class Dictionary:
             symbols.append(symbol)
             counts.append(int(count))
         if not symbols:
-            raise UserError(f"{path} is empty, and fairseq would take every unit for <unk>; write it again")
+            raise UserError(f"{path} is empty, and fairseq would take every symbol for <unk>; write it again")
         return cls(tuple(symbols), tuple(counts))
 
     def save(self, path: str | Path) -> None:

@@ -12,13 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2st import storage
 from s2st.config import UserError
 from s2st.fairseq.lines import check_name, read_lines, write_lines
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}  # our name of a split -> fairseq's
 TAB = "\t"
-ZIP_PART = re.compile(r"(.+\.zip):(\d+):(\d+)")
 
 
 @dataclass(frozen=True)
@@ -66,16 +64,6 @@ def write_manifest(path: str | Path, folder: str, entries: Iterable[Entry]) -> N
     if not folder or set("\t\r\n") & set(folder):
         raise UserError(f"the folder {folder!r} cannot be the first line of {path}; rename it")
     write_lines(path, [folder, *(f"{check_name(entry.path, TAB)}\t{entry.num_samples}" for entry in entries)])
-
-
-def read_audio(folder: str, path: str) -> bytes:
-    """Read the file of an entry, or its part of a zip; raises OSError."""
-    part = ZIP_PART.fullmatch(path)
-    if not part:
-        return storage.read_bytes(f"{folder}/{path}")
-    system, zipped = storage.resolve(f"{folder}/{part[1]}")
-    with system.open_input_file(zipped) as file:
-        return file.read_at(int(part[3]), int(part[2]))
 
 
 def recording_id(lang: str, split: str, name: str) -> str:

@@ -14,7 +14,6 @@ from s2st.config import UserError
 from s2st.features.speech_mel import NUM_MELS
 
 MEL_ZIP = "logmelspec80.zip"
-AUDIO_OR_FEATURES = (".npy", ".wav", ".flac", ".ogg")  # fairseq takes addresses that end so as whole files
 LOCAL_HEADER = struct.Struct("<26xHH")  # ends with how long the member's name and its extra field are
 
 
@@ -78,25 +77,6 @@ def members(path: Path) -> dict[tuple[int, int], str]:
             raise UserError(f"{path}: '{info.filename}' is compressed, which fairseq cannot read; zip with -0")
         found[offset, info.file_size] = info.filename.rpartition(".")[0]
     return found
-
-
-def parse_address(address: str) -> tuple[Path, tuple[int, int] | None]:
-    """Split `file.zip:offset:length` into the file and where to read; a whole file has None. Raises ValueError."""
-    if address.endswith(AUDIO_OR_FEATURES):
-        return Path(address), None
-    path, offset, length = address.rsplit(":", 2)
-    if not (offset.isdecimal() and length.isdecimal()):
-        raise ValueError(address)
-    return Path(path), (int(offset), int(length))
-
-
-def read_slice(path: Path, place: tuple[int, int] | None) -> bytes:
-    """Read a file, or the part of it at (offset, length); raises FileNotFoundError."""
-    if place is None:
-        return path.read_bytes()
-    with path.open("rb") as file:
-        file.seek(place[0])
-        return file.read(place[1])
 
 
 def parse_mel(data: bytes) -> np.ndarray:

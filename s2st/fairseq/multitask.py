@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from s2st.config import UserError
+from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.speech_config import DICTIONARY, read_yaml
 from s2st.fairseq.speech_folder import AUDIO, COLUMNS, LANGUAGES, our_split
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
@@ -89,7 +90,7 @@ def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per
     for name, task in tasks.items():
         symbols = _check_task(name, task, folder, splits)
         place = (folder / name).absolute()
-        write_bytes(str(place / DICTIONARY), "".join(f"{symbol} 1\n" for symbol in symbols).encode())
+        Dictionary.of(symbols).save(place / DICTIONARY)
         for split, targets in task.targets.items():
             rows = [(pair_id, " ".join(tokens)) for pair_id, tokens in targets.items()]
             write_tsv(place / f"{split}.tsv", TASK_COLUMNS, rows)
@@ -122,26 +123,11 @@ def read_multitask(folder: Path, splits: Sequence[str]) -> dict[str, AuxiliaryTa
             raise UserError(f"{path}: task '{name}' has no dict or data; give the paths of both")
         settings = {key: value for key, value in content.items() if key not in ("dict", "data")}
         _check_settings(name, settings, str(path))
-        symbols = read_dictionary(Path(content["dict"]))
+        symbols = Dictionary.load(content["dict"]).symbols
+        _check_symbols(symbols, content["dict"])
         targets = {split: _read_targets(folder, Path(content["data"]), split, frozenset(symbols)) for split in splits}
         tasks[name] = AuxiliaryTask(settings, targets, symbols)
     return tasks
-
-
-def read_dictionary(path: Path) -> tuple[str, ...]:
-    """Read the symbols of a dictionary of fairseq; raises UserError with the line for what fairseq refuses too."""
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:  # fairseq goes on without a dictionary, and fails later
-        raise UserError(f"the dictionary {path} is not there; mend {MULTITASK}") from None
-    symbols = []
-    for number, line in enumerate(lines if lines != [""] else [], start=1):
-        symbol, _, rest = line.rstrip().rpartition(" ")
-        if not symbol or not rest.isdecimal():
-            raise UserError(f"{path}, line {number}: {line!r} is not a symbol and its count; mend the line")
-        symbols.append(symbol)
-    _check_symbols(symbols, str(path))
-    return tuple(symbols)
 
 
 def _read_targets(folder: Path, data: Path, split: str, symbols: frozenset[str]) -> dict[str, list[str]]:

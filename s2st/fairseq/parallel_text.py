@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from s2st.config import UserError
-from s2st.fairseq.lines import check_name, read_lines, write_lines
+from s2st.fairseq.lines import read_lines, write_lines
+from s2st.fairseq.tsv import read_tsv, write_tsv
 from s2st.fairseq.unit_files import format_units
 
 SIDES = ("src", "tgt")  # the ends of the names of our files
@@ -27,8 +28,7 @@ def write_parallel_text(folder: str | Path, split: str, pairs: Iterable[Mapping[
 
 def write_ids(folder: str | Path, split: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write `<split>.ids.tsv`: the IDS of each line."""
-    lines = ("\t".join(check_name(row[name], "\t") for name in IDS) for row in rows)
-    write_lines(Path(folder, f"{split}.ids.tsv"), ["\t".join(IDS), *lines])
+    write_tsv(Path(folder, f"{split}.ids.tsv"), IDS, ([row[name] for name in IDS] for row in rows))
 
 
 def read_parallel_text(folder: str | Path, split: str, sides: tuple[str, str] = SIDES) -> Iterator[tuple[str, str]]:
@@ -46,14 +46,7 @@ def read_ids(folder: str | Path, split: str, num_lines: int) -> list[dict[str, s
     path = Path(folder, f"{split}.ids.tsv")
     if not path.is_file():
         return None
-    (where, header), *lines = list(read_lines(path)) or [(f"{path}, line 1", "")]
-    if tuple(header.split("\t")) != IDS:
-        raise UserError(f"{where} must be the names {', '.join(IDS)}, with tabs between")
+    lines = read_tsv(path, IDS)
     if len(lines) != num_lines:
         raise UserError(f"{path} names {len(lines)} pairs, but there are {num_lines}; write both anew, or remove it")
-    rows = []
-    for where, line in lines:
-        if line.count("\t") != len(IDS) - 1:
-            raise UserError(f"{where} has not {len(IDS)} fields")
-        rows.append(dict(zip(IDS, line.split("\t"), strict=True)))
-    return rows
+    return [line.values for line in lines]

@@ -1,6 +1,7 @@
 """What both kinds of fairseq's speech_to_speech folders share: source recordings, tables of pairs, names of splits."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ import soundfile
 
 from s2st.audio import SAMPLE_RATE, WINDOW
 from s2st.config import UserError
-from s2st.fairseq.mel_zip import parse_address, read_slice
+from s2st.fairseq.address import Place, parse_address, read_address
 from s2st.fairseq.speech_config import CONFIG, read_config
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
@@ -21,7 +22,7 @@ AUDIO = "audio"
 SAMPLES_PER_FRAME = 160  # fairseq's estimate of 10 ms frames, though each needs a whole window
 SUFFIXES = {"FLAC": ".flac", "WAV": ".wav"}
 
-Address = tuple[Path, tuple[int, int] | None]
+Address = tuple[Path, Place]
 
 
 @dataclass(frozen=True)
@@ -131,22 +132,18 @@ def audio_root(folder: Path) -> Path:
 
 
 def parse(line: Line, column: str, root: Path) -> Address:
-    """Give the file that a value names, and the part of it; raises UserError."""
-    address = line.values[column]
-    try:
-        path, place = parse_address(address)
-    except ValueError:
-        raise UserError(f"{line.where}: {column} {address!r} is no file nor zip:offset:length; mend it") from None
+    """Give the file that a value names, and the part of it."""
+    path, place = parse_address(line.values[column])
     return root / path, place
 
 
 def read(line: Line, address: Address) -> bytes:
     """Read what a line names; raises UserError."""
     try:
-        return read_slice(*address)
+        return read_address(str(address[0]), address[1])
     except OSError as error:
-        where = f"{line.where}: cannot read {address[0]}"
-        raise UserError(f"{where} ({error.strerror}); mend the line, or audio_root in {CONFIG}") from None
+        where, reason = f"{line.where}: cannot read {address[0]}", os.strerror(error.errno) if error.errno else error
+        raise UserError(f"{where} ({reason}); mend the line, or audio_root in {CONFIG}") from None
 
 
 def probe(audio: bytes, what: str) -> tuple[int, str]:

@@ -15,10 +15,10 @@ import numpy as np
 from s2st import audio, units
 from s2st.config import UserError
 from s2st.fairseq import mel_zip
+from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.speech_config import CONFIG, DICTIONARY, s2spect_config, s2ut_config, write_config
 from s2st.fairseq.speech_folder import FolderWriter, Source, audio_root, check_count, parse, read, read_sources
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
-from s2st.storage import write_bytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def write_s2ut(
         writer.write_table(split, rows)
     languages = sorted(writer.target_languages)
     symbols = [*map(str, range(num_units)), *(f"<lang:{lang}>" for lang in languages if lang)]
-    write_bytes(str(folder / DICTIONARY), "".join(f"{symbol} 1\n" for symbol in symbols).encode())
+    Dictionary.of(symbols).save(folder / DICTIONARY)
     write_config(folder / CONFIG, replace(config, language_first=len(languages) > 1))
     return writer.counts
 

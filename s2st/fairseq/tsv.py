@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2st.config import UserError
+from s2st.fairseq.lines import read_lines
 from s2st.storage import write_bytes
 
 SEPARATORS = "\t\n\r"
@@ -36,28 +37,22 @@ def read_tsv(path: Path, required: Sequence[str], optional: Sequence[str] = ()) 
 
     Raises UserError for a file, column or value that is missing or too much, and for an id that is there twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there; give the folder that holds it and the name of the split") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8; convert it") from None
-    header, *lines = text.removesuffix("\n").split("\n")
+    (_, header), *lines = list(read_lines(path)) or [("", "")]
     columns = header.split("\t")
     missing = [column for column in required if column not in columns]
     unknown = [column for column in columns if column not in (*required, *optional)]
     if missing or unknown or len(set(columns)) < len(columns):
         raise UserError(f"{path}, line 1: the columns are {columns}, but must be {list(required)}; mend the header")
-    seen: dict[str, int] = {}
+    first: dict[str, str] = {}
     table = []
-    for number, line in enumerate(lines, start=2):
-        where, values = f"{path}, line {number}", line.split("\t")
+    for where, line in lines:
+        values = line.split("\t")
         if len(values) != len(columns):
             raise UserError(f"{where}: {len(values)} values for {len(columns)} columns; mend the line")
         row = dict(zip(columns, values, strict=True))
-        first = seen.setdefault(row[required[0]], number)
-        if first != number:
-            raise UserError(f"{where}: the {required[0]} {row[required[0]]!r} is that of line {first} too; rename one")
+        name = row[required[0]]
+        if first.setdefault(name, where) != where:
+            raise UserError(f"{where} has the {required[0]} '{name}' of {first[name]}; rename one")
         table.append(Line(where, row))
     if not table:
         raise UserError(f"{path} holds no row; write it again, or leave this split out")

@@ -54,7 +54,7 @@ def test_tokens_that_are_no_units_say_why(tokens, reason):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty, and fairseq would take every unit for <unk>"),
+        ("", "is empty, and fairseq would take every symbol for <unk>"),
         ("0 1\n1 1\n0 1\n", r"line 3 has the symbol '0' of .*line 1; was the file written twice"),
         ("0 1\n1\n", "line 2 is no entry"),
         ("0 many\n", "line 1 is no entry"),

@@ -1,9 +1,7 @@
-import zipfile
-
 import pytest
 
 from s2st.config import UserError
-from s2st.fairseq.manifest import Entry, read_audio, read_manifest, write_manifest
+from s2st.fairseq.manifest import Entry, read_manifest, write_manifest
 
 
 def test_a_manifest_comes_back_as_it_was(tmp_path):
@@ -53,11 +51,3 @@ def test_a_manifest_that_is_not_there(tmp_path):
 def test_paths_that_a_manifest_cannot_carry_are_refused(tmp_path, path):
     with pytest.raises(UserError, match="rename it"):
         write_manifest(tmp_path / "train.tsv", "/data", [Entry(path, 1)])
-
-
-def test_audio_is_read_from_files_and_stored_zips(tmp_path):
-    (tmp_path / "a.flac").write_bytes(b"sound")
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
-        file.write(tmp_path / "a.flac", "a.flac")
-    offset = (tmp_path / "all.zip").read_bytes().index(b"sound")
-    assert read_audio(str(tmp_path), "a.flac") == read_audio(str(tmp_path), f"all.zip:{offset}:5") == b"sound"

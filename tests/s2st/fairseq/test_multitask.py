@@ -8,12 +8,12 @@ import torch.nn.functional as F
 
 from s2st.audio import encode
 from s2st.config import UserError
+from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.multitask import (
     FISHER,
     AuxiliaryTask,
     ctc_steps,
     letters,
-    read_dictionary,
     read_multitask,
     unit_task,
     words,
@@ -57,7 +57,7 @@ def test_tasks_come_back(folder):
 
 def test_frequent_symbols_come_first(folder):
     write_multitask(folder, {"letters": AuxiliaryTask(FISHER["source_letter"], TARGETS)})
-    assert read_dictionary(folder / "letters" / "dict.txt") == ("x", "y", "z", "ü")
+    assert Dictionary.load(folder / "letters" / "dict.txt").symbols == ("x", "y", "z", "ü")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_wrong_settings_are_refused(folder, settings, message):
         ("t/train.tsv", "y x ü", "", "t/train.tsv, line 3: there is no target"),
         ("t/dev.tsv", "c\t", "d\t", "t/dev.tsv, line 2:"),
         ("t/dev.tsv", "tgt_text", "text", "t/dev.tsv, line 1: the columns are"),
-        ("t/dict.txt", "y 1", "y", "t/dict.txt, line 2: 'y' is not a symbol and its count"),
-        ("t/dict.txt", "y 1", "x 1", "t/dict.txt: the dictionary has 'x' twice"),
-        ("t/dict.txt", "x 1\ny 1\nz 1\nü 1\n", "", "t/dict.txt: the dictionary is empty"),
+        ("t/dict.txt", "y 1", "y", "t/dict.txt, line 2 is no entry of a dictionary"),
+        ("t/dict.txt", "y 1", "x 1", "t/dict.txt, line 2 has the symbol 'x' of"),
+        ("t/dict.txt", "x 1\ny 1\nz 1\nü 1\n", "", "t/dict.txt is empty"),
         ("config_multitask.yaml", "dict: ", "dict_: ", "task 't' has no dict or data"),
-        ("config_multitask.yaml", "dict.txt", "dict2.txt", "t/dict2.txt is not there"),
+        ("config_multitask.yaml", "dict.txt", "dict2.txt", "t/dict2.txt: No such file"),
     ],
 )
 def test_wrong_lines_are_named(folder: Path, file, old, new, message):

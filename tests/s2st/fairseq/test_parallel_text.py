@@ -35,8 +35,8 @@ def test_ids_of_another_corpus_are_refused(tmp_path):
     with pytest.raises(UserError, match="names 1 pairs, but there are 2"):
         read_ids(tmp_path, "train", 2)
     (tmp_path / "train.ids.tsv").write_text("\t".join(IDS) + "\na\tb\n")
-    with pytest.raises(UserError, match="line 2 has not 4 fields"):
+    with pytest.raises(UserError, match="line 2: 2 values for 4 columns"):
         read_ids(tmp_path, "train", 1)
     (tmp_path / "train.ids.tsv").write_text("a\tb\n")
-    with pytest.raises(UserError, match="line 1 must be the names pair_id"):
+    with pytest.raises(UserError, match="line 1: the columns are"):
         read_ids(tmp_path, "train", 1)
