@@ -33,7 +33,7 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
-Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized", "s2ut", "s2spect"]
+Format = Literal["manifest", "km", "quantized", "unit_files", "text", "binarized", "s2ut", "s2spect", "kmeans"]
 
 # What each format is written from, and by what. A new format is a line here, and a name above.
 WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
@@ -45,6 +45,7 @@ WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
     "binarized": (("pairs",), fairseq_export.write_binarized),
     "s2ut": (("pairs", "manifest"), fairseq_speech.write_s2ut_folders),
     "s2spect": (("pairs", "manifest"), fairseq_speech.write_s2spect_folders),
+    "kmeans": (("codebook",), fairseq_export.write_kmeans),
 }
 
 
@@ -56,6 +57,7 @@ class ExchangeConfig:
     num_units: int = 0  # where no codebook is given; 0 when writing: up to the greatest unit there is
     units_name: str = ""  # of units that are read without a codebook: units of one name are taken for the same
     dictionary: Order = "number"  # of binarized: unit u is token u + 4, or fairseq's default
+    multitask: bool = False  # of s2ut, s2spect: auxiliary tasks too, letters of the texts of source and target
 
     def __post_init__(self) -> None:
         given = [name for name in ("write", "read_units", "read_pairs") if getattr(self, name)]
@@ -63,6 +65,8 @@ class ExchangeConfig:
             raise ValueError(f"give one of write, read_units and read_pairs, found {given or 'none'}")
         if self.dictionary != "number" and "binarized" not in self.write:
             raise ValueError(f"dictionary={self.dictionary} is of the format binarized, which is not written")
+        if self.multitask and not {"s2ut", "s2spect"} & set(self.write):
+            raise ValueError("multitask=true is of the formats s2ut and s2spect, and neither is written")
         if self.units_name and self.write:
             raise ValueError("units_name is of units that are read; what is written has a name")
         if self.units_name and not self.units_name.replace("_", "").isalnum():
@@ -86,7 +90,7 @@ def export(config: ExchangeConfig, step: Step) -> Counts:
         if missing:
             raise UserError(f"section '{step.name}' cannot write {name} without the input '{missing[0]}'; name it")
     with fairseq_export.local_folder(step.output) as folder:
-        given = Export(step, Path(folder), config.write, config.num_units, config.dictionary)
+        given = Export(step, Path(folder), config.write, config.num_units, config.dictionary, config.multitask)
         rows = sum(WRITERS[name][1](given, given.folder / name) for name in config.write)
     num_rejects = len(datasets.rejects(step.output))
     return Counts(rows, rows - num_rejects, num_rejects)

@@ -6,6 +6,7 @@ quantized/<lang>/       train.txt, ...
 unit_files/<split>/     <lang>/<sentence_id>_<lang>_<n>.unit, ids.tsv
 text/<from>-<to>/       train.src, train.tgt, train.ids.tsv, ...
 binarized/<from>-<to>/  train.src-tgt.src.idx, ..., dict.src.txt, dict.tgt.txt, train.ids.tsv, ...
+kmeans/                 centroids.npy, km.bin
 """
 
 import contextlib
@@ -20,14 +21,16 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s2st import storage
+from s2st import checkpoint, storage
 from s2st.config import UserError
+from s2st.fairseq import codebooks
 from s2st.fairseq.binarized import side_prefixes, write_indexed
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.lines import check_name
 from s2st.fairseq.manifest import Entry, split_name, write_manifest
 from s2st.fairseq.parallel_text import SIDES, write_ids, write_parallel_text
 from s2st.fairseq.unit_files import UnitFile, UnitsError, write_labels, write_quantized, write_unit_folder
+from s2st.models.codebook import Codebook
 from s2st.schemas import MANIFEST, PAIRS, UNITS
 from s2st.speech_to_units import units_info
 from stages import datasets
@@ -46,6 +49,11 @@ class Export:
     formats: tuple[str, ...]  # all that the section writes
     num_units: int
     dictionary: Order
+    multitask: bool
+
+    def final(self, path: Path) -> str:
+        """Say where a path below `folder` ends up, which may be another place than where it is written."""
+        return f"{self.step.output}/{path.relative_to(self.folder)}"
 
     def table(self, name: str, schema: pa.Schema) -> tuple[pa.Table, int]:
         """Read an input with units, checked to be of one codebook, and the number of units of that codebook."""
@@ -142,6 +150,15 @@ def write_unit_files(given: Export, folder: Path) -> int:
             files.append((file, row["utterance_id"], row["units"]))
         write_unit_folder(folder / split / lang, files)
     return len(table)
+
+
+def write_kmeans(given: Export, folder: Path) -> int:
+    """Write the centroids, as pipelines.fit_codebook can too; gives their number."""
+    codebook, _ = checkpoint.load(given.step.input("codebook"), "codebook")
+    assert isinstance(codebook, Codebook)
+    for name in codebooks.EXPORTS.values():
+        codebooks.write(f"{folder}/{name}", codebook)
+    return codebook.config.num_units
 
 
 def by_language(table: pa.Table) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:

@@ -2,11 +2,14 @@
 
 s2ut/<from>-<to>/       recordings to units: config.yaml, dict.txt, train.tsv, ..., audio/
 s2spect/<from>-<to>/    recordings to spectrograms: config.yaml, logmelspec80.zip, train.tsv, ..., audio/
+
+With multitask, beside them config_multitask.yaml and a folder a task: see pipelines.fairseq_tasks.
 """
 
 import contextlib
 import dataclasses
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,16 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.fairseq_export import Export, grouped, rows_of
+from pipelines.fairseq_tasks import SIDE_OF, Tasks
 from s2st.fairseq.manifest import split_name
 from s2st.fairseq.speech_config import CONFIG, read_config, write_config
 from s2st.fairseq.speech_to_speech import mel_pairs, unit_pairs, write_s2spect, write_s2ut
+from s2st.features.speech_mel import num_mel_frames
 from s2st.schemas import MANIFEST, PAIRS
 from stages import datasets
+from stages.console import tell
+
+MELS_PER_STEP = 5  # --n-frames-per-step of the S2SPECT recipe; that of S2UT is 1
 
 
 class Recordings(Mapping[str, Mapping[str, Any]]):
@@ -44,21 +52,25 @@ class Recordings(Mapping[str, Mapping[str, Any]]):
 def write_s2ut_folders(given: Export, folder: Path) -> int:
     """Write recordings to reduced units; pairs without units are set aside, since fairseq refuses them."""
     table, num_units = given.table("pairs", PAIRS)
+    tasks = Tasks(given, 1, lambda pair, _: len(pair["target_units"]) + 1)  # their end is a step too
     with recordings(given) as known:
-        for path, splits in directions(given, table, folder):
-            pairs = {split: unit_pairs(with_units(given, part), known) for split, part in splits.items()}
+        for path, splits in directions(given, table, folder, tasks, needs_units=True):
+            pairs = {split: unit_pairs(rows_of(part), known) for split, part in splits.items()}
             write_s2ut(path, pairs, num_units, reduce=True)
             name_root(given, path)
+            tasks.write(path, splits)
     return len(table)
 
 
 def write_s2spect_folders(given: Export, folder: Path) -> int:
     """Write recordings to the log-mel spectrograms of their targets."""
     table, _ = given.table("pairs", PAIRS)
+    tasks = Tasks(given, MELS_PER_STEP, lambda _, target: num_mel_frames(target["num_samples"]) // MELS_PER_STEP)
     with recordings(given) as known:
-        for path, splits in directions(given, table, folder):
+        for path, splits in directions(given, table, folder, tasks):
             write_s2spect(path, {split: mel_pairs(rows_of(part), known) for split, part in splits.items()})
             name_root(given, path)
+            tasks.write(path, splits)
     return len(table)
 
 
@@ -69,25 +81,39 @@ def recordings(given: Export) -> Iterator[Recordings]:
         yield Recordings(given.step.input("manifest"), Path(folder))
 
 
-def directions(given: Export, table: pa.Table, folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
-    """Yield the folder of each direction, and its pairs by fairseq's name of the split."""
+def directions(
+    given: Export, table: pa.Table, folder: Path, tasks: Tasks, needs_units: bool = False
+) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
+    """Yield the folder of each direction, and by fairseq's name of the split its pairs, all but those set aside."""
     for (source, target), part in grouped(table, ("source_lang", "target_lang")):
-        yield folder / f"{source}-{target}", {split_name(key[0]): rows for key, rows in grouped(part, ("split",))}
+        path = folder / f"{source}-{target}"
+        kept = usable(given, part, f"{folder.name}/{path.name}", tasks, needs_units)
+        if len(kept):
+            yield path, {split_name(key[0]): rows for key, rows in grouped(kept, ("split",))}
 
 
-def with_units(given: Export, table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield the pairs whose target has units, and set the others aside."""
+def usable(given: Export, table: pa.Table, where: str, tasks: Tasks, needs_units: bool) -> pa.Table:
+    """Set aside the pairs of a direction that cannot be learned from, tell of them, and give the others."""
+    names = tasks.possible(table)
+    if given.multitask and len(names) < len(SIDE_OF):
+        without = ", ".join(name for name in SIDE_OF if name not in names)
+        tell(f"{given.step.name}: {where} has no text to learn {without} from, so it comes without")
+    reasons: list[str | None] = []
     rejects = []
     for row in rows_of(table):
-        if len(row["target_units"]):
-            yield row
-        else:
-            reason = "the target has no units"
+        no_units = needs_units and not len(row["target_units"])
+        reasons.append("the target has no units" if no_units else tasks.why_not(row, names))
+        if reasons[-1]:
+            # the place tells apart what two formats refuse
+            reason = f"{where}: {reasons[-1]}"
             rejects.append({**row, "utterance_id": row["pair_id"], "lang": row["source_lang"], "reason": reason})
     datasets.set_aside(rejects, given.step.output)
+    if rejects:
+        told = ", ".join(f"{reason} ({count})" for reason, count in Counter(filter(None, reasons)).most_common())
+        tell(f"{given.step.name}: {len(rejects)} of {len(table)} pairs are not in {where}: {told}")
+    return table.filter(pa.array([reason is None for reason in reasons]))
 
 
 def name_root(given: Export, path: Path) -> None:
     """Name in config.yaml the folder where the files end up, which may be another than where they are written."""
-    root = f"{given.step.output}/{path.relative_to(given.folder)}"
-    write_config(path / CONFIG, dataclasses.replace(read_config(path / CONFIG), audio_root=root))
+    write_config(path / CONFIG, dataclasses.replace(read_config(path / CONFIG), audio_root=given.final(path)))

@@ -30,7 +30,6 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
-EXPORTS = {"fairseq": "km.bin", "seamless": "centroids.npy"}
 CHECKED_FRAMES = 20_000  # that centroids from a file are tried on
 BLOCK = 65_536  # frames
 
@@ -117,7 +116,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
     storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
     for name in config.exports:
-        codebooks.write(f"{step.output}/{EXPORTS[name]}", codebook)
+        codebooks.write(f"{step.output}/{codebooks.EXPORTS[name]}", codebook)
     return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4))
 
 

@@ -24,6 +24,7 @@ from s2st.config import UserError
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.search import Search
 
+EXPORTS = {"seamless": "centroids.npy", "fairseq": "km.bin"}  # what each reads
 INERT = ("sklearn.", "numpy.random.")  # modules whose objects are not made: an estimator, its random state
 COMPRESSIONS: dict[bytes, Callable[[bytes], bytes]] = {  # by how a file begins, as joblib tells them apart
     b"\x78": zlib.decompress,

@@ -25,6 +25,11 @@ def to_mel_rate(waveform: np.ndarray | Tensor) -> Tensor:
     return resample(torch.as_tensor(waveform, dtype=torch.float32), SAMPLE_RATE, MEL_RATE)
 
 
+def num_mel_frames(num_samples: int) -> int:
+    """Count the frames of a recording of so many samples at SAMPLE_RATE."""
+    return 1 + -(-num_samples * MEL_RATE // SAMPLE_RATE) // MEL_HOP
+
+
 def speech_log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     """Natural logarithm of the magnitude in mel bands: (N,) at MEL_RATE, N > 512 -> (1 + N // 256, 80), float32."""
     samples = torch.as_tensor(waveform, dtype=torch.float32)

@@ -9,10 +9,14 @@ from pipelines import build_pairs, fairseq_units
 from pipelines.exchange import ExchangeConfig, run
 from s2st import audio
 from s2st.config import UserError, build
+from s2st.fairseq import codebooks
 from s2st.fairseq.binarized import IndexedSequences
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.manifest import read_manifest
+from s2st.fairseq.multitask import FISHER, read_multitask, words
+from s2st.fairseq.speech_folder import COLUMNS, LANGUAGES
 from s2st.fairseq.speech_to_speech import read_s2spect, read_s2ut
+from s2st.fairseq.tsv import read_tsv
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.pairing import PairingConfig
 from s2st.schemas import MANIFEST, PAIRS, UNITS
@@ -255,16 +259,104 @@ def test_speech_to_speech_folders_hold_the_pairs(a_run):
     assert all(pair.source.audio == speech[pair.source.recording_id] for pair in units.values())
 
 
+def with_texts(folder, texts):
+    """Give the recordings texts by their sentence."""
+    rows = rows_of(folder / "manifest", MANIFEST)
+    for row in rows:
+        row["text"] = texts.get((row["lang"], row["sentence_id"]), "")
+    datasets.write_table(pa.Table.from_pylist(rows, MANIFEST), f"{folder}/texts")
+    return {row["utterance_id"]: row["text"] for row in rows}
+
+
+def tables(folder):
+    """The ids of the pairs in the tables of a folder, by split."""
+    found = {path.stem: read_tsv(path, COLUMNS, LANGUAGES) for path in folder.glob("*.tsv")}
+    return {split: [line.values["id"] for line in lines] for split, lines in found.items()}
+
+
+PAIRED = {"pairs": "pairs", "manifest": "texts", "codebook": "codebook"}
+
+
+@pytest.mark.parametrize("format", ["s2ut", "s2spect"])
+def test_auxiliary_tasks_hold_the_letters_of_the_pairs(a_run, format):
+    texts = with_texts(a_run, {(lang, sentence): f"{lang} {sentence}"[:4] for lang, sentence, _ in UTTERANCES})
+    counts = exchange(a_run, {"write": [format], "multitask": True}, "theirs", **PAIRED)
+    assert (counts.rows_in, counts.rows_out, counts.rejects) == (8, 8, 0)
+    for direction in ("en-hi", "hi-en"):
+        folder = a_run / "theirs" / format / direction
+        ids = tables(folder)
+        assert sorted(map(len, ids.values())) == [1, 1, 2]
+        tasks = read_multitask(folder, list(ids))
+        assert {name: task.settings for name, task in tasks.items()} == FISHER
+        for name, task in tasks.items():
+            assert {split: list(targets) for split, targets in task.targets.items()} == ids
+            for pair_id, spelled in [pair for targets in task.targets.values() for pair in targets.items()]:
+                source, target = pair_id.split("--")
+                assert words(spelled) == texts[source if name == "source_letter" else target]
+
+
+def test_pairs_that_no_task_can_learn_from_are_told_of_and_set_aside(a_run, capsys):
+    texts = {(lang, sentence): "so" for lang, sentence, _ in UTTERANCES}
+    texts.update({("hi", "a"): "", ("hi", "nava"): "letters " * 100, ("en", "nava"): "a|b", ("hi", "c"): "x " * 500})
+    with_texts(a_run, texts)
+    counts = exchange(a_run, {"write": ["s2ut", "s2spect"], "multitask": True}, "theirs", **PAIRED)
+    assert (counts.rows_in, counts.rows_out, counts.rejects) == (16, 8, 8)
+    reasons = {(row["utterance_id"], row["reason"]) for row in datasets.rejects(f"{a_run}/theirs")}
+    assert ("u-en-a--u-hi-a", "s2ut/en-hi: the target has no text") in reasons
+    assert ("u-hi-a--u-en-a", "s2spect/hi-en: the source has no text") in reasons
+    bar = "the text of the source holds '|', which marks the end of words"
+    assert ("u-en-nava--u-hi-nava", f"s2ut/en-hi: {bar}") in reasons
+    told = capsys.readouterr().out
+    assert "theirs: 2 of 4 pairs are not in s2ut/en-hi: the target has no text (1), the text of the source" in told
+    assert "theirs: 1 pairs of validation and test in s2ut/en-hi have more letters than decoder_target_ctc" in told
+    for format in ("s2ut", "s2spect"):
+        assert sorted(tables(a_run / "theirs" / format / "en-hi")) == ["test", "valid"]
+        read_multitask(a_run / "theirs" / format / "en-hi", ["test", "valid"])
+
+
+def test_training_pairs_with_more_letters_than_steps_are_set_aside(a_run):
+    with_texts(a_run, {(lang, sentence): "so it is " * 200 for lang, sentence, _ in UTTERANCES})
+    counts = exchange(a_run, {"write": ["s2spect"], "multitask": True}, "theirs", **PAIRED)
+    assert counts.rejects == 4
+    reasons = {row["reason"] for row in datasets.rejects(f"{a_run}/theirs")}
+    assert reasons == {
+        f"s2spect/{direction}: the target has more letters than decoder_target_ctc has steps"
+        for direction in ("en-hi", "hi-en")
+    }
+
+
+def test_a_language_without_text_has_no_tasks(a_run, capsys):
+    with_texts(a_run, {("en", sentence): "so" for sentence in SENTENCES})
+    counts = exchange(a_run, {"write": ["s2ut"], "multitask": True}, "theirs", **PAIRED)
+    assert counts.rejects == 0
+    assert list(read_multitask(a_run / "theirs/s2ut/en-hi", ["train"])) == ["source_letter"]
+    assert list(read_multitask(a_run / "theirs/s2ut/hi-en", ["train"])) == ["target_letter", "decoder_target_ctc"]
+    assert "hi-en has no text to learn source_letter from, so it comes without" in capsys.readouterr().out
+
+
+def test_a_corpus_without_text_has_no_tasks(a_run):
+    with pytest.raises(UserError, match="cannot write multitask: .*/manifest has no text at all; remove the setting"):
+        exchange(a_run, {"write": ["s2ut"], "multitask": True}, **{**PAIRED, "manifest": "manifest"})
+
+
+def test_a_codebook_is_written_without_refitting(a_run, codebook):
+    assert exchange(a_run, {"write": ["kmeans"]}, codebook="codebook").rows_out == NUM_UNITS
+    for name in ("km.bin", "centroids.npy"):
+        written = codebooks.read(f"{a_run}/out/kmeans/{name}")
+        assert np.array_equal(written.centroids.numpy(), codebook.codebook.centroids.numpy())
+
+
 def test_a_bucket_gets_the_same_files(a_run):
+    with_texts(a_run, {(lang, sentence): "so it is" for lang, sentence, _ in UTTERANCES})
     formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized", "s2ut", "s2spect"]
-    inputs = {"manifest": "manifest", "units": "units", "pairs": "pairs", "codebook": "codebook"}
+    inputs = {"manifest": "texts", "units": "units", "pairs": "pairs", "codebook": "codebook"}
     for folder in (str(a_run), f"file://{a_run}"):
-        exchange(folder, {"write": formats}, "local" if folder == str(a_run) else "bucket", **inputs)
+        exchange(folder, {"write": formats, "multitask": True}, "local" if folder == str(a_run) else "bucket", **inputs)
     local, bucket = (
         {str(path.relative_to(a_run / name)): path.read_bytes() for path in (a_run / name).rglob("*") if path.is_file()}
         for name in ("local", "bucket")
     )
-    assert len(local) > 60
+    assert len(local) > 90
     assert {n: d.replace(b"file://", b"").replace(b"/bucket/", b"/local/") for n, d in bucket.items()} == local
     assert any(b"file://" in data for data in bucket.values())
 
@@ -309,6 +401,7 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ({}, {}, "give one of write, read_units and read_pairs, found none"),
         ({"write": ["km"], "read_pairs": [1]}, {}, "must be a mapping of settings"),
         ({"write": ["text"], "dictionary": "frequency"}, {}, "dictionary=frequency is of the format binarized"),
+        ({"write": ["text"], "multitask": True}, {}, "multitask=true is of the formats s2ut and s2spect"),
         ({"write": ["text"], "units_name": "x"}, {}, "units_name is of units that are read"),
         ({"write": ["km"], "num_units": 20}, {"units": "units", "codebook": "codebook"}, "the codebook says num_units"),
         ({"write": ["npy"]}, {}, "'npy' is not one of manifest, km"),

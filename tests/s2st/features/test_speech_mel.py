@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from s2st.features.speech_mel import FLOOR, MEL_RATE, speech_log_mel, to_mel_rate
+from s2st.features.speech_mel import FLOOR, MEL_RATE, num_mel_frames, speech_log_mel, to_mel_rate
 
 
 @pytest.mark.parametrize("samples", [513, 1024, 5000])
 def test_frames_are_centred_every_256_samples(samples):
     assert speech_log_mel(np.zeros(samples, np.float32)).shape == (1 + samples // 256, 80)
+
+
+def test_frames_are_counted_without_the_speech():
+    for samples in [*range(743, 760), *range(11_885, 11_900), 16_000]:  # 186 of ours are about 256 of theirs
+        assert num_mel_frames(samples) == len(speech_log_mel(to_mel_rate(np.zeros(samples, np.float32))))
 
 
 def test_silence_is_the_floor():
