@@ -38,7 +38,7 @@ TOLD_DIRECTIONS = 12  # in one line at the terminal
 
 def run(config: PairingConfig, step: Step) -> Counts:
     """Pair within each sentence; recordings that end in no pair are rejects."""
-    table = datasets.read_table(step.input("units"), UNITS, COLUMNS)
+    table = read_units(step)
     languages = sorted(pc.unique(table["lang"]).to_pylist())
     directions = parse_directions(config.directions, languages)
     if not directions:
@@ -55,6 +55,17 @@ def run(config: PairingConfig, step: Step) -> Counts:
     datasets.set_aside(rejects, step.output)
     write(recordings, pairs, reduced_units(table["units"]), config.seed, step.output)
     return Counts(len(table), len(pairs.source), len(rejects))
+
+
+def read_units(step: Step) -> pa.Table:
+    """Read the units of all sections named; raises UserError if they do not go together."""
+    folders = step.input_list("units")
+    table = pa.concat_tables(datasets.read_table(folder, UNITS, COLUMNS) for folder in folders)
+    if len(codebooks := pc.unique(table["codebook"])) > 1:
+        raise UserError(f"section '{step.name}': the units are of {len(codebooks)} codebooks; pair those of one")
+    if pc.count_distinct(table["utterance_id"]).as_py() < len(table):
+        raise UserError(f"section '{step.name}': an utterance comes twice in {', '.join(folders)}; name each once")
+    return table
 
 
 def without_units(table: pa.Table) -> pa.Table:
@@ -145,7 +156,7 @@ def write(recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, seed: 
         datasets.write_table(pa.table(columns, schema=PAIRS), folder, part)
 
 
-STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS)})
+STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS, many=True)})
 
 if __name__ == "__main__":
     main("pipelines.build_pairs")

@@ -2,7 +2,7 @@
 
 An utterance has only a name there. If the input `manifest` is given, the name must be an utterance of it, and the
 sentence, the speaker and the length come from it. Without, the name is taken for the sentence's, so that files of two
-languages that have the same names make pairs.
+languages that have the same names make pairs. Targets of S2UT take the sentence of their source's recording.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,19 @@ import pyarrow as pa
 
 from s2st import audio
 from s2st.config import UserError
+from s2st.fairseq import speech_folder
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.features import read_features
 from s2st.fairseq.manifest import read_manifest, recording_id
-from s2st.fairseq.unit_files import UnitsError, parse_units, read_labels, read_quantized, read_unit_folder
+from s2st.fairseq.speech_to_speech import parse_target
+from s2st.fairseq.unit_files import (
+    UnitsError,
+    format_units,
+    parse_units,
+    read_labels,
+    read_quantized,
+    read_unit_folder,
+)
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
@@ -33,16 +42,18 @@ KNOWN = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples
 class UnitsSource:
     """Units of one split, if they have one, and of one language, unless the files' names tell theirs."""
 
-    format: Literal["km", "quantized", "unit_files", "features"]
-    path: str  # a file (km, quantized) or a folder (unit_files; features, where <name of the tsv>_0_1.npy is)
+    format: Literal["km", "quantized", "unit_files", "features", "s2ut"]
+    path: str  # a file (km, quantized) or a folder (unit_files, s2ut; features, where <name of the tsv>_0_1.npy is)
     split: Literal["train", "validation", "test", ""] = ""  # none: the manifest's, or build_pairs makes splits
-    lang: str = ""  # of all but unit_files
+    lang: str = ""  # of all but unit_files; of s2ut, where the tables do not name the target's
     tsv: str = ""  # km and features: the manifest that names the utterances, in order
 
     def __post_init__(self) -> None:
         if (self.format in ("km", "features")) != bool(self.tsv):
             raise ValueError(f"format={self.format} and tsv='{self.tsv}' contradict: km and features need a tsv, only")
-        if (self.format != "unit_files") != bool(self.lang):
+        if self.format == "s2ut" and self.split:
+            raise ValueError(f"format=s2ut and split={self.split} contradict: all tables of the folder are read")
+        if self.format != "s2ut" and (self.format != "unit_files") != bool(self.lang):
             raise ValueError(f"format={self.format} and lang='{self.lang}' contradict: all but unit_files need a lang")
 
 
@@ -74,6 +85,7 @@ class Utterance:
     value: str | np.ndarray  # text of units, or features (T, D)
     num_samples: int = 0  # 0 if unknown
     utterance_id: str | None = None  # if the files tell it
+    split: str = ""  # likewise
 
 
 def origin(step: Step, num_units: int, units_name: str) -> Units:
@@ -91,6 +103,8 @@ def origin(step: Step, num_units: int, units_name: str) -> Units:
 def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
     """Read every source into UNITS; utterances that have no units, or are not in the manifest, are set aside."""
     known = known_utterances(step)
+    if known is not None and any(source.format == "s2ut" for source in sources):
+        raise UserError(f"section '{step.name}': the targets of s2ut are of no manifest; remove the input 'manifest'")
     parts = Parts(step.output, UNITS)
     seen: set[str] = set()
     num_samples = 0
@@ -145,6 +159,8 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
     elif source.format == "quantized":
         for name, text in read_quantized(source.path):
             yield Utterance(name, name, source.lang, text)
+    elif source.format == "s2ut":
+        yield from read_targets(Path(source.path), source.lang)
     else:
         _, entries = read_manifest(source.tsv)
         if source.format == "km":
@@ -154,6 +170,16 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
             values = checked_features(source, len(entries), units)
         for entry, value in zip(entries, values, strict=True):
             yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples)
+
+
+def read_targets(folder: Path, lang: str) -> Iterator[Utterance]:
+    """Yield the targets of every table of an S2UT folder; the sentence is the source's, as s2st.corpora.s2s has it."""
+    for split in speech_folder.splits(folder):
+        for line in speech_folder.read_table(folder, split):
+            text = format_units(parse_target(line))
+            target_lang = speech_folder.language(line, "tgt_lang", lang)
+            sentence = speech_folder.recording_id(line)
+            yield Utterance(line.values["id"], sentence, target_lang, text, split=speech_folder.our_split(split))
 
 
 def check_dictionary(path: Path, num_units: int) -> None:
@@ -192,7 +218,7 @@ def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[st
         "utterance_id": utterance_id,
         "sentence_id": utterance.sentence,
         "lang": utterance.lang,
-        "split": source.split,
+        "split": utterance.split or source.split,
         "speaker": f"fairseq-{utterance.lang}",
         "num_samples": utterance.num_samples,
     }

@@ -14,6 +14,7 @@ from s2st.corpora.corpus import Recording
 from s2st.corpora.fleurs import Fleurs, FleursConfig
 from s2st.corpora.folder import Folder, FolderConfig
 from s2st.corpora.phrasebook import Phrasebook, PhrasebookConfig
+from s2st.corpora.s2s import S2s, S2sConfig
 from s2st.corpora.sample import Sample, SampleConfig
 from s2st.corpora.tsv import Tsv, TsvConfig
 from s2st.schemas import MANIFEST
@@ -21,17 +22,18 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Stage, Step, resource
 
-CORPORA = ("phrasebook", "fleurs", "sample", "folder", "tsv")
+CORPORA = ("phrasebook", "fleurs", "sample", "folder", "tsv", "s2s")
 TABLE_BYTES = 16 << 20  # of recordings that a worker holds at once: a quarter of an hour of speech
 
 
 @dataclass(frozen=True)
 class IngestConfig:
-    phrasebook: PhrasebookConfig | None = None  # exactly one of these five
+    phrasebook: PhrasebookConfig | None = None  # exactly one of these six
     fleurs: FleursConfig | None = None
     sample: SampleConfig | None = None
     folder: FolderConfig | None = None
     tsv: TsvConfig | None = None
+    s2s: S2sConfig | None = None
     max_workers: int = resource(8)  # shards read at once
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class IngestConfig:
             return Sample(self.sample)
         if self.tsv is not None:
             return Tsv(self.tsv)
+        if self.s2s is not None:
+            return S2s(self.s2s)
         assert self.folder is not None
         return Folder(self.folder)
 

@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 
 from s2st.config import UserError
+from s2st.fairseq import speech_folder
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.speech_config import DICTIONARY, read_yaml
-from s2st.fairseq.speech_folder import AUDIO, COLUMNS, LANGUAGES, our_split
+from s2st.fairseq.speech_folder import AUDIO, read_table
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
 
@@ -88,7 +89,7 @@ def write_multitask(
     """
     if (folder / MULTITASK).exists():
         raise UserError(f"{folder / MULTITASK} is there already; write all tasks at once, into a new folder")
-    splits = {path.stem: _pairs(folder, path.stem) for path in sorted(folder.glob("*.tsv"))}
+    splits = {split: _pairs(folder, split) for split in speech_folder.splits(folder)}
     content, unlearnable = {}, {}
     for name, task in tasks.items():
         symbols = _check_task(name, task, folder, splits)
@@ -147,8 +148,7 @@ def _read_targets(folder: Path, data: Path, split: str, symbols: frozenset[str])
 
 
 def _pairs(folder: Path, split: str) -> dict[str, Line]:
-    our_split(split)
-    return {line.values["id"]: line for line in read_tsv(folder / f"{split}.tsv", COLUMNS, LANGUAGES)}
+    return {line.values["id"]: line for line in read_table(folder, split)}
 
 
 def _check_task(

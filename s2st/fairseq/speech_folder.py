@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import soundfile
 
@@ -91,39 +90,56 @@ def our_split(split: str) -> str:
     raise UserError(f"split '{split}': fairseq goes by the name; call it train..., valid..., dev... or test...")
 
 
-def manifest_row(source: Source, split: str) -> dict[str, Any]:
-    """Give the row of MANIFEST that a recording makes; fairseq's tables know no sentence, speaker or text."""
-    samples, suffix = probe(source.audio, f"recording '{source.recording_id}'")
-    return {
-        "utterance_id": source.recording_id,
-        "sentence_id": source.pair_id,
-        "lang": source.lang,
-        "split": our_split(split),
-        "speaker": "",
-        "text": "",
-        "audio": {"bytes": source.audio, "path": source.recording_id + suffix},
-        "num_samples": samples,
-    }
-
-
 def read_sources(folder: Path, split: str) -> Iterator[tuple[Line, Source]]:
     """Read the lines of a table with their recordings; raises UserError with file and line for what does not fit."""
-    our_split(split)
     root = audio_root(folder)
-    for line in read_tsv(folder / f"{split}.tsv", COLUMNS, LANGUAGES):
-        address = parse(line, "src_audio", root)
-        audio = read(line, address)
-        samples, _ = probe(audio, f"{line.where}: {address[0]}")
-        check_count(line, "src_n_frames", samples // SAMPLES_PER_FRAME, "frames")
-        recording_id = _recording_id(line.values["src_audio"], address[0])
-        lang, target_lang = (line.values.get(column, "") for column in LANGUAGES)
-        yield line, Source(line.values["id"], recording_id, audio, lang, target_lang)
+    for line in read_table(folder, split):
+        yield line, read_source(line, root)
 
 
-def _recording_id(address: str, path: Path) -> str:
-    """Undo the name that we give to files; elsewhere it is the file's name, as in fairseq's scripts."""
-    name = PurePosixPath(address)
-    return str(name.relative_to(AUDIO).with_suffix("")) if name.is_relative_to(AUDIO) else path.stem
+def splits(folder: Path) -> list[str]:
+    """Give fairseq's names of the splits that a folder has a table of; raises UserError if there is none."""
+    found = sorted(path.stem for path in folder.glob("*.tsv"))
+    if not found:
+        raise UserError(f"there is no table such as train.tsv in {folder}; give the folder that holds them")
+    return found
+
+
+def read_table(folder: Path, split: str) -> list[Line]:
+    """Read the lines of a table, but no audio; raises UserError with file and line for what does not fit."""
+    our_split(split)
+    return read_tsv(folder / f"{split}.tsv", COLUMNS, LANGUAGES)
+
+
+def read_source(line: Line, root: Path) -> Source:
+    """Read the recording of a line; raises UserError."""
+    address = parse(line, "src_audio", root)
+    audio = read(line, address)
+    samples, _ = probe(audio, f"{line.where}: {address[0]}")
+    check_count(line, "src_n_frames", samples // SAMPLES_PER_FRAME, "frames")
+    lang, target_lang = (line.values.get(column, "") for column in LANGUAGES)
+    return Source(line.values["id"], recording_id(line), audio, lang, target_lang)
+
+
+def recording_id(line: Line) -> str:
+    """Undo the name that we give to files; elsewhere it is the file's name, as in fairseq's scripts.
+
+    Of the recordings in one zip, the place tells them apart.
+    """
+    address, place = parse_address(line.values["src_audio"])
+    path = PurePosixPath(address)
+    name = str(path.relative_to(AUDIO).with_suffix("")) if path.is_relative_to(AUDIO) else path.stem
+    return f"{name}-{place[0]}" if place else name
+
+
+def language(line: Line, column: str, given: str) -> str:
+    """Give the language that a line names, or else the one given; raises UserError for none and for two."""
+    named = line.values.get(column, "")
+    if named and given and named != given:
+        raise UserError(f"{line.where}: {column} is '{named}', but the settings say lang={given}; remove lang")
+    if not named and not given:
+        raise UserError(f"{line.where}: no {column} tells the language; name it in the settings, as lang")
+    return named or given
 
 
 def audio_root(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from s2st.fairseq import mel_zip
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.speech_config import CONFIG, DICTIONARY, s2spect_config, s2ut_config, write_config
 from s2st.fairseq.speech_folder import FolderWriter, Source, audio_root, check_count, parse, read, read_sources
+from s2st.fairseq.tsv import Line
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
 
 
@@ -104,10 +105,15 @@ def write_s2spect(folder: Path, splits: Mapping[str, Iterable[MelPair]], policy:
 def read_s2ut(folder: Path, split: str, num_units: int) -> Iterator[UnitPair]:
     """Read the pairs of a table, ours or fairseq's; raises UserError with file and line for what does not fit."""
     for line, source in read_sources(folder, split):
-        where = f"{line.where}: pair '{source.pair_id}'"
-        sequence = _parse_units(line.values["tgt_audio"], where)
-        check_count(line, "tgt_n_frames", len(sequence), "units")
-        yield UnitPair(source, tuple(_checked(sequence, num_units, where).tolist()))
+        sequence = parse_target(line)
+        yield UnitPair(source, tuple(_checked(sequence, num_units, _pair_of(line)).tolist()))
+
+
+def parse_target(line: Line) -> np.ndarray:
+    """Give the units (T,) of the target of a line; raises UserError for what is no units or another number of them."""
+    sequence = _parse_units(line.values["tgt_audio"], _pair_of(line))
+    check_count(line, "tgt_n_frames", len(sequence), "units")
+    return sequence
 
 
 def read_s2spect(folder: Path, split: str) -> Iterator[MelPair]:
@@ -137,6 +143,10 @@ def _recording(pair: Mapping[str, Any], column: str, recordings: Mapping[str, Ma
     if pair[column] not in recordings:
         raise UserError(f"pair '{pair['pair_id']}': the manifest has no recording '{pair[column]}'; give its own one")
     return recordings[pair[column]]
+
+
+def _pair_of(line: Line) -> str:
+    return f"{line.where}: pair '{line.values['id']}'"
 
 
 def _parse_units(text: str, what: str) -> np.ndarray:

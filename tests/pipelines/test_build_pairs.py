@@ -129,3 +129,20 @@ def test_filters_that_leave_nothing_to_train_on_are_told(build):
     with pytest.raises(UserError, match="the filters took every training pair; look at .*filters.json"):
         build(rows)
     assert len(build(rows[2:])[1]) == 2  # a test set alone is all right
+
+
+def test_units_of_several_sections_are_paired(tmp_path):
+    for name, lang in (("dumped", "en"), ("imported", "hi")):
+        datasets.write_table(pa.Table.from_pylist([row("a", lang)], schema=UNITS), f"{tmp_path}/{name}")
+    other = {**row("a", "hi"), "codebook": "d"}
+    datasets.write_table(pa.Table.from_pylist([other], schema=UNITS), f"{tmp_path}/other")
+
+    def run(*units):
+        step = Step("pairs", "pipelines.build_pairs", str(tmp_path), {}, {"units": list(units)})
+        return build_pairs.run(PairingConfig(), step)
+
+    assert run("dumped", "imported").rows_out == 2
+    with pytest.raises(UserError, match="the units are of 2 codebooks; pair those of one"):
+        run("dumped", "other")
+    with pytest.raises(UserError, match="an utterance comes twice in"):
+        run("dumped", "dumped")

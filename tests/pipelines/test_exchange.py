@@ -5,10 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import build_pairs, fairseq_units
+from pipelines import build_pairs, fairseq_units, ingest
 from pipelines.exchange import ExchangeConfig, run
 from s2st import audio
 from s2st.config import UserError, build
+from s2st.corpora.s2s import S2s, S2sConfig
 from s2st.fairseq import codebooks
 from s2st.fairseq.binarized import IndexedSequences
 from s2st.fairseq.dictionary import Dictionary
@@ -346,6 +347,60 @@ def test_a_codebook_is_written_without_refitting(a_run, codebook):
         assert np.array_equal(written.centroids.numpy(), codebook.codebook.centroids.numpy())
 
 
+@pytest.fixture
+def s2ut(a_run):
+    """A folder of recordings to units, with auxiliary tasks, en to hi; its texts."""
+    texts = with_texts(a_run, {(lang, sentence): f"{lang} {sentence}"[:4] for lang, sentence, _ in UTTERANCES})
+    exchange(a_run, {"write": ["s2ut"], "multitask": True}, "theirs", **PAIRED)
+    return a_run / "theirs/s2ut/en-hi", texts
+
+
+def test_a_folder_of_recordings_to_units_makes_our_pairs(a_run, s2ut, codebook):
+    folder, texts = s2ut
+    corpus = S2s(S2sConfig(str(folder), letters="source_letter"))
+    recordings = [ingest.manifest_row(row) for shard in corpus.shards() for row in corpus.read(shard)]
+    assert {row["utterance_id"]: row["text"] for row in recordings} == {
+        name: text for name, text in texts.items() if name.startswith("u-en")
+    }
+    rows = []
+    for row in recordings:
+        (units,) = codebook([audio.decode(row["audio"]["bytes"])])
+        rows.append({**row, "units": units, "durations": reduce(units)[1], **codebook.origin})
+    datasets.write_table(pa.Table.from_pylist(rows, UNITS), f"{a_run}/dumped")
+    counts = exchange(a_run, {"read_units": [{"format": "s2ut", "path": str(folder)}]}, "targets", codebook="codebook")
+    assert (counts.rows_in, counts.rows_out, counts.rejects) == (4, 4, 0)
+    step = Step("again", "pipelines.build_pairs", str(a_run), {}, {"units": ["dumped", "targets"]})
+    build_pairs.run(PairingConfig(directions=("en-hi",), min_seconds=0, max_ratio=100), step)
+    columns = ("source_utterance_id", "source_lang", "target_lang", "split", "source_units", "target_units", "codebook")
+    ours, theirs = (
+        [[row[name] for name in columns] for row in rows_of(a_run / name, PAIRS, "source_utterance_id")]
+        for name in ("pairs", "again")
+    )
+    assert theirs == [row for row in ours if row[1] == "en"]
+
+
+def test_targets_that_are_no_units_are_refused_or_rejects(a_run, s2ut):
+    table = s2ut[0] / "test.tsv"
+    header, line = table.read_text().splitlines()
+    name, speech, frames, _, _, *languages = line.split("\t")
+    given = {"read_units": [{"format": "s2ut", "path": str(s2ut[0])}]}
+
+    def write(units, count):
+        table.write_text("\n".join([header, "\t".join([name, speech, frames, units, count, *languages])]) + "\n")
+
+    write("3 99", "2")
+    assert exchange(a_run, given, "ours", codebook="codebook").rejects == 1
+    (row,) = datasets.rejects(f"{a_run}/ours")
+    assert row["utterance_id"] == f"hi-{name}"
+    assert row["reason"] == "unit 99 is not one of the 20 units 0 to 19"
+    for units, message in [("3 4", "tgt_n_frames is 3, but there are 2 units"), ("mel.zip:1:2", "is not units with")]:
+        write(units, "3")
+        with pytest.raises(UserError, match=f"test.tsv, line 2: .*{message}"):
+            exchange(a_run, given, "other", codebook="codebook")
+    with pytest.raises(UserError, match="the targets of s2ut are of no manifest; remove the input 'manifest'"):
+        exchange(a_run, given, "other", codebook="codebook", manifest="manifest")
+
+
 def test_a_bucket_gets_the_same_files(a_run):
     with_texts(a_run, {(lang, sentence): "so it is" for lang, sentence, _ in UTTERANCES})
     formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized", "s2ut", "s2spect"]
@@ -409,6 +464,12 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ({"write": ["km"], "num_units": 3}, {"units": "units"}, r"there is a unit \d+, but num_units=3"),
         ({"read_units": [{**SOURCE, "format": "km"}]}, {}, "km and features need a tsv"),
         ({"read_units": [{**SOURCE, "lang": ""}]}, {}, "all but unit_files need a lang"),
+        ({"read_units": [{**SOURCE, "format": "s2ut"}]}, {}, "format=s2ut and split=train contradict"),
+        (
+            {"read_units": [{"format": "s2ut", "path": "/nowhere"}]},
+            {"codebook": "codebook"},
+            "there is no table such as train.tsv in /nowhere",
+        ),
         ({"read_units": [SOURCE]}, {}, "needs the input 'codebook', or num_units and units_name"),
         (
             {"read_pairs": [{"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}]},

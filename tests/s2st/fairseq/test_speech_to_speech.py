@@ -3,12 +3,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from s2st.audio import encode
 from s2st.config import UserError
-from s2st.fairseq.speech_folder import Source, manifest_row, our_split
+from s2st.fairseq.speech_folder import Source, our_split
 from s2st.fairseq.speech_to_speech import (
     MelPair,
     UnitPair,
@@ -19,7 +18,6 @@ from s2st.fairseq.speech_to_speech import (
     write_s2spect,
     write_s2ut,
 )
-from s2st.schemas import MANIFEST
 from s2st.units import reduce
 
 WAVE = np.random.default_rng(0).standard_normal(20_000).astype(np.float32) / 10
@@ -103,12 +101,6 @@ def test_rows_make_pairs(tmp_path):
     assert spectrogram.mel.shape == (1 + len(WAVE) * 22_050 // 16_000 // 256, 80)
     with pytest.raises(UserError, match="pair 'x--y': the manifest has no recording 'y'"):
         list(mel_pairs([row], {"x": recordings["x"]}))
-
-
-def test_a_source_makes_a_row_of_the_manifest():
-    row = manifest_row(source("p", "r", lang="hi", target_lang="en"), "dev")
-    assert pa.Table.from_pylist([row], schema=MANIFEST).to_pylist() == [row]
-    assert (row["utterance_id"], row["split"], row["num_samples"]) == ("r", "validation", SHORT)
 
 
 @pytest.mark.parametrize(("name", "ours"), [("train-x", "train"), ("dev2", "validation"), ("valid", "validation")])
