@@ -15,7 +15,8 @@ A section does one of three things:
       codebook: codebook
       read_pairs: [{format: binarized, path: data-bin, source_lang: en, target_lang: hi}]
 
-Recordings of a fairseq manifest come in by pipelines.ingest (corpus `tsv`).
+Recordings of a fairseq manifest come in by pipelines.ingest (corpus `tsv`), and so do the sources of S2UT and S2SPECT
+(`s2s`); the target units of S2UT come in here (read_units, format s2ut).
 """
 
 from collections.abc import Callable

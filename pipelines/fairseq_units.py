@@ -178,7 +178,7 @@ def read_targets(folder: Path, lang: str) -> Iterator[Utterance]:
         for line in speech_folder.read_table(folder, split):
             text = format_units(parse_target(line))
             target_lang = speech_folder.language(line, "tgt_lang", lang)
-            sentence = speech_folder.recording_id(line)
+            sentence = speech_folder.utterance_name(line)
             yield Utterance(line.values["id"], sentence, target_lang, text, split=speech_folder.our_split(split))
 
 

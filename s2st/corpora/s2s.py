@@ -61,7 +61,7 @@ class S2s:
             for line in speech_folder.read_table(folder, split):
                 lang = speech_folder.language(line, "src_lang", self.config.lang)
                 item = Item(line, lang, speech_folder.our_split(split), texts.get(line.values["id"], ""))
-                name = speech_folder.recording_id(line)
+                name = speech_folder.utterance_name(line)
                 if first.setdefault(name, item) is item:
                     items.append(item)
                 else:
@@ -79,7 +79,7 @@ class S2s:
                 data = speech_folder.read_source(item.line, shard.audio_root).audio
             except UserError as error:
                 reject = str(error)
-            name = speech_folder.recording_id(item.line)
+            name = speech_folder.utterance_name(item.line)
             yield Recording(
                 utterance_id=name,
                 sentence_id=name,

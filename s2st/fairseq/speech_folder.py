@@ -132,6 +132,11 @@ def recording_id(line: Line) -> str:
     return f"{name}-{place[0]}" if place else name
 
 
+def utterance_name(line: Line) -> str:
+    """Name the recording of a line, folders joined by -, as names are in our datasets."""
+    return recording_id(line).replace("/", "-")
+
+
 def language(line: Line, column: str, given: str) -> str:
     """Give the language that a line names, or else the one given; raises UserError for none and for two."""
     named = line.values.get(column, "")

@@ -13,7 +13,10 @@ pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2s
 
 from fairseq import options
 from fairseq.data import Dictionary
+from fairseq.data.audio.data_cfg import MultitaskConfig, S2SDataConfig
 from fairseq.data.audio.hubert_dataset import HubertDataset
+from fairseq.data.audio.speech_to_speech_dataset import SpeechToSpeechDatasetCreator
+from fairseq.tasks.speech_to_text import DummyMultiTask
 from fairseq.tasks.translation import load_langpair_dataset
 from fairseq_cli import preprocess
 
@@ -24,7 +27,7 @@ from s2st.config import build
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.pairing import PairingConfig
-from s2st.schemas import MANIFEST, UNITS
+from s2st.schemas import MANIFEST, PAIRS, UNITS
 from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
 from stages import datasets
@@ -48,7 +51,8 @@ def a_run(tmp_path_factory):
             waveform = audio.decode(audio.encode(random.normal(0, 0.1, 4000 + 321 * i)))
             shared = {"utterance_id": f"{split}-nava-{i}", "sentence_id": f"{split}-{i // 2}", "split": split}
             shared.update(lang=("en", "hi")[i % 2], speaker="voice", num_samples=len(waveform))
-            manifest.append({**shared, "text": "", "audio": {"bytes": audio.encode(waveform), "path": ""}})
+            text = f"{'sन'[i % 2]}{i // 2}"  # short: a spectrogram has few steps
+            manifest.append({**shared, "text": text, "audio": {"bytes": audio.encode(waveform), "path": ""}})
             (units,) = speech_to_units([waveform])
             rows.append({**shared, "units": units, "durations": reduce(units)[1], **speech_to_units.origin})
     datasets.write_table(pa.Table.from_pylist(manifest, MANIFEST), f"{folder}/manifest")
@@ -56,6 +60,7 @@ def a_run(tmp_path_factory):
     step = Step("pairs", "pipelines.build_pairs", str(folder), {}, {"units": ["units"]})
     build_pairs.run(PairingConfig(directions=("en-hi",), min_seconds=0), step)
     exchange(folder, "theirs", {"write": ["manifest", "km", "quantized", "unit_files", "text", "binarized"]})
+    exchange(folder, "speech", {"write": ["s2ut", "s2spect"], "multitask": True})
     exchange(folder, "by_frequency", {"write": ["binarized"], "dictionary": "frequency"})
     return folder
 
@@ -139,3 +144,51 @@ def test_fairseq_preprocess_makes_our_binarized_files_of_our_text(a_run, exporte
     )
     assert len(pairs) == 12
     assert dictionary.string(pairs[0]["source"]) == (text / "train.src").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", ["s2ut", "s2spect"])
+def test_speech_to_speech_reads_our_pairs_and_their_auxiliary_tasks(a_run, kind, monkeypatch):
+    sox = ModuleType("torchaudio.sox_effects")
+    monkeypatch.setitem(sys.modules, sox.__name__, sox)
+    monkeypatch.setattr("torchaudio.sox_effects", sox, raising=False)
+    monkeypatch.chdir("/")
+    folder = a_run / "speech" / kind / "en-hi"
+    units = Dictionary()
+    for unit in range(NUM_UNITS):
+        units.add_symbol(str(unit))
+    settings = MultitaskConfig(folder / "config_multitask.yaml").get_all_tasks()
+    tasks = {name: DummyMultiTask(task, task.tgt_dict) for name, task in settings.items()}
+    assert {(task.input_from, task.input_layer, task.get_loss_weight(0)) for task in settings.values()} == {
+        ("encoder", 5, 8.0),
+        ("encoder", 7, 8.0),
+        ("decoder", 2, 1.6),
+    }
+    texts = {row["utterance_id"]: row["text"] for row in datasets.read_table(f"{a_run}/manifest", MANIFEST).to_pylist()}
+    pairs = {row["pair_id"]: row for row in datasets.read_table(f"{a_run}/pairs", PAIRS).to_pylist()}
+    seen = set()
+    for split in SPLITS.values():
+        data = SpeechToSpeechDatasetCreator.from_tsv(
+            root=str(folder),
+            data_cfg=S2SDataConfig(folder / "config.yaml"),
+            splits=split,
+            is_train_split=split == "train",
+            epoch=1,
+            seed=0,
+            target_is_code=kind == "s2ut",
+            tgt_dict=units if kind == "s2ut" else None,
+            n_frames_per_step=1 if kind == "s2ut" else 5,
+            multitask=tasks,
+        )
+        assert data.collater([data[0], data[1]])["multitask"].keys() == tasks.keys()
+        for i, pair_id in enumerate(data.ids):
+            item, targets = data[i]
+            pair = pairs[pair_id]
+            seen.add(pair_id)
+            if kind == "s2ut":
+                assert (item.target - 4).tolist()[:-1] == pair["target_units"]
+            for name, task in tasks.items():
+                text = texts[pair["source_utterance_id" if name == "source_letter" else "target_utterance_id"]]
+                symbols = [task.target_dictionary[token] for token in targets[name]]
+                end = [] if name == "decoder_target_ctc" else ["</s>"]
+                assert symbols == [*text, "|", *end]
+    assert seen == set(pairs)

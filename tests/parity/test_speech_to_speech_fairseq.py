@@ -12,7 +12,9 @@ import pytest
 import soundfile
 import torch
 
+from pipelines.fairseq_units import read_targets
 from s2st.audio import SAMPLE_RATE, encode
+from s2st.corpora.s2s import S2s, S2sConfig
 from s2st.fairseq.speech_config import read_config
 from s2st.fairseq.speech_folder import Source
 from s2st.fairseq.speech_to_speech import MelPair, UnitPair, read_s2spect, read_s2ut, write_s2spect, write_s2ut
@@ -178,6 +180,15 @@ def test_we_read_and_write_what_the_s2ut_script_writes(tmp_path, monkeypatch, re
     read = {split: list(read_s2ut(theirs, split, NUM_UNITS)) for split in ("train", "dev")}
     expected = {name: tuple(joined(units(name))) if reduce else units(name) for name in "abc"}
     assert {pair.source.pair_id: pair.units for pair in read["train"] + read["dev"]} == expected
+    corpus = S2s(S2sConfig(str(theirs), lang="hi"))
+    recordings = [recording for shard in corpus.shards() for recording in corpus.read(shard)]
+    assert {(row.utterance_id, row.split, row.reject) for row in recordings} == {
+        ("train-a", "train", None),
+        ("train-b", "train", None),
+        ("dev-c", "validation", None),
+    }
+    targets = {row.name: (row.sentence, row.split, row.value) for row in read_targets(theirs, "en")}
+    assert targets["c"] == ("dev-c", "validation", " ".join(map(str, expected["c"])))
 
     for split in ("train", "dev"):  # where we put recordings as they do, and in their order, the bytes are equal
         names = [pair.source.pair_id for pair in read[split]]
