@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import results, wav_to_units
+from benchmarks import kmeans, results, wav_to_units
 
-BENCHMARKS = (wav_to_units.run,)
+BENCHMARKS = (wav_to_units.run, kmeans.run)
 
 
 def main() -> None:
