@@ -9,6 +9,7 @@ Shapes: K units, D features.
 
 import bz2
 import gzip
+import importlib.util
 import io
 import lzma
 import pickle
@@ -37,12 +38,12 @@ COMPRESSIONS: dict[bytes, Callable[[bytes], bytes]] = {  # by how a file begins,
 def read(address: str, search: Search = "exact") -> Codebook:
     """Read a codebook from a `.npy`, an `.index` of faiss, or else a `km.bin`, at a path or a bucket address.
 
-    Raises UserError if the file is missing or holds no centroids.
+    Raises UserError if the file cannot be read or holds no centroids.
     """
     try:
         data = storage.read_bytes(address)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {address}; give the path of a km.bin, .npy or .index") from None
+    except (OSError, ValueError) as error:  # ValueError: an address of an unknown kind
+        raise UserError(f"cannot read {address}: {error}; give the path of a km.bin, .npy or .index") from None
     if address.endswith(".index"):
         return _read_index(data, address, search)
     centroids = _read_npy(data, address) if data.startswith(b"\x93NUMPY") else _read_kmeans(data, address)
@@ -198,15 +199,20 @@ class _Unpickler(_InPython):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _dump_kmeans(buffer: io.BytesIO, centroids: np.ndarray, address: str) -> None:
-    """Write a MiniBatchKMeans as fairseq's learn_kmeans.py leaves it."""
-    try:
-        import joblib
-        from sklearn.cluster import MiniBatchKMeans
-    except ImportError:
+def need_scikit_learn(address: str) -> None:
+    """Raise UserError if a km.bin could not be written here: for those who fit for hours before they write."""
+    if importlib.util.find_spec("sklearn") is None:
         raise UserError(
             f"writing {address} for fairseq needs scikit-learn; run: pip install 's2st[fairseq]', or write a .npy"
-        ) from None
+        )
+
+
+def _dump_kmeans(buffer: io.BytesIO, centroids: np.ndarray, address: str) -> None:
+    """Write a MiniBatchKMeans as fairseq's learn_kmeans.py leaves it."""
+    need_scikit_learn(address)
+    import joblib
+    from sklearn.cluster import MiniBatchKMeans
+
     # Fitted to one frame, since what a fit leaves behind differs by version; then given our centroids.
     model = MiniBatchKMeans(n_clusters=1, n_init=1, compute_labels=False).fit(centroids[:1])
     model.set_params(n_clusters=len(centroids))
