@@ -28,7 +28,7 @@ Inertia: squared distance of a frame to its centroid, on average. Medians of {ru
 
 def compare(folder: Path, kind: str, runs: int) -> Iterator[Row]:
     """Run both sides, in turn, and give the rows of one kind of frames."""
-    features, log = folder / kind, folder / "log"
+    features, log = folder / f"{kind}_frames", folder / "log"
     script = fairseq_examples() / "hubert" / "simple_kmeans" / "learn_kmeans.py"
     peers, ours = [], []
     for _ in range(runs):

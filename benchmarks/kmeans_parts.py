@@ -38,9 +38,10 @@ def grouped_frames(count: int, dim: int = 768) -> np.ndarray:
 def write_frames(folder: Path, count: int) -> None:
     """Write both kinds of frames as fairseq's dump_hubert_feature.py does."""
     for kind, frames in (("hubert", hubert_frames(folder, count)), ("groups", grouped_frames(count))):
-        (folder / kind).mkdir()
-        np.save(folder / kind / "train_0_1.npy", frames)
-        (folder / kind / "train_0_1.len").write_text(f"{len(frames)}\n")
+        target = folder / f"{kind}_frames"
+        target.mkdir()
+        np.save(target / "train_0_1.npy", frames)
+        (target / "train_0_1.len").write_text(f"{len(frames)}\n")
 
 
 def main() -> None:
