@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2st import checkpoint
 from s2st.config import UserError
 from s2st.fairseq import codebooks
 from s2st.models.codebook import Codebook, CodebookConfig
@@ -188,6 +189,9 @@ def test_units_of_a_faiss_index_are_its_lists(tmp_path, factory, capfd):
     assert (units == expected[:, 0]).mean() > 0.99  # the graph of HNSW misses some
     distances = np.square(x[:, None] - lists.quantizer.reconstruct_n(0, 16)).sum(-1)
     assert (units == distances.argmin(1)).mean() > 0.998  # ties of rounding
+    checkpoint.save(str(tmp_path / "codebook"), codebook)
+    loaded, _ = checkpoint.load(str(tmp_path / "codebook"), "codebook")
+    np.testing.assert_array_equal(loaded(torch.from_numpy(features)).numpy(), units)
 
 
 def test_an_index_without_lists_is_refused(tmp_path):
