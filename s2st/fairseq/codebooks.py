@@ -43,7 +43,10 @@ def write(address: str, codebook: Codebook) -> None:
     Raises UserError for a codebook that scales or projects features: these files have centroids only.
     """
     if codebook.config.projected_dim or bool((codebook.std != 1).any()):
-        raise UserError(f"cannot write {address}: the codebook scales its features; fit it with normalize=false")
+        raise UserError(
+            f"cannot write {address}: the codebook scales or projects features, and such files have centroids only; "
+            f"fit one with normalize=false"
+        )
     centroids = (codebook.centroids + codebook.mean).cpu().numpy()
     buffer = io.BytesIO()
     if address.endswith(".npy"):
