@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.agreement import inertia
-from pipelines.fit_codebook import Features, FitCodebookConfig, fit
+from pipelines.fit_codebook import FitCodebookConfig, fit
+from s2st import audio
 from s2st.fairseq import codebooks
-from s2st.speech_to_units import FeaturesConfig
+from s2st.feature_extractor import FeatureExtractor, FeaturesConfig, load_encoder
 
 LAYER = 6
 GROUPS = 150  # of the synthetic frames, some large and some small
@@ -20,11 +21,9 @@ GROUPS = 150  # of the synthetic frames, some large and some small
 
 def hubert_frames(folder: Path, count: int) -> np.ndarray:
     """Give frames (count, 768) of the recordings in folder/wavs, by HuBERT with random weights."""
-    import pyarrow as pa
-
-    features = Features(FeaturesConfig("hubert", LAYER), str(folder / "hubert"), FitCodebookConfig.batch_seconds)
-    rows = pa.table({"audio": [{"bytes": path.read_bytes()} for path in sorted((folder / "wavs").rglob("*.wav"))]})
-    return features(rows)["frame"][:count]
+    extractor = FeatureExtractor(FeaturesConfig("hubert", LAYER), load_encoder(str(folder / "hubert"), "hubert"))
+    paths = sorted((folder / "wavs").rglob("*.wav"))
+    return np.concatenate(extractor([audio.decode(path.read_bytes()) for path in paths]))[:count]
 
 
 def grouped_frames(count: int, dim: int = 768) -> np.ndarray:

@@ -1,102 +1,151 @@
-"""Build the parallel corpus: recordings of one sentence in two languages, as reduced units."""
+"""Build the parallel corpus: recordings of one sentence in two languages, as reduced units.
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+Beside the pairs lie `filters.json`, what each filter took, and `missing_partners.tsv`, the languages that a sentence
+lacks. Units stay in Arrow: a million recordings fit in memory.
+"""
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from s2st import audio, storage
 from s2st.config import UserError
-from s2st.schemas import PAIRS, UNITS
-from s2st.units import reduce
+from s2st.pairing import (
+    FILTERS,
+    KEPT,
+    TRAIN,
+    PairingConfig,
+    Pairs,
+    Recordings,
+    arrange,
+    make_pairs,
+    parse_directions,
+    split_sentences,
+    unpaired,
+)
+from s2st.schemas import PAIRS, UNIT, UNITS
+from s2st.units import reduce_rows
 from stages import datasets
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
-
-@dataclass(frozen=True)
-class BuildPairsConfig:
-    directions: tuple[str, ...] = ()  # such as hi-en; none means every ordered pair of the languages
-    max_pairs_per_sentence: int = 16  # of a direction; a sentence read by many people would drown the others
-    seed: int = 0  # of the choice when there are more, and of the order of rows
+COLUMNS = ("utterance_id", "sentence_id", "lang", "split", "speaker", "units", "num_samples", "codebook")
+REDUCED_ROWS = 1 << 14  # recordings reduced at once
+FILE_PAIRS = 1 << 17  # pairs of one file; their units are some hundred MB
+TOLD_DIRECTIONS = 12  # in one line at the terminal
 
 
-def run(config: BuildPairsConfig, step: Step) -> Counts:
-    """Pair within each sentence and split; recordings that end in no pair are rejects."""
-    rows = datasets.read_table(step.input("units"), UNITS).to_pylist()
-    directions = parse_directions(config.directions, sorted({row["lang"] for row in rows}))
-    pairs, paired = [], set()
-    for pair in make_pairs(rows, directions, config):
-        pairs.append(pair)
-        paired |= {pair["source_utterance_id"], pair["target_utterance_id"]}
-    if not pairs:
-        raise UserError(f"section '{step.name}': no sentence is there in two languages; look at the sentence_id")
-    lonely = [row for row in rows if row["utterance_id"] not in paired]
-    datasets.set_aside([{**row, "reason": "no partner in another language"} for row in lonely], step.output)
-    datasets.write_table(pa.Table.from_pylist(shuffled(pairs, config.seed), schema=PAIRS), step.output)
-    return Counts(len(rows), len(pairs), len(datasets.rejects(step.output)))
-
-
-def parse_directions(directions: tuple[str, ...], languages: list[str]) -> list[tuple[str, str]]:
-    """Turn "hi-en" into ("hi", "en"); none given means all. Raises UserError for a language that is not there."""
+def run(config: PairingConfig, step: Step) -> Counts:
+    """Pair within each sentence; recordings that end in no pair are rejects."""
+    table = datasets.read_table(step.input("units"), UNITS, COLUMNS)
+    languages = sorted(pc.unique(table["lang"]).to_pylist())
+    directions = parse_directions(config.directions, languages)
     if not directions:
-        return [(a, b) for a in languages for b in languages if a != b]
-    parsed = []
-    for direction in directions:
-        source, _, target = direction.partition("-")
-        for lang in (source, target):
-            if lang not in languages:
-                raise UserError(
-                    f"direction '{direction}': the units have no language '{lang}' (found: {', '.join(languages)})"
-                )
-        parsed.append((source, target))
-    return parsed
+        raise UserError(f"section '{step.name}': all units are in one language ({languages[0]}); pairs need two")
+    rows, misplaced = split_sentences(without_units(table), config)
+    recordings = arrange(rows, languages, config.heard_targets)
+    pairs = make_pairs(recordings, directions, config)
+    if misplaced:
+        tell(f"{step.name}: {len(misplaced)} recordings are set aside, as their sentence is kept in another split")
+    tell_missing_partners(recordings, step)
+    tell_filters(pairs, directions, step)
+    check_some_are_kept(recordings, pairs, step)
+    rejects = misplaced + unpaired(recordings, pairs)
+    datasets.set_aside(rejects, step.output)
+    write(recordings, pairs, reduced_units(table["units"]), config.seed, step.output)
+    return Counts(len(table), len(pairs.source), len(rejects))
 
 
-def make_pairs(
-    rows: list[dict[str, Any]], directions: list[tuple[str, str]], config: BuildPairsConfig
-) -> Iterator[dict[str, Any]]:
-    """Yield rows of PAIRS, in a stable order.
-
-    Of a sentence's recordings, those by voices of the training split are the targets if there are any: no vocoder
-    can speak with a voice that it never heard.
-    """
-    voices = {row["speaker"] for row in rows if row["split"] == "train"}
-    sentences: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in sorted(rows, key=lambda row: row["utterance_id"]):
-        sentences[row["split"], row["sentence_id"]][row["lang"]].append(row)
-    random = np.random.default_rng(config.seed)
-    for (split, sentence_id), recordings in sorted(sentences.items()):
-        for source_lang, target_lang in directions:
-            heard = [row for row in recordings[target_lang] if row["speaker"] in voices]
-            targets = heard or recordings[target_lang]
-            chosen = [(source, target) for source in recordings[source_lang] for target in targets]
-            if len(chosen) > config.max_pairs_per_sentence:
-                kept = random.choice(len(chosen), config.max_pairs_per_sentence, replace=False)
-                chosen = [chosen[i] for i in sorted(kept)]
-            for source, target in chosen:
-                yield {
-                    "pair_id": f"{source['utterance_id']}--{target['utterance_id']}",
-                    "sentence_id": sentence_id,
-                    "source_lang": source_lang,
-                    "target_lang": target_lang,
-                    "split": split,
-                    "source_utterance_id": source["utterance_id"],
-                    "target_utterance_id": target["utterance_id"],
-                    "source_units": reduce(np.asarray(source["units"], dtype=np.int32))[0].tolist(),
-                    "target_units": reduce(np.asarray(target["units"], dtype=np.int32))[0].tolist(),
-                    "codebook": source["codebook"],
-                }
+def without_units(table: pa.Table) -> pa.Table:
+    """Put in place of the units their row and their seconds."""
+    num_samples = table["num_samples"].to_numpy()
+    num_units = pc.list_value_length(table["units"]).to_numpy()
+    # units made elsewhere do not know their samples
+    seconds = np.where(num_samples > 0, num_samples / audio.SAMPLE_RATE, num_units / audio.UNITS_PER_SECOND)
+    table = table.drop_columns(["units", "num_samples"]).append_column("seconds", pa.array(seconds))
+    return table.append_column("row", pa.array(np.arange(len(table))))
 
 
-def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Mix pairs: sentences of one kind stand together, and a trainer shuffles and packs a window of rows at a time."""
-    return [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))]
+def tell_missing_partners(recordings: Recordings, step: Step) -> None:
+    """List the languages of the corpus that each sentence lacks, in missing_partners.tsv."""
+    lacks = recordings.counts == 0
+    lacking = np.flatnonzero(lacks.any(axis=1))
+    languages = np.array(recordings.languages)
+    one_each = recordings.table.take(np.searchsorted(recordings.sentence, lacking))
+    lines = ["sentence_id\tsplit\tmissing"]
+    for sentence, row in zip(lacking, one_each.select(["sentence_id", "split"]).to_pylist(), strict=True):
+        lines.append(f"{row['sentence_id']}\t{row['split']}\t{','.join(languages[lacks[sentence]])}")
+    path = f"{step.output}/missing_partners.tsv"
+    storage.write_bytes(path, ("\n".join(lines) + "\n").encode())
+    if len(lacking):
+        tell(f"{step.name}: {len(lacking)} of {len(lacks)} sentences lack a language, see {path}")
 
 
-STAGE = Stage(BuildPairsConfig, run, reads={"units": Input(UNITS)})
+def tell_filters(pairs: Pairs, directions: list[tuple[str, str]], step: Step) -> None:
+    """Write what each filter took of each direction to filters.json, and tell it in a line."""
+    record, taken = {}, []
+    for direction, (*counts, kept) in zip(map("-".join, directions), pairs.verdicts.tolist(), strict=True):
+        by_filter = dict(zip(FILTERS, counts, strict=True))
+        record[direction] = {"pairs": sum(counts) + kept, **by_filter, "kept": kept}
+        if sum(counts):
+            taken.append(f"{direction} {', '.join(f'{name} {count}' for name, count in by_filter.items() if count)}")
+    path = f"{step.output}/filters.json"
+    storage.write_json(path, record)
+    if len(taken) > TOLD_DIRECTIONS:
+        taken[TOLD_DIRECTIONS:] = [f"{len(taken) - TOLD_DIRECTIONS} more directions in {path}"]
+    told = f"; filters took: {'; '.join(taken)}" if taken else ""
+    tell(f"{step.name}: {len(pairs.source)} of {pairs.verdicts.sum()} pairs are kept{told}")
+
+
+def check_some_are_kept(recordings: Recordings, pairs: Pairs, step: Step) -> None:
+    """Raise UserError if there are no pairs, or none to train on although the corpus has some."""
+    if not pairs.verdicts.any():
+        raise UserError(f"section '{step.name}': no sentence is there in two languages; look at the sentence_id")
+    met = pairs.met[recordings.split == TRAIN]
+    if met.any() and not (met & (1 << KEPT)).any():
+        raise UserError(
+            f"section '{step.name}': the filters took every training pair; look at {step.output}/filters.json "
+            "and widen min_seconds, max_seconds or max_ratio"
+        )
+
+
+def reduced_units(units: pa.ChunkedArray) -> pa.LargeListArray:
+    """Reduce every row once, however many pairs it is in; the offsets of a plain list end at 2^31 units."""
+    values: list[np.ndarray] = []
+    offsets = [np.zeros(1, np.int64)]
+    for part in (units[start : start + REDUCED_ROWS] for start in range(0, len(units), REDUCED_ROWS)):
+        part = part.combine_chunks()
+        starts = part.offsets.to_numpy()
+        reduced, ends = reduce_rows(part.flatten().to_numpy(), starts - starts[0])
+        values.append(reduced)
+        offsets.append(offsets[-1][-1] + ends[1:])
+    return pa.LargeListArray.from_arrays(np.concatenate(offsets), np.concatenate(values))
+
+
+def write(recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, seed: int, folder: str) -> None:
+    """Write rows of PAIRS, mixed: sentences of one kind stand together, and a trainer shuffles a window at a time."""
+    order = np.random.default_rng(seed).permutation(len(pairs.source))
+    for part, start in enumerate(range(0, len(order), FILE_PAIRS)):
+        chosen = order[start : start + FILE_PAIRS]
+        source = recordings.table.take(pairs.source[chosen])
+        target = recordings.table.take(pairs.target[chosen])
+        columns = {
+            "pair_id": pc.binary_join_element_wise(source["utterance_id"], target["utterance_id"], "--"),
+            "sentence_id": source["sentence_id"],
+            "source_lang": source["lang"],
+            "target_lang": target["lang"],
+            "split": source["split"],
+            "source_utterance_id": source["utterance_id"],
+            "target_utterance_id": target["utterance_id"],
+            "source_units": units.take(source["row"].combine_chunks()).cast(pa.list_(UNIT)),
+            "target_units": units.take(target["row"].combine_chunks()).cast(pa.list_(UNIT)),
+            "codebook": source["codebook"],
+        }
+        datasets.write_table(pa.table(columns, schema=PAIRS), folder, part)
+
+
+STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS)})
 
 if __name__ == "__main__":
     main("pipelines.build_pairs")

@@ -1,73 +1,107 @@
-"""Give each frame of speech the number of its nearest centroid: audio -> features -> units in one stream."""
+"""Give each frame of speech the number of its nearest centroid: audio -> features -> units in one stream.
+
+No features are written anywhere.
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 import torch
 
-from s2st import audio
+from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
+from s2st import audio, storage
+from s2st.feature_extractor import BATCH_SECONDS
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import BATCH_SECONDS, SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
-from stages import datasets
+from stages import datasets, exactly_once
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
-CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
+CHECKED_SECONDS = 300.0  # of speech, of which bf16's units are compared with fp32's
+WRITTEN = exactly_once.with_reason(UNITS)
 
 
 @dataclass(frozen=True)
 class DumpUnitsConfig:
+    bf16: bool = False  # about three times as fast on a CPU; the share of units that it changes is measured and told
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
-    batch_rows: int = resource(64)  # utterances that a worker takes at once
+    shard_seconds: float = resource(240.0)  # of speech that a worker takes at once, and that a kill can undo
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
 
 class UnitDumper:
-    """Takes manifest rows and gives units; what cannot be used goes beside the output."""
+    """Takes batches and gives units, and the rejects among them."""
 
-    def __init__(self, codebook: str, output: str, batch_seconds: float):
+    def __init__(self, codebook: str, batch_seconds: float, bf16: bool = False):
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.speech_to_units = SpeechToUnits.load(codebook, device, batch_seconds)
-        self.origin, self.output = self.speech_to_units.origin, output
+        self.speech_to_units = SpeechToUnits.load(codebook, device, batch_seconds, bf16)
+        self.origin = self.speech_to_units.origin
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Turn rows of MANIFEST into rows of UNITS."""
-        waveforms, rows, rejects = [], [], []
-        for row in table.to_pylist():
-            try:
-                waveforms.append(audio.decode(row["audio"]["bytes"]))
-                rows.append({name: row[name] for name in CARRIED})
-            except audio.AudioError as error:
-                rejects.append({**row, "reason": str(error)})
-        datasets.set_aside(rejects, self.output)
-        for row, units in zip(rows, self.speech_to_units(waveforms), strict=True):
-            row.update(units=units, durations=reduce(units)[1], **self.origin)
-        return pa.Table.from_pylist(rows, schema=UNITS)
+        """Turn rows of BATCHES into rows of UNITS with a reason."""
+        rows = [row for batch in table["batch"].to_pylist() for row in batch]
+        good = [row for row in rows if row["reason"] is None]
+        for row, units in zip(good, self.speech_to_units(list(map(waveform_of, good))), strict=True):
+            row.update(units=units, durations=reduce(units)[1])
+        return pa.Table.from_pylist([{**row, **self.origin} for row in rows], schema=WRITTEN)
 
 
 def run(config: DumpUnitsConfig, step: Step) -> Counts:
     """Stream the manifest through a pool of workers into Parquet."""
     manifest = step.input("manifest")
-    units = datasets.read(manifest, MANIFEST, [*CARRIED, "audio"]).map_batches(
+    rows_in = datasets.count(manifest, MANIFEST)
+
+    def stream() -> ray.data.Dataset:
+        return units_of(config, step, datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), config.bf16)
+
+    exactly_once.write(stream, rows_in, step.output, UNITS)
+    samples = datasets.read_table(step.output, UNITS, ["num_samples"])["num_samples"]
+    num_rejects = len(datasets.rejects(step.output))
+    datasets.check_nothing_lost(step.output, rows_in, len(samples), num_rejects)
+    if config.bf16:
+        tell(measure_bf16(config, step))
+    hours = (pc.sum(samples).as_py() or 0) / audio.SAMPLE_RATE / 3600
+    return Counts(rows_in, len(samples), num_rejects, round(hours, 4))
+
+
+def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16: bool) -> ray.data.Dataset:
+    """Make the stream of WRITTEN rows of the columns of a manifest that are needed."""
+    return decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
         UnitDumper,
-        fn_constructor_args=(step.input("codebook"), step.output, config.batch_seconds),
+        fn_constructor_args=(step.input("codebook"), config.batch_seconds, bf16),
+        batch_size=1,
         batch_format="pyarrow",
-        batch_size=config.batch_rows,
+        zero_copy_batch=True,
         num_gpus=config.num_gpus or None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
-    datasets.write(units, step.output)
-    rows_in, rows_out = datasets.count(manifest, MANIFEST), datasets.count(step.output, UNITS)
-    num_rejects = len(datasets.rejects(step.output))
-    datasets.check_nothing_lost(step.output, rows_in, rows_out, num_rejects)
-    samples = datasets.read_table(step.output, UNITS, ["num_samples"])["num_samples"].to_pylist()
-    return Counts(rows_in, rows_out, num_rejects, round(sum(samples) / audio.SAMPLE_RATE / 3600, 4))
 
 
-STAGE = Stage(DumpUnitsConfig, run, reads={"manifest": Input(MANIFEST), "codebook": Input()})
+def measure_bf16(config: DumpUnitsConfig, step: Step) -> str:
+    """Make the units of some utterances again in fp32; writes and says which share of their frames differs."""
+    table = datasets.read_table(step.output, UNITS, ["utterance_id", "num_samples", "units"]).sort_by("utterance_id")
+    shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
+    seconds = np.cumsum(shuffled["num_samples"].to_numpy()) / audio.SAMPLE_RATE
+    sample = shuffled.slice(0, int(np.searchsorted(seconds, CHECKED_SECONDS)) + 1)
+    speech = datasets.read_shards(step.input("manifest"), MANIFEST, [*CARRIED, "audio"])
+    exact = units_of(config, step, datasets.only(speech, sample["utterance_id"].combine_chunks()), bf16=False)
+    expected = {row["utterance_id"]: np.asarray(row["units"]) for row in exact.take_all()}
+    changed = frames = 0
+    for row in sample.to_pylist():
+        changed += int((np.asarray(row["units"]) != expected[row["utterance_id"]]).sum())
+        frames += len(row["units"])
+    share = changed / max(1, frames)
+    storage.write_json(f"{step.output}/bf16.json", {"frames": frames, "changed": changed, "share": share})
+    return f"{step.name}: bf16 changes {share:.2%} of the units ({changed} of {frames} frames, a sample)"
+
+
+STAGE = Stage(DumpUnitsConfig, run, reads={"manifest": Input(MANIFEST), "codebook": Input()}, resumes=True)
 
 if __name__ == "__main__":
     main("pipelines.dump_units")

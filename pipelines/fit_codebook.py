@@ -4,6 +4,7 @@ Only utterances of the split "train" are ever read, and a run has one codebook f
 training and validation alike. Nothing here can fit a second one to validation, whose units would be others.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,16 +15,17 @@ import ray
 import ray.data
 import torch
 
+from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.evaluation import codebook_report
 from s2st.fairseq import codebooks
-from s2st.features.spectral import MFCC_HOP
+from s2st.feature_extractor import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, encoder_models, load_encoder
 from s2st.models import kmeans
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.search import Search
 from s2st.schemas import MANIFEST
-from s2st.speech_to_units import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -46,6 +48,7 @@ class FitCodebookConfig:
     seed: int = 0
     exports: tuple[Literal["fairseq", "seamless"], ...] = ()  # also written: km.bin, centroids.npy
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
+    shard_seconds: float = resource(240.0)  # of speech that a worker takes at once
     max_workers: int = resource(2)  # feature extractors at once
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
@@ -73,24 +76,26 @@ class Features:
 
     def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = checkpoint.load(encoder, "hubert")[0].to(device) if encoder else None
+        model = load_encoder(encoder, features.kind).to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
 
-    def __call__(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Take rows with audio and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
-        features = self.extractor([audio.decode(value["bytes"]) for value in table["audio"].to_pylist()])
-        starts = np.zeros(sum(map(len, features)), bool)
-        starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
-        return {"frame": np.concatenate(features), "start": starts}
+    def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
+        """Take rows of BATCHES and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
+        rows = [row for batch in table["batch"].to_pylist() for row in batch if row["reason"] is None]
+        features = self.extractor([waveform_of(row) for row in rows])
+        if features:
+            starts = np.zeros(sum(map(len, features)), bool)
+            starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
+            yield {"frame": np.concatenate(features), "start": starts}
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
     encoder = step.input("encoder") if step.input_list("encoder") else None
-    if (config.features.kind == "hubert") != (encoder is not None):
+    if config.features.needs_encoder != (encoder is not None):
         raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
     if encoder is not None:
-        num_layers = checkpoint.read_config(encoder, "hubert")["config"]["num_layers"]
+        num_layers = checkpoint.read_config(encoder, *encoder_models(config.features.kind))["config"]["num_layers"]
         if config.features.layer > num_layers:
             raise UserError(f"section '{step.name}': layer={config.features.layer}, but {encoder} has {num_layers}")
     if "fairseq" in config.exports:
@@ -107,9 +112,9 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
         sample.starts,
         codebook.config.num_units,
         clustering.inertias,
-        1000 / frames_per_second(config),
+        1000 / config.features.frames_per_second,
     )
-    model = checkpoint.load(encoder, "hubert")[0] if encoder else None
+    model = load_encoder(encoder, config.features.kind) if encoder else None
     info = {**report.figures, "inertias": clustering.inertias, "centroids": config.centroids}
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
     storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
@@ -125,41 +130,42 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
     if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "audio"])
-    stream = datasets.only(speech, chosen["utterance_id"].combine_chunks()).map_batches(
+    speech = datasets.only(
+        datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), chosen["utterance_id"].combine_chunks()
+    )
+    stream = decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
         Features,
         fn_constructor_args=(config.features, encoder, config.batch_seconds),
         batch_format="pyarrow",
-        batch_size=64,
+        batch_size=1,
         num_gpus=config.num_gpus or None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
     )
     seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
-    # no utterance has more frames than its seconds say; what is left over is cut off
-    starts = np.zeros(int(seconds * frames_per_second(config)) + 1, bool)
+    # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one
+    starts = np.zeros(min(wanted_frames(config), int(seconds * config.features.frames_per_second) + 1), bool)
     frames, filled = np.empty((0, 0), np.float32), 0
     for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
-        block = batch["frame"]
+        block = batch["frame"][: len(starts) - filled]
         if not filled:
             frames = np.empty((len(starts), block.shape[1]), np.float32)
         frames[filled : filled + len(block)] = block
-        starts[filled : filled + len(block)] = batch["start"]
+        starts[filled : filled + len(block)] = batch["start"][: len(block)]
         filled += len(block)
     return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
 
 
-def frames_per_second(config: FitCodebookConfig) -> float:
-    """Rate of the features."""
-    return audio.SAMPLE_RATE / MFCC_HOP if config.features.kind == "mfcc" else audio.UNITS_PER_SECOND
+def wanted_frames(config: FitCodebookConfig) -> int:
+    """Number of frames to look at, if the corpus has as many."""
+    return min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
 
 
 def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
     """Draw whole utterances of the split "train", as fairseq does, until they have num_frames frames."""
-    wanted = min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
     training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
     shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
-    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * frames_per_second(config))
-    return shuffled.slice(0, int(np.searchsorted(frames, wanted)) + 1)
+    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * config.features.frames_per_second)
+    return shuffled.slice(0, int(np.searchsorted(frames, wanted_frames(config))) + 1)
 
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:

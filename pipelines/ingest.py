@@ -15,26 +15,29 @@ from s2st.corpora.fleurs import Fleurs, FleursConfig
 from s2st.corpora.folder import Folder, FolderConfig
 from s2st.corpora.phrasebook import Phrasebook, PhrasebookConfig
 from s2st.corpora.sample import Sample, SampleConfig
+from s2st.corpora.tsv import Tsv, TsvConfig
 from s2st.schemas import MANIFEST
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Stage, Step, resource
 
-ROWS_PER_TABLE = 32  # recordings that a worker holds at once
+CORPORA = ("phrasebook", "fleurs", "sample", "folder", "tsv")
+TABLE_BYTES = 16 << 20  # of recordings that a worker holds at once: a quarter of an hour of speech
 
 
 @dataclass(frozen=True)
 class IngestConfig:
-    phrasebook: PhrasebookConfig | None = None  # exactly one of these four
+    phrasebook: PhrasebookConfig | None = None  # exactly one of these five
     fleurs: FleursConfig | None = None
     sample: SampleConfig | None = None
     folder: FolderConfig | None = None
+    tsv: TsvConfig | None = None
     max_workers: int = resource(8)  # shards read at once
 
     def __post_init__(self) -> None:
-        given = [name for name in ("phrasebook", "fleurs", "sample", "folder") if getattr(self, name) is not None]
+        given = [name for name in CORPORA if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one corpus of phrasebook, fleurs, sample and folder, found {given or 'none'}")
+            raise ValueError(f"give one corpus of {', '.join(CORPORA)}, found {given or 'none'}")
 
     @property
     def corpus(self) -> Any:
@@ -45,6 +48,8 @@ class IngestConfig:
             return Fleurs(self.fleurs)
         if self.sample is not None:
             return Sample(self.sample)
+        if self.tsv is not None:
+            return Tsv(self.tsv)
         assert self.folder is not None
         return Folder(self.folder)
 
@@ -59,13 +64,18 @@ class ShardReader:
         """Read the shard in `batch["item"]`, some rows at a time."""
         rows: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
+        held = 0
         for shard in batch["item"]:
             for recording in self.corpus.read(shard):
                 row = manifest_row(recording)
-                (rejects if "reason" in row else rows).append(row)
-                if len(rows) == ROWS_PER_TABLE:
+                if "reason" in row:
+                    rejects.append(row)
+                    continue
+                rows.append(row)
+                held += len(row["audio"]["bytes"])
+                if held >= TABLE_BYTES:
                     yield pa.Table.from_pylist(rows, schema=MANIFEST)
-                    rows = []
+                    rows, held = [], 0
         datasets.set_aside(rejects, self.output)
         yield pa.Table.from_pylist(rows, schema=MANIFEST)
 

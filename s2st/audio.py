@@ -16,7 +16,8 @@ SAMPLE_RATE = 16_000  # samples a second, everywhere inside the project
 HOP = 320  # samples a unit: 20 ms, the total stride of HuBERT's convolutions
 WINDOW = 400  # samples that one HuBERT frame sees: 25 ms
 UNITS_PER_SECOND = SAMPLE_RATE // HOP
-MAX_SECONDS = 3600.0  # longer recordings are refused, so that one file cannot fill the memory
+MAX_SECONDS = 4 * 3600.0  # longer recordings are refused, so that one file cannot fill the memory
+BLOCK_SAMPLES = 1 << 20  # of each channel, decoded at once
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz, of recordings that are read
 MAX_PHASES = 1_000  # of a resampling filter, which grows with both rates over their common factor
@@ -43,11 +44,12 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.frames > max_seconds * file.samplerate:
-                raise AudioError(f"the audio is longer than {max_seconds:.0f} s")
+                raise AudioError(f"the audio is longer than {max_seconds:.0f} s; cut it")
             if file.channels > MAX_CHANNELS:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             _check_rate(file.samplerate)
-            samples = file.read(dtype="float32", always_2d=True)
+            blocks = file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+            samples = np.concatenate([block.mean(axis=1) for block in blocks] or [np.zeros(0, np.float32)])
             rate, promised = file.samplerate, file.frames
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
     except soundfile.LibsndfileError as error:
@@ -55,7 +57,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
     if len(samples) < promised or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
         raise AudioError("the audio is truncated")
-    waveform = resample(samples.mean(axis=1), rate)
+    waveform = resample(samples, rate)
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
     if not np.isfinite(waveform).all():
@@ -77,6 +79,11 @@ def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
         return np.ascontiguousarray(waveform, dtype=np.float32)
     resampled = torchaudio.functional.resample(torch.from_numpy(waveform), rate, SAMPLE_RATE)
     return resampled.numpy().astype(np.float32)
+
+
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Bring a waveform to 16 bits: exact for one that was decoded from 16 bits at SAMPLE_RATE."""
+    return np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
 
 
 def encode(waveform: np.ndarray, format: str = "FLAC") -> bytes:

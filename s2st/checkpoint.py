@@ -9,16 +9,20 @@ from torch import nn
 from s2st import storage
 from s2st.config import UserError, build, to_mapping
 from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 
 MODELS: dict[str, tuple[type, type]] = {
     "codebook": (CodebookConfig, Codebook),
+    "cpc": (CpcConfig, Cpc),
     "hubert": (HubertConfig, Hubert),
     "recognizer": (RecognizerConfig, Recognizer),
+    "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
     "unit_vocos": (UnitVocosConfig, UnitVocos),

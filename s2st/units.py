@@ -26,6 +26,15 @@ def reduce(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return units[starts], np.diff(starts, append=len(units))
 
 
+def reduce_rows(units: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`reduce` many sequences at once: units (T,), offsets (N + 1,) -> reduced units (R,), offsets (N + 1,)."""
+    begins = np.empty(len(units), bool)
+    begins[1:] = units[1:] != units[:-1]
+    begins[offsets[offsets < len(units)]] = True  # a sequence begins a run, whatever unit ends the one before
+    starts = np.flatnonzero(begins)
+    return units[starts], np.searchsorted(starts, offsets)
+
+
 def expand(reduced: np.ndarray, durations: np.ndarray) -> np.ndarray:
     """Undo `reduce`: reduced units (N,) and durations (N,) -> units (T,)."""
     return np.repeat(_one_dimensional(reduced), durations)

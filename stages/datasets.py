@@ -1,7 +1,7 @@
 """Datasets on disk: folders of Parquet, partitioned by language and split, read and written by schema."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from s2st.config import UserError
 from s2st.schemas import REJECTS
 
 BLOCK_ROWS = 256
+BATCH_ROWS = 8
 REJECTS_FOLDER = "_rejects"
 
 
@@ -48,6 +49,19 @@ def read(
 
     Files come in order, or in a new order each time the stream is read: for training, since one file is one language.
     """
+    dataset = _open(folder, schema, columns, shuffle_files)
+    return dataset.repartition(target_num_rows_per_block=BLOCK_ROWS)
+
+
+def read_shards(folder: str, schema: pa.Schema, columns: Sequence[str]) -> ray.data.Dataset:
+    """Open a dataset as a stream in blocks of at most `context.target_max_block_size` bytes.
+
+    A recording may last a second or hours: shares of a number of rows would be as unequal.
+    """
+    return _open(folder, schema, columns, shuffle_files=False)
+
+
+def _open(folder: str, schema: pa.Schema, columns: Sequence[str] | None, shuffle_files: bool) -> ray.data.Dataset:
     system, _ = storage.resolve(folder)
     dataset = ray.data.read_parquet(
         files(folder, schema),
@@ -56,7 +70,7 @@ def read(
         file_extensions=None,
         shuffle="files" if shuffle_files else None,
     )
-    return dataset.select_columns(list(columns or schema.names)).repartition(target_num_rows_per_block=BLOCK_ROWS)
+    return dataset.select_columns(list(columns or schema.names))
 
 
 def only(dataset: ray.data.Dataset, utterance_ids: pa.Array) -> ray.data.Dataset:
@@ -76,17 +90,27 @@ def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = N
     return table.cast(pa.schema([schema.field(name) for name in names]))
 
 
+def read_batches(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a dataset of any size here, some rows at a time, in a stable order of files and rows."""
+    system, _ = storage.resolve(folder)
+    dataset = pyarrow.dataset.dataset(files(folder, schema), filesystem=system, partitioning="hive")
+    # few rows, no readahead: a recording may last an hour
+    yield from dataset.to_batches(
+        columns=list(columns or schema.names), batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=0
+    )
+
+
 def write(dataset: ray.data.Dataset, folder: str, partitions: Sequence[str] = ("lang", "split")) -> None:
     """Write a stream of rows to a clean folder."""
     system, path = storage.resolve(folder)
     dataset.write_parquet(path, filesystem=system, partition_cols=list(partitions))
 
 
-def write_table(table: pa.Table, folder: str) -> None:
-    """Write a small table as one file."""
+def write_table(table: pa.Table, folder: str, part: int = 0) -> None:
+    """Write a table as one file, the only one of its dataset or one part of it."""
     system, path = storage.resolve(folder)
     system.create_dir(path, recursive=True)
-    pyarrow.parquet.write_table(table, f"{path}/part-0.parquet", filesystem=system, compression="zstd")
+    pyarrow.parquet.write_table(table, f"{path}/part-{part}.parquet", filesystem=system, compression="zstd")
 
 
 def set_aside(rows: Sequence[dict[str, Any]], folder: str) -> None:

@@ -21,7 +21,7 @@ from stages.stage import MADE_BY, Step, execute, finished, load_stage, parse_ste
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
-@ray.remote(num_cpus=0, max_retries=0)
+@ray.remote(num_cpus=0, max_retries=2)
 def run_step(step: Step) -> dict[str, Any]:
     """Execute a step on a worker; a user's mistake comes back as {"error"}, without a traceback."""
     set_up_data()

@@ -29,7 +29,7 @@ from s2st import storage
 from s2st.config import UserError, build, to_mapping
 
 MADE_BY = "_made_by.json"  # written last: a folder with it is whole
-BEGUN = "_begun.json"  # written first: a folder with it may be deleted and made again
+BEGUN = "_begun.json"  # written first: a folder with it is ours, to go on in or to delete
 ROOMS = ("pipelines", "trainers")
 RESERVED = ("title", "run", "parallel")  # keys of a recipe that are not sections
 
@@ -60,6 +60,7 @@ class Stage:
     config: type
     run: Callable[[Any, "Step"], Counts]
     reads: Mapping[str, Input]
+    resumes: bool = False  # what a killed run of the same settings and inputs left is kept, and `run` goes on from it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,11 +226,12 @@ def _difference(step: Step, record: Mapping[str, Any]) -> str:
 
 
 def execute(step: Step) -> dict[str, Any]:
-    """Run a step from a clean folder and write its record last, so that a folder with a record is whole."""
+    """Run a step and write its record last, so that a folder with a record is whole."""
     stage = load_stage(step.stage)
     config = build(stage.config, step.settings, step.name)
     made = fingerprint(step)
-    _clear(step)
+    if not (stage.resumes and _begun(step) == made and not storage.is_file(f"{step.output}/{MADE_BY}")):
+        _clear(step, made)
     start = time.time()
     counts = stage.run(config, step)
     record = {
@@ -248,14 +250,22 @@ def execute(step: Step) -> dict[str, Any]:
     return record
 
 
-def _clear(step: Step) -> None:
+def _begun(step: Step) -> str | None:
+    """Fingerprint of the run that began in the folder of a step."""
+    try:
+        return storage.read_json(f"{step.output}/{BEGUN}").get("fingerprint")
+    except FileNotFoundError:
+        return None
+
+
+def _clear(step: Step, made: str) -> None:
     """Empty the folder of a step; one that no step began is not ours to delete."""
     begun = f"{step.output}/{BEGUN}"
     ours = storage.is_file(begun) or storage.is_file(f"{step.output}/{MADE_BY}")
     if not ours and storage.list_files(step.output, ""):
         raise UserError(f"{step.output} holds files that no step made; choose another folder with run=...")
     storage.delete_folder(step.output)
-    storage.write_json(begun, {"step": step.name, "machine": machine()})
+    storage.write_json(begun, {"step": step.name, "machine": machine(), "fingerprint": made})
 
 
 def commit() -> str:

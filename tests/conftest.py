@@ -57,10 +57,11 @@ def tone():
 def tiny_model(tmp_path_factory):
     """A model folder as pipelines.assemble makes it, hi-en and en-hi, with random weights."""
     from s2st import checkpoint, storage
+    from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
     from s2st.models.codebook import Codebook, CodebookConfig
     from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
     from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
-    from s2st.speech_to_units import FeatureExtractor, FeaturesConfig, SpeechToUnits
+    from s2st.speech_to_units import SpeechToUnits
 
     torch.manual_seed(0)
     folder = str(tmp_path_factory.mktemp("model"))

@@ -15,7 +15,7 @@ from s2st import audio, checkpoint
 from s2st.config import UserError
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import units_info
+from s2st.speech_to_units import frames_per_second, units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
@@ -63,8 +63,7 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     kept = labels.filter(enough)
     if not len(kept):
         raise UserError(f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}")
-    # fairseq's own MFCC come at 100 Hz, every other kind of feature at 50 Hz
-    label_rate = 100 if labels_name.startswith("mfcc") else audio.UNITS_PER_SECOND
+    label_rate = frames_per_second(labels_name)
     model = dataclasses.replace(config.model, num_classes=num_classes, label_rate=label_rate)
     info = {"labels": labels_name}
     data = training_data(config, step.input("manifest"), kept, label_rate)

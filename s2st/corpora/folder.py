@@ -9,7 +9,6 @@ relative to the file's own folder; ids are file names without suffix, and must t
 or by the folder that the file is in.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pyarrow import fs
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLITS, Recording, Shard
+from s2st.corpora.corpus import SPLITS, Recording, Shard, place
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 TRANSCRIPTS = "transcripts.tsv"
@@ -159,11 +158,10 @@ class Folder:
         return File(path, lang, sentence, split or self._hashed_split(sentence))
 
     def _hashed_split(self, sentence: str) -> str:
-        digest = hashlib.sha256(f"{self.config.seed} {sentence}".encode()).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        if place < self.config.test_share:
+        there = place(sentence, self.config.seed)
+        if there < self.config.test_share:
             return "test"
-        return "validation" if place < self.config.test_share + self.config.validation_share else "train"
+        return "validation" if there < self.config.test_share + self.config.validation_share else "train"
 
     def _transcripts(self) -> dict[str, dict[str, str]]:
         """Read all transcripts: folder below the root -> path or id -> text."""

@@ -1,14 +1,23 @@
-"""Weights of fairseq's models under our names."""
+"""Encoders of fairseq, HuBERT and wav2vec 2.0, as models of ours."""
 
-import re
-from collections.abc import Mapping, Sequence
+import ast
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
+from s2st.audio import SAMPLE_RATE
+from s2st.config import UserError
+from s2st.fairseq.unpickle import read_fairseq
+from s2st.models.foreign import build_encoder, renamed, without_prefix
+from s2st.models.speech_encoder import SpeechEncoder
+
 HUBERT_NAMES = (
-    (r"feature_extractor\.conv_layers\.(\d+)\.0\.weight", r"convolutions.\1.weight"),
+    (r"feature_extractor\.conv_layers\.(\d+)\.0\.(weight|bias)", r"convolutions.\1.\2"),
     (r"feature_extractor\.conv_layers\.(\d+)\.2\.(1\.)?(weight|bias)", r"convolutions.\1.norm.\3"),
     (r"encoder\.pos_conv\.0", "positional"),
+    (r"parametrizations\.weight\.original0", "weight_g"),
+    (r"parametrizations\.weight\.original1", "weight_v"),
     (r"encoder\.layer_norm", "encoder_norm"),
     (r"encoder\.layers", "layers"),
     (r"^layer_norm", "feature_norm"),
@@ -26,17 +35,90 @@ HUBERT_NAMES = (
     (r"label_embs_concat", "label_embeddings"),
 )
 
+SETTINGS = {
+    "encoder_attention_heads": "num_heads",
+    "layer_norm_first": "pre_ln",
+    "dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+    "activation_dropout": "activation_dropout",
+    "encoder_layerdrop": "layer_drop",
+    "feature_grad_mult": "feature_grad_mult",
+    "mask_prob": "mask_probability",
+    "mask_length": "mask_length",
+    "logit_temp": "logit_temperature",
+    "label_rate": "label_rate",
+}
+SAME = {"activation_fn": "gelu", "layer_type": "transformer"}  # what our encoder is, and others may not be
+
 
 def hubert_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of fairseq's HubertModel as our Hubert does."""
+    """Name the weights of fairseq's HubertModel or Wav2Vec2Model as our Hubert does."""
     return renamed(state, HUBERT_NAMES)
 
 
-def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-    """Replace in each name every pattern (a regular expression), one after the other."""
-    result = {}
-    for name, value in state.items():
-        for pattern, replacement in names:
-            name = re.sub(pattern, replacement, name)
-        result[name] = value
-    return result
+def read_encoder(address: str) -> tuple[SpeechEncoder, dict[str, Any]]:
+    """Read HuBERT or wav2vec 2.0, pre-trained or fine-tuned, from a checkpoint of fairseq, and its info.
+
+    Raises UserError if the file holds no such model or one that differs from ours.
+    """
+    checkpoint = read_fairseq(address)
+    weights = hubert_weights(without_prefix(checkpoint["model"]))
+    model, task = _sections(checkpoint["cfg"])
+    for name, value in SAME.items():
+        if model.get(name, value) != value:
+            raise UserError(f"{address} has {name}={model[name]}, but encoders here have {value}; give another model")
+    if (rate := task.get("sample_rate", SAMPLE_RATE)) != SAMPLE_RATE:
+        raise UserError(f"{address} hears {rate} samples a second, but speech here has {SAMPLE_RATE}")
+    settings = {ours: model[name] for name, ours in SETTINGS.items() if _is_number(model.get(name))}
+    if _is_number(task.get("label_rate")) and "label_rate" not in settings:
+        settings["label_rate"] = task["label_rate"]
+    if settings.get("label_rate", 1) <= 0:  # what fine-tuning has
+        del settings["label_rate"]
+    if isinstance(task.get("normalize"), bool):
+        settings["normalize_waveform"] = task["normalize"]
+    if isinstance(model.get("conv_feature_layers"), str):
+        settings["conv_layers"] = _convolutions(model["conv_feature_layers"], address)
+    made_by = f"{model.get('_name')} {model.get('arch')}"
+    is_hubert = "hubert" in made_by or "label_embeddings" in weights
+    info = {"architecture": "hubert" if is_hubert else "wav2vec2", "source": address}
+    return build_encoder(weights, settings, address), info
+
+
+def _sections(cfg: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Find the settings of the encoder and of what it hears: fine-tuned models keep the encoder's in w2v_args."""
+    model, task = _section(cfg, "model"), _section(cfg, "task")
+    inner = _section(model, "w2v_args")
+    if not inner:
+        return model, task
+    names = {"_name", "arch"} - set(inner)
+    encoder = _section(inner, "model") or {**inner, **{name: model[name] for name in names if name in model}}
+    return encoder, {**(_section(inner, "task") or inner), **task}
+
+
+def _section(cfg: Any, name: str) -> dict[str, Any]:
+    section = cfg.get(name) if isinstance(cfg, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    """Tell numbers and bools from what is missing and from text such as ${task.label_rate}."""
+    return isinstance(value, int | float)
+
+
+def _convolutions(text: str, address: str) -> list[tuple[int, ...]]:
+    """Read "[(512, 10, 5)] + [(512, 3, 2)] * 4", an expression that fairseq evaluates, without evaluating it."""
+    try:
+        return _unfold(ast.parse(text[:1000].strip(), mode="eval").body)
+    except (ValueError, SyntaxError, TypeError, RecursionError):
+        raise UserError(f"{address} has conv_feature_layers={text[:80]!r}, which is no list of convolutions") from None
+
+
+def _unfold(node: ast.expr) -> list[tuple[int, ...]]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _unfold(node.left) + _unfold(node.right)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        layers, times = _unfold(node.left), ast.literal_eval(node.right)
+        if len(layers) * times > 100:  # of which a repetition of repetitions has billions
+            raise ValueError(times)
+        return layers * times
+    return [tuple(layer) for layer in ast.literal_eval(node)]

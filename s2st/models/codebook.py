@@ -49,18 +49,29 @@ class Codebook(nn.Module):
 
         The nearest centroid, of equally near ones that of the lowest number; with an approximate search nearly always.
         """
-        with torch.autocast(features.device.type, enabled=False):
-            x = self.measured(features)
-            if self.config.search != "exact":
-                return self._search(x)
-            # ||x - c||^2 without ||x||^2, which is the same for all centroids
-            distances = self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)
-        return distances.argmin(-1)
+        x = self.measured(features)
+        return self._distances(x).argmin(-1) if self.config.search == "exact" else self._search(x)
 
     def measured(self, features: Tensor) -> Tensor:
         """Scale and project: features (..., D) -> (..., P) float32, where distances to centroids are measured."""
-        x = (features.float() - self.mean) / self.std
-        return x @ self.projection.T if self.config.projected_dim else x
+        with torch.autocast(features.device.type, enabled=False):
+            x = (features.float() - self.mean) / self.std
+            return x @ self.projection.T if self.config.projected_dim else x
+
+    def doubtful(self, features: Tensor, error: float) -> Tensor:
+        """Tell which frames may get another unit if their features are off by an `error`, as a share of their norm.
+
+        features (..., D) -> (...) bool: frames that lie this near to the boundary of the two nearest cells.
+        """
+        distances, nearest = self._distances(self.measured(features)).topk(min(2, self.config.num_units), largest=False)
+        apart = (self.centroids[nearest[..., -1]] - self.centroids[nearest[..., 0]]).norm(dim=-1)
+        to_boundary = (distances[..., -1] - distances[..., 0]) / (2 * apart)
+        return to_boundary < error * (features.float() / self.std).norm(dim=-1)
+
+    def _distances(self, x: Tensor) -> Tensor:
+        """||x - c||^2 without ||x||^2, which is the same for all centroids: (..., P) -> (..., K)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)
 
     def _search(self, x: Tensor) -> Tensor:
         """Find units (...) of x (..., P) with faiss, on the CPU."""

@@ -1,20 +1,35 @@
-"""Layers of HuBERT: convolutions of the waveform, positional convolution, Transformer layer, span masks.
+"""Layers of speech encoders: convolutions of the waveform, positional convolution, Transformer layer, span masks.
 
 Shapes: B batch, N samples, T frames, C channels of the convolutions, D width of the Transformer.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STRETCHES_AT_ONCE = 1 << 17  # of a waveform, in float64: 40 s of a recording
+
+
+class Moments(NamedTuple):
+    """What GroupNorm over time has to know of a whole recording: moments of the stretches that the kernel sees.
+
+    In float64: speech without high frequencies has nearly singular covariances.
+    """
+
+    mean: Tensor  # (B, 1, K)
+    covariance: Tensor  # (B, K, K)
+
 
 class StridedConvolution(nn.Module):
-    """Convolution without padding or bias, channels last, then an optional LayerNorm and GELU."""
+    """Convolution without padding, channels last, then an optional LayerNorm and GELU."""
 
-    def __init__(self, in_dim: int, out_dim: int, kernel: int, stride: int, layer_norm: bool) -> None:
+    def __init__(self, in_dim: int, out_dim: int, kernel: int, stride: int, bias: bool, layer_norm: bool) -> None:
         super().__init__()
         self.stride = stride
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(out_dim, in_dim, kernel)))
+        self.bias = nn.Parameter(torch.zeros(out_dim)) if bias else None
         self.norm = nn.LayerNorm(out_dim) if layer_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +50,8 @@ class StridedConvolution(nn.Module):
                 seen = x[:, first :: self.stride][:, :frames]
             products.append(seen @ taps.permute(2, 1, 0).flatten(0, 1))
             first += taps.shape[2]
-        return F.gelu(self.norm(sum(products[1:], products[0])))
+        start = products[0] if self.bias is None else products[0] + self.bias
+        return F.gelu(self.norm(sum(products[1:], start)))
 
 
 class NormalizedFirstConvolution(nn.Module):
@@ -43,7 +59,8 @@ class NormalizedFirstConvolution(nn.Module):
 
     Mean and variance of a convolution's output follow from mean and covariance (10 x 10) of the stretches of
     the waveform that the kernel sees. So normalisation becomes part of each utterance's own kernel, costs no
-    pass over the output, and leaves padding out of the statistics.
+    pass over the output, and leaves padding out of the statistics. There is no bias: it would only shift the
+    mean of a channel, which is taken out.
     """
 
     def __init__(self, out_dim: int, kernel: int, stride: int) -> None:
@@ -52,31 +69,33 @@ class NormalizedFirstConvolution(nn.Module):
         self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(out_dim, 1, kernel)))
         self.norm = nn.GroupNorm(out_dim, out_dim)  # holds scale, bias and eps; its forward is not used
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """waveform (B, N), lengths (B,) in samples -> (B, T, C)."""
+    def moments(self, waveform: Tensor, lengths: Tensor) -> Moments:
+        """Mean and covariance of what the kernel sees in each row: waveform (B, N), lengths (B,) in samples."""
         kernel = self.weight.shape[2]
         seen = waveform.unfold(1, kernel, self.stride)
         frames = ((lengths - kernel) // self.stride + 1).clamp(min=1)
-        valid = torch.arange(seen.shape[1], device=seen.device) < frames[:, None]
-        with torch.autocast(waveform.device.type, enabled=False):
-            weight, bias = self._normalized_kernels(seen, valid.unsqueeze(-1), frames)
-        return F.gelu(torch.baddbmm(bias, seen, weight))
-
-    def _normalized_kernels(self, seen: Tensor, valid: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """seen (B, T, K), valid (B, T, 1), frames (B,) -> kernels (B, K, C), biases (B, 1, C).
-
-        In float64: speech without high frequencies has nearly singular covariances.
-        """
-        stretches = seen.double() * valid
         count = frames.double()[:, None, None]
-        mean = stretches.sum(1, keepdim=True) / count
-        centred = (stretches - mean) * valid
-        covariance = centred.transpose(1, 2) @ centred / count
+        valid = (torch.arange(seen.shape[1], device=seen.device) < frames[:, None]).unsqueeze(-1)
+        sums, products = [], []
+        for part, there in zip(seen.split(STRETCHES_AT_ONCE, 1), valid.split(STRETCHES_AT_ONCE, 1), strict=True):
+            stretches = part.double() * there
+            sums.append(stretches.sum(1, keepdim=True))
+            products.append(stretches.transpose(1, 2) @ stretches)
+        mean = sum(sums[1:], sums[0]) / count
+        return Moments(mean, sum(products[1:], products[0]) / count - mean.transpose(1, 2) @ mean)
+
+    def kernels(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        """Each row's own kernels (B, K, C) and biases (B, 1, C), normalisation included."""
         weight = self.weight.double().squeeze(1).T
-        variance = (weight * (covariance @ weight)).sum(1, keepdim=True)
+        variance = (weight * (moments.covariance @ weight)).sum(1, keepdim=True).clamp(min=0)
         scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
-        bias = self.norm.bias - mean @ weight * scale
+        bias = self.norm.bias - moments.mean @ weight * scale
         return (weight * scale).float(), bias.float()
+
+    def forward(self, waveform: Tensor, kernels: tuple[Tensor, Tensor]) -> Tensor:
+        """waveform (B, N), kernels of its rows -> (B, T, C)."""
+        weight, bias = kernels
+        return F.gelu(torch.baddbmm(bias, waveform.unfold(1, weight.shape[1], self.stride), weight))
 
 
 class PositionalConvolution(nn.Module):

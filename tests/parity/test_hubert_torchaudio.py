@@ -1,13 +1,16 @@
 """Our HuBERT against torchaudio's and fairseq's, tiny and random, with the same weights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from torchaudio.models import wav2vec2_model
 
-from s2st.fairseq.checkpoints import hubert_weights, renamed
+from s2st.fairseq.checkpoints import hubert_weights
+from s2st.interop.torchaudio import from_module
 from s2st.models.hubert import Hubert, HubertConfig
+from s2st.models.speech_encoder import SpeechEncoder
 
 ATOL = 2e-5  # of features near 1; 2e-6 measured
 
@@ -26,40 +29,14 @@ BASE = HubertConfig(
 )
 LARGE = replace(BASE, conv_norm="layer", pre_ln=True, positional_kernel=7, normalize_waveform=True)
 
-TORCHAUDIO_NAMES = (
-    (r"feature_extractor\.conv_layers\.(\d+)\.conv\.weight", r"convolutions.\1.weight"),
-    (r"feature_extractor\.conv_layers\.(\d+)\.layer_norm", r"convolutions.\1.norm"),
-    (r"encoder\.feature_projection\.layer_norm", "feature_norm"),
-    (r"encoder\.feature_projection\.projection", "feature_projection"),
-    (r"encoder\.transformer\.pos_conv_embed\.conv", "positional"),
-    (r"parametrizations\.weight\.original0", "weight_g"),
-    (r"parametrizations\.weight\.original1", "weight_v"),
-    (r"encoder\.transformer\.layer_norm", "encoder_norm"),
-    (r"encoder\.transformer\.layers", "layers"),
-    (r"\.layer_norm\.", ".attention_norm."),
-    (r"\.q_proj", ".query"),
-    (r"\.k_proj", ".key"),
-    (r"\.v_proj", ".value"),
-    (r"\.out_proj", ".output"),
-    (r"feed_forward\.intermediate_dense", "expand"),
-    (r"feed_forward\.output_dense", "contract"),
-    (r"final_layer_norm", "output_norm"),
-)
 
-
-def randomize(module: torch.nn.Module) -> None:
-    """Give every parameter values that matter: norms and biases are 1 and 0 as made."""
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, mean=0.3 if parameter.dim() == 1 else 0.0, std=0.15)
-
-
+@pytest.mark.parametrize("conv_bias", [False, True], ids=["", "biases"])
 @pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
-def test_every_layer_equals_torchaudio(config: HubertConfig) -> None:
-    torch.manual_seed(0)
+def test_every_layer_equals_torchaudio(config: HubertConfig, conv_bias: bool, randomize, check_padding) -> None:
     reference = wav2vec2_model(
         "group_norm" if config.conv_norm == "group" else "layer_norm",
         list(config.conv_layers),
-        False,
+        conv_bias,
         config.width,
         0.0,
         config.positional_kernel,
@@ -72,19 +49,11 @@ def test_every_layer_equals_torchaudio(config: HubertConfig) -> None:
         0.0,
         config.pre_ln,
         0.0,
-        None,
+        5,  # letters of a recognizer, which the encoder lacks
     ).eval()
     randomize(reference)
-    hubert = Hubert(config).eval()
-    state = renamed(reference.state_dict(), TORCHAUDIO_NAMES)
-    missing, unexpected = hubert.load_state_dict(state, strict=False)
-    assert not unexpected
-    assert set(missing) == {
-        "mask_embedding",
-        "label_embeddings",
-        "final_projection.weight",
-        "final_projection.bias",
-    }
+    encoder = from_module(reference, config.normalize_waveform, "tiny")
+    assert type(encoder) is SpeechEncoder
     waveform = torch.randn(2, 3000) * 0.1 + 0.02
     lengths = torch.tensor([3000, 3000])
     given = waveform
@@ -93,13 +62,16 @@ def test_every_layer_equals_torchaudio(config: HubertConfig) -> None:
     with torch.no_grad():
         layers, _ = reference.extract_features(given)
         for number, expected in enumerate(layers, start=1):
-            features, frames = hubert.extract(waveform, lengths, number)
+            features, frames = encoder.extract(waveform, lengths, number)
             assert frames.tolist() == [expected.shape[1]] * 2
             torch.testing.assert_close(features, expected, atol=ATOL, rtol=1e-5)
+    check_padding(encoder, config.num_layers)
 
 
 @pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
-def test_loss_and_gradients_equal_fairseq(config: HubertConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradients_equal_fairseq(
+    config: HubertConfig, monkeypatch: pytest.MonkeyPatch, randomize: Callable[[torch.nn.Module], None]
+) -> None:
     fairseq_hubert = pytest.importorskip("fairseq.models.hubert.hubert")
     from fairseq.data import Dictionary
     from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig

@@ -6,12 +6,14 @@ import pytest
 
 from pipelines import fit_codebook
 from pipelines.fit_codebook import Features, FitCodebookConfig, apply, choose_utterances, fit, standardize
+from pipelines.speech_batches import BATCHES
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError, build
 from s2st.fairseq import codebooks
+from s2st.feature_extractor import FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.schemas import MANIFEST as MANIFEST_SCHEMA
-from s2st.speech_to_units import FeaturesConfig, SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 from stages.cluster import set_up_data
 from stages.stage import Step
@@ -47,8 +49,9 @@ def test_features_tell_where_utterances_begin():
     rng = np.random.default_rng(0)
     lengths = [8000, 5000, 400, 5000]
     waveforms = [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-    rows = pa.table({"audio": [{"bytes": audio.encode(waveform)} for waveform in waveforms]})
-    made = Features(FeaturesConfig("stacked_mfcc"), None, 20.0)(rows)
+    batch = [{"samples": audio.to_int16(waveform).tobytes(), "reason": None} for waveform in waveforms]
+    batch.insert(1, {"samples": b"", "reason": "broken"})
+    (made,) = Features(FeaturesConfig("stacked_mfcc"), None, 20.0)(pa.table({"batch": [batch]}, schema=BATCHES))
     frames = [audio.num_frames(length) for length in lengths]
     assert len(made["frame"]) == sum(frames)
     assert np.flatnonzero(made["start"]).tolist() == np.cumsum([0, *frames[:-1]]).tolist()

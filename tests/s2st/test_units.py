@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from s2st.units import EOS, UnitVocabulary, expand, fit_merges, reduce
+from s2st.units import EOS, UnitVocabulary, expand, fit_merges, reduce, reduce_rows
 
 
 def reduced_phrases(num: int, num_units: int, seed: int = 0) -> list[np.ndarray]:
@@ -27,6 +27,16 @@ def test_expand_undoes_reduce(dtype, length):
     assert not (reduced[1:] == reduced[:-1]).any()
     np.testing.assert_array_equal(expand(reduced, durations), units)
     assert reduced.dtype == dtype
+
+
+@pytest.mark.parametrize("lengths", [(), (0,), (3, 0, 5, 1), (0, 4, 4, 0)])
+def test_reduce_rows_is_reduce_of_each(lengths):
+    offsets = np.cumsum([0, *lengths])
+    units = np.random.default_rng(0).integers(0, 2, offsets[-1]).astype(np.uint16)
+    reduced, ends = reduce_rows(units, offsets)
+    rows = [reduce(row)[0].tolist() for row in np.split(units, offsets[1:-1])][: len(lengths)]
+    assert [row.tolist() for row in np.split(reduced, ends[1:-1])][: len(lengths)] == rows
+    assert ends[-1] == len(reduced)
 
 
 def test_utut_vocabulary_has_1024_symbols():

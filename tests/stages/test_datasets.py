@@ -23,6 +23,17 @@ def test_files_come_in_order_or_in_a_new_one_each_time(local_ray, tmp_path, monk
     assert len({tuple(order) for order in [NUMBERS, *shuffled]}) == 3
 
 
+def test_batches_come_in_order_with_the_columns_of_partitions(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "BATCH_ROWS", 2)
+    schema = pa.schema([("number", pa.int64()), ("lang", pa.string())])
+    for lang, part in (("en", NUMBERS[:5]), ("hi", NUMBERS[5:])):
+        datasets.write_table(pa.table({"number": part}), f"{tmp_path}/lang={lang}")
+    batches = list(datasets.read_batches(str(tmp_path), schema))
+    assert max(map(len, batches)) == 2
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [(row["number"], row["lang"]) for row in rows] == [(n, "en" if n < 5 else "hi") for n in NUMBERS]
+
+
 def test_the_loop_of_a_dataset_pauses(local_ray, monkeypatch):
     steps = []
     monkeypatch.setattr(cluster.Pause, "on_execution_step", lambda self, executor: steps.append(1))

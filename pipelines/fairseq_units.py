@@ -1,0 +1,213 @@
+"""Read units from fairseq's formats into a dataset of UNITS; see pipelines.exchange.
+
+An utterance has only a name there. If the input `manifest` is given, the name must be an utterance of it, and the
+sentence, the speaker and the length come from it. Without, the name is taken for the sentence's, so that files of two
+languages that have the same names make pairs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from s2st import audio
+from s2st.config import UserError
+from s2st.fairseq.dictionary import Dictionary
+from s2st.fairseq.features import read_features
+from s2st.fairseq.manifest import read_manifest, recording_id
+from s2st.fairseq.unit_files import UnitsError, parse_units, read_labels, read_quantized, read_unit_folder
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import SpeechToUnits
+from s2st.units import reduce
+from stages import datasets
+from stages.stage import Counts, Step
+
+PART_ROWS = 1 << 16  # of one file
+KNOWN = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
+
+
+@dataclass(frozen=True)
+class UnitsSource:
+    """Units of one split, if they have one, and of one language, unless the files' names tell theirs."""
+
+    format: Literal["km", "quantized", "unit_files", "features"]
+    path: str  # a file (km, quantized) or a folder (unit_files; features, where <name of the tsv>_0_1.npy is)
+    split: Literal["train", "validation", "test", ""] = ""  # none: the manifest's, or build_pairs makes splits
+    lang: str = ""  # of all but unit_files
+    tsv: str = ""  # km and features: the manifest that names the utterances, in order
+
+    def __post_init__(self) -> None:
+        if (self.format in ("km", "features")) != bool(self.tsv):
+            raise ValueError(f"format={self.format} and tsv='{self.tsv}' contradict: km and features need a tsv, only")
+        if (self.format != "unit_files") != bool(self.lang):
+            raise ValueError(f"format={self.format} and lang='{self.lang}' contradict: all but unit_files need a lang")
+
+
+@dataclass(frozen=True)
+class Units:
+    """What units are read: where they come from (columns of UNITS), how many there are, and what makes them."""
+
+    columns: dict[str, Any]
+    num_units: int
+    speech_to_units: SpeechToUnits | None  # where a codebook is given
+
+    def of(self, value: str | np.ndarray) -> np.ndarray:
+        """Make units (T,) of text or of features (T, D); raises UnitsError."""
+        if isinstance(value, str):
+            return parse_units(value, self.num_units)
+        if not len(value):
+            raise UnitsError("there are no frames")
+        assert self.speech_to_units is not None
+        return self.speech_to_units.quantize(value)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """An utterance as fairseq's files have it."""
+
+    name: str
+    sentence: str
+    lang: str
+    value: str | np.ndarray  # text of units, or features (T, D)
+    num_samples: int = 0  # 0 if unknown
+    utterance_id: str | None = None  # if the files tell it
+
+
+def origin(step: Step, num_units: int, units_name: str) -> Units:
+    """Say what the units are: those of the codebook, or what the settings say."""
+    if step.input_list("codebook"):
+        if num_units or units_name:
+            raise UserError(f"section '{step.name}': the codebook says num_units and units_name; remove these settings")
+        speech_to_units = SpeechToUnits.load(step.input("codebook"))
+        return Units(speech_to_units.origin, speech_to_units.codebook.config.num_units, speech_to_units)
+    if num_units < 1 or not units_name:
+        raise UserError(f"section '{step.name}' needs the input 'codebook', or num_units and units_name")
+    return Units({"encoder": "", "layer": 0, "codebook": f"{units_name}-0-{num_units}"}, num_units, None)
+
+
+def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
+    """Read every source into UNITS; utterances that have no units, or are not in the manifest, are set aside."""
+    known = known_utterances(step)
+    parts = Parts(step.output, UNITS)
+    seen: set[str] = set()
+    num_samples = 0
+    for source in sources:
+        for utterance in read_units(source, units):
+            row = identify(utterance, source, known)
+            check_new(row["utterance_id"], seen, source.path)
+            try:
+                if "reason" not in row:
+                    value = units.of(utterance.value)
+                    row.update(units=value, durations=reduce(value)[1], **units.columns)
+                    num_samples += row["num_samples"]
+            except UnitsError as error:
+                row["reason"] = str(error)
+            parts.add(row)
+    return parts.close(num_samples / audio.SAMPLE_RATE / 3600)
+
+
+class Parts:
+    """Writes rows to a dataset, PART_ROWS to a file, and those with a reason to its rejects."""
+
+    def __init__(self, folder: str, schema: pa.Schema) -> None:
+        self.folder, self.schema = folder, schema
+        self.rows: list[dict[str, Any]] = []
+        self.rejects: list[dict[str, Any]] = []
+        self.num_parts = self.num_rows = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row of the schema, or one of REJECTS, which has a `reason`."""
+        (self.rejects if "reason" in row else self.rows).append(row)
+        if len(self.rows) == PART_ROWS:
+            self._write()
+
+    def close(self, hours: float = 0.0) -> Counts:
+        """Write what is left, and give the counts."""
+        self._write()
+        datasets.set_aside(self.rejects, self.folder)
+        return Counts(self.num_rows + len(self.rejects), self.num_rows, len(self.rejects), round(hours, 4))
+
+    def _write(self) -> None:
+        if self.rows:
+            datasets.write_table(pa.Table.from_pylist(self.rows, schema=self.schema), self.folder, self.num_parts)
+        self.num_parts, self.num_rows, self.rows = self.num_parts + 1, self.num_rows + len(self.rows), []
+
+
+def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
+    """Yield the utterances of a source, in the order of its files."""
+    if source.format == "unit_files":
+        for file, utterance_id, text in read_unit_folder(source.path):
+            name = file.file_name.removesuffix(".unit")
+            yield Utterance(name, f"{file.name}-{file.number}", file.lang, text, utterance_id=utterance_id)
+    elif source.format == "quantized":
+        for name, text in read_quantized(source.path):
+            yield Utterance(name, name, source.lang, text)
+    else:
+        _, entries = read_manifest(source.tsv)
+        if source.format == "km":
+            check_dictionary(Path(source.path).with_name("dict.km.txt"), units.num_units)
+        values: Iterator[Any] = read_labels(source.path, len(entries), source.tsv)
+        if source.format == "features":
+            values = checked_features(source, len(entries), units)
+        for entry, value in zip(entries, values, strict=True):
+            yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples)
+
+
+def check_dictionary(path: Path, num_units: int) -> None:
+    """Raise UserError if there is a dictionary beside the labels, and it is malformed or has too many units."""
+    if path.is_file() and (found := len(Dictionary.load(path).symbols)) > num_units:
+        raise UserError(f"{path} names {found} units, but there are only {num_units}; are the labels of this codebook?")
+
+
+def checked_features(source: UnitsSource, num_recordings: int, units: Units) -> Iterator[np.ndarray]:
+    """Yield the features (T, D) of each recording; raises UserError if they fit neither codebook nor manifest."""
+    if units.speech_to_units is None:
+        raise UserError(f"features ({source.path}) become units by a codebook; give the section the input 'codebook'")
+    feature_dim = units.speech_to_units.codebook.config.feature_dim
+    count = 0
+    for count, features in enumerate(read_features(source.path, Path(source.tsv).stem), start=1):
+        if features.shape[1] != feature_dim:
+            raise UserError(f"{source.path} has features of {features.shape[1]} dimensions, the codebook {feature_dim}")
+        if count <= num_recordings:
+            yield features
+    if count != num_recordings:
+        raise UserError(f"{source.path} has features of {count} utterances, but {source.tsv} names {num_recordings}")
+
+
+def known_utterances(step: Step) -> dict[str, dict[str, Any]] | None:
+    """Read the manifest, without its audio, if there is one: utterance_id -> its row."""
+    if not step.input_list("manifest"):
+        return None
+    rows = datasets.read_table(step.input("manifest"), MANIFEST, KNOWN).to_pylist()
+    return {row["utterance_id"]: row for row in rows}
+
+
+def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    """Make the row of an utterance, all but its units; the key `reason` is there if it cannot be used."""
+    utterance_id = utterance.utterance_id or recording_id(utterance.lang, source.split, utterance.name)
+    row = {
+        "utterance_id": utterance_id,
+        "sentence_id": utterance.sentence,
+        "lang": utterance.lang,
+        "split": source.split,
+        "speaker": f"fairseq-{utterance.lang}",
+        "num_samples": utterance.num_samples,
+    }
+    if known is None:
+        return row
+    found = known.get(utterance_id) or known.get(utterance.name)
+    if found is None:
+        return {**row, "reason": "the manifest has no such utterance"}
+    if (found["lang"], found["split"]) != (utterance.lang, source.split or found["split"]):
+        return {**row, "reason": f"the manifest has it in {found['lang']}, {found['split']}"}
+    return dict(found)
+
+
+def check_new(identifier: str, seen: set[str], path: str) -> None:
+    """Add an identifier to those seen; raises UserError if it was there."""
+    if identifier in seen:
+        raise UserError(f"{path}: '{identifier}' was read before; ids must be unique, so give each file once")
+    seen.add(identifier)

@@ -1,0 +1,67 @@
+"""Speech for the workers with models: decoded apart from them, and packed into batches by seconds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from s2st import audio
+from s2st.schemas import MANIFEST
+
+CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
+SAMPLE_BYTES = 2  # on the way to a worker: recordings have 16 bits
+DECODER_CPUS = 0.5  # other than a worker's, or Ray would put decoder and model into one process
+
+DECODED = pa.struct(
+    [
+        *(MANIFEST.field(name) for name in CARRIED),
+        ("samples", pa.large_binary()),  # int16
+        ("reason", pa.string()),  # why there are none
+    ]
+)
+BATCHES = pa.schema([("batch", pa.list_(DECODED))])  # a row is a batch for the model
+
+
+def decoded_batches(speech: ray.data.Dataset, batch_seconds: float, shard_seconds: float) -> ray.data.Dataset:
+    """Turn rows of MANIFEST (CARRIED and audio) into rows of BATCHES; blocks have about shard_seconds of speech."""
+    speech.context.target_max_block_size = int(shard_seconds * audio.SAMPLE_RATE * SAMPLE_BYTES)
+    return speech.map_batches(
+        Decoder(batch_seconds), batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=DECODER_CPUS
+    )
+
+
+class Decoder:
+    """Takes manifest rows, decodes them and packs them into batches by seconds."""
+
+    def __init__(self, batch_seconds: float):
+        self.batch_samples = batch_seconds * audio.SAMPLE_RATE
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """Turn rows of MANIFEST into rows of BATCHES, as batches get full."""
+        table = table.sort_by("num_samples")  # utterances of similar length pad each other little
+        batch: list[dict[str, Any]] = []
+        for index in range(len(table)):
+            row = table.slice(index, 1).to_pylist()[0]
+            if batch and row["num_samples"] * (len(batch) + 1) > self.batch_samples:
+                yield pa.table({"batch": [batch]}, schema=BATCHES)
+                batch = []
+            batch.append(decoded(row))
+        if batch:
+            yield pa.table({"batch": [batch]}, schema=BATCHES)
+
+
+def decoded(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn a row of MANIFEST into one of DECODED."""
+    kept = {name: row[name] for name in CARRIED}
+    try:
+        waveform = audio.decode(row["audio"]["bytes"])
+    except audio.AudioError as error:
+        return {**kept, "samples": b"", "reason": str(error)}
+    return {**kept, "num_samples": len(waveform), "samples": audio.to_int16(waveform).tobytes(), "reason": None}
+
+
+def waveform_of(row: dict[str, Any]) -> np.ndarray:
+    """Give the waveform (N,) of a row of DECODED."""
+    return np.frombuffer(row["samples"], np.int16).astype(np.float32) / 32768

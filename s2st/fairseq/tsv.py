@@ -1,0 +1,72 @@
+"""The tables of fairseq's speech tasks: tabs, a header, nothing quoted or escaped."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from s2st.config import UserError
+from s2st.storage import write_bytes
+
+SEPARATORS = "\t\n\r"
+
+
+class Line(NamedTuple):
+    where: str  # for messages: the file and the number of the line
+    values: dict[str, str]  # by column
+
+
+def write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
+    """Write a table; a value that holds a tab or a line break, or no row at all, raises UserError."""
+    lines = ["\t".join(columns)]
+    for row in rows:
+        values = [str(value) for value in row]
+        for column, value in zip(columns, values, strict=True):
+            if any(separator in value for separator in SEPARATORS):
+                raise UserError(
+                    f"{path}: {column} {value!r} holds a tab or a line break, which tables cannot; rename it"
+                )
+        lines.append("\t".join(values))
+    if len(lines) == 1:
+        raise UserError(f"{path} would hold no row, and fairseq refuses an empty table; leave this split out")
+    write_bytes(str(path), ("\n".join(lines) + "\n").encode())
+
+
+def read_tsv(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> list[Line]:
+    """Read a table with the columns `required`, in any order, and any of `optional`; the first is a unique id.
+
+    Raises UserError for a file, column or value that is missing or too much, and for an id that is there twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there; give the folder that holds it and the name of the split") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8; convert it") from None
+    header, *lines = text.removesuffix("\n").split("\n")
+    columns = header.split("\t")
+    missing = [column for column in required if column not in columns]
+    unknown = [column for column in columns if column not in (*required, *optional)]
+    if missing or unknown or len(set(columns)) < len(columns):
+        raise UserError(f"{path}, line 1: the columns are {columns}, but must be {list(required)}; mend the header")
+    seen: dict[str, int] = {}
+    table = []
+    for number, line in enumerate(lines, start=2):
+        where, values = f"{path}, line {number}", line.split("\t")
+        if len(values) != len(columns):
+            raise UserError(f"{where}: {len(values)} values for {len(columns)} columns; mend the line")
+        row = dict(zip(columns, values, strict=True))
+        first = seen.setdefault(row[required[0]], number)
+        if first != number:
+            raise UserError(f"{where}: the {required[0]} {row[required[0]]!r} is that of line {first} too; rename one")
+        table.append(Line(where, row))
+    if not table:
+        raise UserError(f"{path} holds no row; write it again, or leave this split out")
+    return table
+
+
+def count(line: Line, column: str) -> int:
+    """Give a value that must be a whole number, 0 or more."""
+    value = line.values[column]
+    if not (value.isascii() and value.isdecimal()):
+        raise UserError(f"{line.where}: {column} is {value!r}, not a whole number; mend it")
+    return int(value)

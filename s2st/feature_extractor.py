@@ -1,0 +1,205 @@
+"""Features of waveforms: padded batches equal one utterance at a time, and pieces of a long one equal the whole.
+
+What makes them equal: the convolutions pad nothing, GroupNorm and the normalisation of waveforms take their statistics
+from each recording's own samples (the encoder does this for rows of a batch), attention leaves out padding. A recording
+that is cut gives its statistics before it is cut: the convolutions' output is that of the whole, frame by frame, and
+only attention reaches less far. With the demo's HuBERT, which learned from utterances of 8 s, this changes 3.3% of the
+units of five minutes of speech, no more near a seam than elsewhere (cuts without overlap, as fairseq's, change 7.4%).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+
+from s2st import checkpoint
+from s2st.audio import SAMPLE_RATE
+from s2st.config import UserError
+from s2st.features import spectral
+from s2st.models.cpc import Cpc
+from s2st.models.speech_encoder import SpeechEncoder, Statistics
+
+Encoder = SpeechEncoder | Cpc
+
+BATCH_SECONDS = 20.0  # of speech in one padded batch: right for a CPU; a GPU takes more
+MAX_WHOLE_SECONDS = 100.0  # longer recordings are cut: attention over an hour would cost thousands of times its speech
+PIECE_SECONDS = 60.0  # of a cut recording, at most, without what the piece sees beside itself
+CONTEXT_SECONDS = 10.0  # that a piece sees before and after itself
+
+Kind = Literal["mfcc", "stacked_mfcc", "log_mel", "hubert", "wav2vec2", "cpc"]
+
+
+@dataclass(frozen=True)
+class KindOfFeatures:
+    """What a kind of features is made of."""
+
+    frames_per_second: int
+    encoder: bool = False  # a layer of a trained model
+
+
+KINDS: dict[str, KindOfFeatures] = {
+    "mfcc": KindOfFeatures(100),  # 39-d, as fairseq dumps them for the first iteration of HuBERT
+    "stacked_mfcc": KindOfFeatures(50),  # 65-d
+    "log_mel": KindOfFeatures(100),  # 80-d
+    "hubert": KindOfFeatures(50, encoder=True),
+    "wav2vec2": KindOfFeatures(50, encoder=True),
+    "cpc": KindOfFeatures(100, encoder=True),  # modified CPC of GSLM: its layers are those of its LSTM
+}
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    kind: Kind = "mfcc"
+    layer: int = 0  # of the encoder, counted from 1 as fairseq does
+    smoothing: int = 1  # frames that each frame is averaged over; 1 is fairseq's, 3 makes units of small models repeat
+
+    def __post_init__(self) -> None:
+        if self.smoothing < 1 or self.smoothing % 2 == 0:
+            raise ValueError(f"smoothing={self.smoothing} must be an odd number of frames, such as 1 or 3")
+        if self.needs_encoder != (self.layer > 0):
+            models = ", ".join(name for name, kind in KINDS.items() if kind.encoder)
+            raise ValueError(
+                f"kind={self.kind} and layer={self.layer} contradict: only {models} have layers, from 1 on"
+            )
+
+    @property
+    def needs_encoder(self) -> bool:
+        return KINDS[self.kind].encoder
+
+    @property
+    def frames_per_second(self) -> int:
+        return KINDS[self.kind].frames_per_second
+
+
+def encoder_models(kind: Kind) -> tuple[str, ...]:
+    """Name the models of checkpoints that give features of a kind."""
+    return {"hubert": ("hubert", "speech_encoder"), "wav2vec2": ("speech_encoder",), "cpc": ("cpc",)}[kind]
+
+
+def load_encoder(folder: str, kind: Kind) -> Encoder:
+    """Read the encoder of a kind of features; raises UserError if the folder holds another one."""
+    encoder, info = checkpoint.load(folder, *encoder_models(kind))
+    if info.get("architecture", kind) != kind:
+        raise UserError(f"{folder} holds a {info['architecture']}, but features of kind {kind} are asked for")
+    assert isinstance(encoder, SpeechEncoder | Cpc)
+    return encoder
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames start to stop of a recording that are encoded together; those from keep_from to keep_to are kept."""
+
+    start: int
+    stop: int
+    keep_from: int
+    keep_to: int
+
+
+def cut(num_frames: int, piece: int, context: int) -> list[Piece]:
+    """Cut a recording into equal pieces of at most `piece` frames that see `context` frames beside themselves."""
+    count = -(-num_frames // piece)
+    edges = [num_frames * i // count for i in range(count + 1)]
+    return [
+        Piece(max(0, first - context), min(num_frames, last + context), first, last) for first, last in pairwise(edges)
+    ]
+
+
+class FeatureExtractor:
+    """Waveforms to features."""
+
+    def __init__(
+        self,
+        config: FeaturesConfig,
+        encoder: Encoder | None = None,
+        batch_seconds: float = BATCH_SECONDS,
+        bf16: bool = False,
+    ):
+        if config.needs_encoder != (encoder is not None):
+            raise ValueError(f"features of kind {config.kind}: only those of an encoder need one; name its section")
+        if encoder is not None:
+            if encoder.config.hop * config.frames_per_second != SAMPLE_RATE:
+                raise UserError(
+                    f"the encoder makes a frame of {encoder.config.hop} samples; features of kind {config.kind} need "
+                    f"{SAMPLE_RATE // config.frames_per_second}"
+                )
+            if config.layer > encoder.config.num_layers:
+                raise UserError(f"layer={config.layer}, but the encoder has {encoder.config.num_layers}")
+        self.config, self.encoder, self.batch_seconds, self.bf16 = config, encoder, batch_seconds, bf16
+
+    def __call__(self, waveforms: Sequence[np.ndarray], alone: bool = False) -> list[np.ndarray]:
+        """Give the features (T, D), float32, of each waveform (N,); `alone`: without batches."""
+        if self.encoder is None:
+            functions = {"mfcc": spectral.mfcc, "stacked_mfcc": spectral.stacked_mfcc, "log_mel": spectral.log_mel}
+            features = [np.asarray(functions[self.config.kind](waveform)) for waveform in waveforms]
+        else:
+            features = self._encode(waveforms, alone)
+        return [self.smooth(value) for value in features]
+
+    def smooth(self, features: np.ndarray) -> np.ndarray:
+        """Average each frame of features (T, D) with its neighbours; the edges repeat."""
+        reach = self.config.smoothing // 2
+        if not reach or not len(features):
+            return features
+        padded = np.pad(features, ((reach, reach), (0, 0)), "edge")
+        return np.lib.stride_tricks.sliding_window_view(padded, self.config.smoothing, axis=0).mean(axis=2)
+
+    @torch.inference_mode()
+    def _encode(self, waveforms: Sequence[np.ndarray], alone: bool) -> list[np.ndarray]:
+        features: list[np.ndarray] = [np.empty(0)] * len(waveforms)
+        whole = [i for i, waveform in enumerate(waveforms) if len(waveform) <= MAX_WHOLE_SECONDS * SAMPLE_RATE]
+        for batch in self._batches([len(waveforms[i]) for i in whole], alone):
+            indices = [whole[place] for place in batch]
+            for i, value in zip(indices, self._encode_batch([waveforms[i] for i in indices]), strict=True):
+                features[i] = value
+        for i in set(range(len(waveforms))) - set(whole):
+            features[i] = self._encode_pieces(waveforms[i], alone)
+        return features
+
+    def _encode_pieces(self, waveform: np.ndarray, alone: bool) -> np.ndarray:
+        """Encode a long recording in pieces that overlap."""
+        encoder = self.encoder
+        assert encoder is not None
+        lengths = torch.tensor([len(waveform)])
+        rate, statistics = self.config.frames_per_second, None
+        if isinstance(encoder, SpeechEncoder):
+            statistics = encoder.statistics(torch.tensor(waveform)[None].to(self._device), lengths.to(self._device))
+        pieces = cut(int(encoder.frame_lengths(lengths)), int(PIECE_SECONDS * rate), int(CONTEXT_SECONDS * rate))
+        samples = [waveform[encoder.config.samples(piece.start, piece.stop)] for piece in pieces]
+        parts: list[np.ndarray] = [np.empty(0)] * len(pieces)
+        for batch in self._batches([len(part) for part in samples], alone):
+            for i, value in zip(batch, self._encode_batch([samples[i] for i in batch], statistics), strict=True):
+                piece = pieces[i]
+                parts[i] = value[piece.keep_from - piece.start : piece.keep_to - piece.start]
+        return np.concatenate(parts)
+
+    def _batches(self, lengths: Sequence[int], alone: bool) -> list[list[int]]:
+        batches: list[list[int]] = [[]]
+        for index in np.argsort(lengths, kind="stable"):
+            full = alone or lengths[index] * (len(batches[-1]) + 1) > self.batch_seconds * SAMPLE_RATE
+            # padding costs as much as speech: no utterance is more than a fourth longer than its batch's shortest
+            if batches[-1] and (full or lengths[index] > 1.25 * lengths[batches[-1][0]]):
+                batches.append([])
+            batches[-1].append(int(index))
+        return batches if lengths else []
+
+    def _encode_batch(self, waveforms: Sequence[np.ndarray], statistics: Statistics | None = None) -> list[np.ndarray]:
+        assert self.encoder is not None
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        padded = torch.zeros(len(waveforms), int(lengths.max()))
+        for row, waveform in zip(padded, waveforms, strict=True):
+            row[: len(waveform)] = torch.tensor(waveform)  # a copy: arrays that Ray hands over are read-only
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
+            given = {} if statistics is None else {"statistics": statistics}
+            features, frames = self.encoder.extract(
+                padded.to(self._device), lengths.to(self._device), self.config.layer, **given
+            )
+        rows = features.float().cpu().numpy()
+        return [row[:length] for row, length in zip(rows, frames.tolist(), strict=True)]
+
+    @property
+    def _device(self) -> torch.device:
+        assert self.encoder is not None
+        return next(self.encoder.parameters()).device

@@ -1,0 +1,1 @@
+"""Models from other libraries: torchaudio's bundles, folders of Hugging Face."""

@@ -1,0 +1,100 @@
+"""Build a speech encoder around weights from elsewhere: their names and shapes tell what it looks like."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2st.config import UserError, build
+from s2st.models.hubert import SPECIAL_SYMBOLS, Hubert, HubertConfig
+from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
+
+HEADS = ("mask_embedding", "final_projection", "label_embeddings")  # of HuBERT, beside its encoder
+PARTS = ("convolutions", "feature_norm", "feature_projection", "positional", "encoder_norm", "layers", *HEADS)
+NEEDED = ("convolutions.0.weight", "convolutions.1.weight", "layers.0.expand.weight", "positional.weight_v")
+STRIDES = {10: 5, 3: 2, 2: 2}  # of a kernel, in all models published
+HEADS_OF_WIDTH = {1280: 16, 1920: 16}  # of HuBERT xlarge and XLSR 1B, and XLSR 2B; elsewhere a head has 64
+
+
+def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """Replace in each name every pattern (a regular expression), one after the other."""
+    result = {}
+    for name, value in state.items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        result[name] = value
+    return result
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keep the weights beside and below `feature_extractor`, named from there: fine-tuned models wrap the encoder."""
+    prefix = next((name.partition("feature_extractor.")[0] for name in state if "feature_extractor." in name), "")
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def build_encoder(weights: Mapping[str, Tensor], settings: Mapping[str, Any], where: str) -> SpeechEncoder:
+    """Make a `Hubert` from weights with HuBERT's heads, a `SpeechEncoder` from others; all float32.
+
+    weights are named as ours; what is no part of the model, such as a recognizer's output, is left out.
+    settings are those known of HubertConfig. What they leave out follows from names and shapes, and what these
+    do not tell is as in the models published: strides, heads of the attention, and that models with LayerNorm
+    in the convolutions have it before the attention, too, and hear normalised waveforms.
+    Raises UserError, beginning with `where`, if there is no such encoder or it has parts that ours has not.
+    """
+    kept = {name: value.float() for name, value in weights.items() if name.partition(".")[0] in PARTS}
+    if lost := [name for name in NEEDED if name not in kept]:
+        raise UserError(f"{where} holds no encoder of HuBERT or wav2vec 2.0 that is known here (no {', '.join(lost)})")
+    sizes = {**_sizes(kept, where), **settings}
+    if sizes["conv_norm"] == "group":
+        kept.pop("convolutions.0.bias", None)  # GroupNorm with one group a channel takes it out
+    kind: tuple[type, type] = (EncoderConfig, SpeechEncoder)
+    if _has_heads(kept):
+        kind = (HubertConfig, Hubert)
+        sizes["num_classes"], sizes["final_dim"] = kept["label_embeddings"].shape
+        sizes["num_classes"] -= SPECIAL_SYMBOLS
+    else:
+        kept = {name: value for name, value in kept.items() if name.partition(".")[0] not in HEADS}
+    config_type, model_type = kind
+    known = {field.name for field in fields(config_type)}
+    config: EncoderConfig = build(config_type, {name: value for name, value in sizes.items() if name in known}, where)
+    with torch.device("meta"):  # no time and memory for random weights
+        model = model_type(config)
+    try:
+        missing, unexpected = model.load_state_dict(kept, strict=False, assign=True)
+    except RuntimeError as error:  # shapes
+        raise UserError(f"{where} does not fit its settings: {str(error).splitlines()[-1].strip()}") from None
+    if names := sorted([*missing, *unexpected]):
+        raise UserError(f"{where} is no plain HuBERT or wav2vec 2.0: {', '.join(names[:3])} are on one side only")
+    return model.eval()
+
+
+def _has_heads(weights: Mapping[str, Tensor]) -> bool:
+    """Tell whether there are the heads of one set of labels; a fine-tuned model has lost a part of them."""
+    needed = {"mask_embedding", "label_embeddings", "final_projection.weight"}
+    return needed <= set(weights) and len(weights["final_projection.weight"]) == weights["label_embeddings"].shape[-1]
+
+
+def _sizes(weights: Mapping[str, Tensor], where: str) -> dict[str, Any]:
+    """Read the settings of an encoder off its weights."""
+    convolutions: list[tuple[int, int, int]] = []
+    while f"convolutions.{len(convolutions)}.weight" in weights:
+        channels, _, kernel = weights[f"convolutions.{len(convolutions)}.weight"].shape
+        convolutions.append((channels, kernel, STRIDES.get(kernel, 0)))
+    width, group_width, positional_kernel = weights["positional.weight_v"].shape
+    layered = "convolutions.1.norm.weight" in weights
+    return {
+        "conv_layers": convolutions,
+        "conv_norm": "layer" if layered else "group",
+        "conv_bias": "convolutions.1.bias" in weights,
+        "width": width,
+        "num_layers": 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers.")),
+        "num_heads": HEADS_OF_WIDTH.get(width, max(1, width // 64)),
+        "ffn_dim": len(weights["layers.0.expand.weight"]),
+        "pre_ln": layered,
+        "positional_kernel": positional_kernel,
+        "positional_groups": width // group_width,
+        "normalize_waveform": layered,
+    }

@@ -1,0 +1,47 @@
+import pytest
+
+from s2st import audio
+from s2st.config import UserError
+from s2st.corpora.tsv import Tsv, TsvConfig, TsvFile
+from s2st.fairseq.manifest import Entry, write_manifest
+
+
+@pytest.fixture
+def speech(tmp_path, tone):
+    for path in ("en/a.wav", "en/b.wav", "hi/a.wav"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(audio.encode(tone, "WAV"))
+    return tmp_path
+
+
+def tsv(folder, lang, split, *names):
+    path = folder / f"{lang}-{split}.tsv"
+    write_manifest(path, str(folder / lang), [Entry(name, 16_000) for name in names])
+    return TsvFile(str(path), lang, split)
+
+
+def test_the_same_name_in_two_languages_is_a_sentence(speech):
+    corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "a.wav", "b.wav"), tsv(speech, "hi", "train", "a.wav"))))
+    shards = corpus.shards()
+    assert [shard.rows for shard in shards] == [2, 1]
+    found = [recording for shard in shards for recording in corpus.read(shard)]
+    ids = [(recording.utterance_id, recording.sentence_id) for recording in found]
+    assert ids == [("en-train-a", "a"), ("en-train-b", "b"), ("hi-train-a", "a")]
+    assert all(len(audio.decode(recording.audio)) == 16_000 for recording in found)
+
+
+def test_a_file_that_is_not_there_is_a_reject(speech):
+    corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "lost.wav"),)))
+    (recording,) = corpus.read(corpus.shards()[0])
+    assert "the file cannot be read" in recording.reject
+
+
+def test_a_sentence_in_two_splits_is_refused(speech):
+    corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))))
+    with pytest.raises(UserError, match="'a' is in two splits"):
+        corpus.shards()
+
+
+def test_a_manifest_of_nothing_is_refused(speech):
+    with pytest.raises(UserError, match="en-train.tsv lists no recordings"):
+        Tsv(TsvConfig((tsv(speech, "en", "train"),))).shards()
