@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import results, wav_to_units
+from benchmarks import results, units, units_on_ray
 
-BENCHMARKS = (wav_to_units.run,)
+BENCHMARKS = (units.run, units_on_ray.run)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 LAST_WAIT_SECONDS = 60.0  # for what a command leaves behind
 PR_SET_CHILD_SUBREAPER = 36  # of Linux: orphans become children of this process
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -26,6 +26,7 @@ class Usage:
 
     cpu_seconds: float  # user and system
     peak_mb: float  # resident memory of the largest process
+    tree_peak_mb: float = 0.0  # of all processes together; what they share counts once
 
 
 def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Usage:
@@ -40,18 +41,19 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None
 def run_tree(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Usage:
     """Run a command as `run` does, and count processes that nobody waits for, such as Ray's.
 
-    They are looked at ten times a second: what one uses after the last look is missed.
+    They are looked at four times a second: what one uses after the last look is missed.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     process = _start(command, log, {**ONE_THREAD, **NO_GPU, **(environment or {})})
     seconds: dict[int, float] = {}
-    peak = 0.0
+    peak = tree_peak = 0.0
     deadline: float | None = None
     while True:
         found = descendants(os.getpid())
         for pid, (cpu_seconds, megabytes) in found.items():
             seconds[pid] = cpu_seconds
             peak = max(peak, megabytes)
+        tree_peak = max(tree_peak, sum(map(own_and_share, found)))
         if process.poll() is not None:
             _reap()
             if not found:
@@ -61,7 +63,16 @@ def run_tree(command: Sequence[str], log: Path, environment: Mapping[str, str] |
                 raise RuntimeError(f"{' '.join(command)} ended, but left the processes {sorted(found)}")
         time.sleep(POLL_SECONDS)
     _check(process, log)
-    return Usage(sum(seconds.values()), peak)
+    return Usage(sum(seconds.values()), peak, tree_peak)
+
+
+def own_and_share(pid: int) -> float:
+    """Memory of a process in MB, with its share of what it has in common with others."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0  # gone since
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def descendants(ancestor: int) -> dict[int, tuple[float, float]]:

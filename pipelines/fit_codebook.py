@@ -31,7 +31,7 @@ from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
 CHECKED_FRAMES = 20_000  # that centroids from a file are tried on
-BLOCK = 65_536  # frames
+BLOCK = 4096  # frames looked at at once: with 10,000 units their distances are 160 MB
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
         num_layers = checkpoint.read_config(encoder, *encoder_models(config.features.kind))["config"]["num_layers"]
         if config.features.layer > num_layers:
             raise UserError(f"section '{step.name}': layer={config.features.layer}, but {encoder} has {num_layers}")
+    if "fairseq" in config.exports:
+        codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
     given = codebooks.read(config.centroids, config.search) if config.centroids else None
     sample = sample_frames(config, step, encoder)
     if given is None:
@@ -182,7 +184,7 @@ def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codeb
         clustering = ray.get(ray.remote(num_gpus=config.num_gpus)(kmeans.fit).remote(*arguments))
     else:
         clustering = kmeans.fit(*arguments)
-    codebook.centroids.copy_(torch.from_numpy(clustering.centroids))
+    codebook.centroids.copy_(torch.tensor(clustering.centroids))  # from a task, an array is read-only
     return codebook, clustering
 
 

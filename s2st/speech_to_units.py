@@ -4,6 +4,7 @@ On disk: a folder with the codebook, and below it `encoder/` if the features are
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class SpeechToUnits:
         """Name of these units: models trained on units of one fingerprint understand no others."""
         return str(self.origin["codebook"])
 
-    @property
+    @cached_property  # it reads all weights
     def origin(self) -> dict[str, Any]:
         """The columns `encoder`, `layer` and `codebook` of UNITS."""
         encoder = self.extractor.encoder

@@ -1,49 +1,36 @@
 """Codebooks of others: fairseq's `km.bin`, seamless's `.npy`, the faiss index of mHuBERT-147.
 
-A `km.bin` is a pickle that joblib wrote of scikit-learn's MiniBatchKMeans. It is read without either, and without
-running what a pickle may ask to run: numpy's arrays are read, scikit-learn's objects become empty ones that hold
-attributes, and all else is refused.
+A `km.bin` is scikit-learn's MiniBatchKMeans as joblib dumps it, which we read without either (joblib_files).
 
 Shapes: K units, D features.
 """
 
-import bz2
-import gzip
+import importlib.util
 import io
-import lzma
 import pickle
-import zlib
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from s2st import storage
 from s2st.config import UserError
+from s2st.fairseq import joblib_files
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.search import Search
 
 EXPORTS = {"seamless": "centroids.npy", "fairseq": "km.bin"}  # what each reads
-INERT = ("sklearn.", "numpy.random.")  # modules whose objects are not made: an estimator, its random state
-COMPRESSIONS: dict[bytes, Callable[[bytes], bytes]] = {  # by how a file begins, as joblib tells them apart
-    b"\x78": zlib.decompress,
-    b"\x1f\x8b": gzip.decompress,
-    b"BZ": bz2.decompress,
-    b"\xfd\x37\x7a\x58\x5a": lzma.decompress,
-    b"\x5d\x00": lzma.decompress,
-}
 
 
 def read(address: str, search: Search = "exact") -> Codebook:
     """Read a codebook from a `.npy`, an `.index` of faiss, or else a `km.bin`, at a path or a bucket address.
 
-    Raises UserError if the file is missing or holds no centroids.
+    Raises UserError if the file cannot be read or holds no centroids.
     """
     try:
         data = storage.read_bytes(address)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {address}; give the path of a km.bin, .npy or .index") from None
+    except (OSError, ValueError) as error:  # ValueError: an address of an unknown kind
+        raise UserError(f"cannot read {address}: {error}; give the path of a km.bin, .npy or .index") from None
     if address.endswith(".index"):
         return _read_index(data, address, search)
     centroids = _read_npy(data, address) if data.startswith(b"\x93NUMPY") else _read_kmeans(data, address)
@@ -58,7 +45,10 @@ def write(address: str, codebook: Codebook) -> None:
     Raises UserError for a codebook that scales or projects features: these files have centroids only.
     """
     if codebook.config.projected_dim or bool((codebook.std != 1).any()):
-        raise UserError(f"cannot write {address}: the codebook scales its features; fit it with normalize=false")
+        raise UserError(
+            f"cannot write {address}: the codebook scales or projects features, and such files have centroids only; "
+            f"fit one with normalize=false"
+        )
     centroids = (codebook.centroids + codebook.mean).cpu().numpy()
     buffer = io.BytesIO()
     if address.endswith(".npy"):
@@ -94,120 +84,29 @@ def _read_npy(data: bytes, address: str) -> np.ndarray:
 
 
 def _read_kmeans(data: bytes, address: str) -> Any:
-    """Give the attribute `cluster_centers_` of what a pickle holds."""
+    """Give the attribute `cluster_centers_` of what joblib dumped."""
     try:
-        for begin, decompress in COMPRESSIONS.items():
-            if data.startswith(begin):
-                data = decompress(data)
-                break
-        return getattr(_Unpickler(data).load(), "cluster_centers_", None)
+        return getattr(joblib_files.load(data), "cluster_centers_", None)
     except pickle.UnpicklingError as error:
         raise UserError(f"{address} is not read, for your safety: {error}; take a km.bin, or a .npy") from None
     except Exception as error:  # what bytes of another kind may raise has no end
         raise UserError(f"{address} is no km.bin of fairseq: {type(error).__name__}: {error}") from None
 
 
-class _Inert:
-    """Stands for an object of a class that is not to be made; holds its attributes."""
-
-    def __new__(cls, *_: Any, **__: Any) -> "_Inert":
-        return object.__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-class _Array(_Inert):
-    """Stands for joblib's NumpyArrayWrapper: after its pickle come the bytes of the array."""
-
-
-def _read_array(wrapper: Any, file: io.BytesIO) -> np.ndarray:
-    """Read the array that begins here."""
-    if wrapper.dtype.hasobject:
-        raise pickle.UnpicklingError("it has an array of objects, which is a pickle in the pickle")
-    if getattr(wrapper, "numpy_array_alignment_bytes", None):  # since joblib 1.2: a byte that says how many to skip
-        file.read(file.read(1)[0])
-    count = int(np.prod(wrapper.shape, dtype=np.int64))
-    data = file.read(count * wrapper.dtype.itemsize)
-    return np.frombuffer(data, wrapper.dtype, count).reshape(wrapper.shape, order=wrapper.order)
-
-
-def _dtype(name: str, *_: Any) -> np.dtype:
-    """Make a type of numbers of its own, since its byte order is set later."""
-    return np.dtype(str(name), copy=True)
-
-
-def _scalar(dtype: np.dtype, data: bytes) -> Any:
-    """Make a number as numpy's own function does, but never an object."""
-    return np.frombuffer(data, dtype)[0]
-
-
-def _ndarray(*_: Any) -> np.ndarray:
-    """Make the empty array that a plain pickle fills."""
-    return np.empty(0)
-
-
-def _frombuffer(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
-    """Make an array as plain pickles do since protocol 5."""
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
-
-
-def _encode(text: str, _: str) -> bytes:
-    """Make bytes, which pickles of protocol 2 hold as text."""
-    return text.encode("latin1")
-
-
-KNOWN = {  # what numbers and arrays need, by package and name
-    ("numpy", "dtype"): _dtype,
-    ("numpy", "ndarray"): _Inert,
-    ("numpy", "scalar"): _scalar,
-    ("numpy", "_reconstruct"): _ndarray,
-    ("numpy", "_frombuffer"): _frombuffer,
-    ("_codecs", "encode"): _encode,
-}
-_InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]  # the one in C cannot be stopped at arrays
-
-
-class _Unpickler(_InPython):
-    """Reads numbers, text, containers and numpy's arrays; makes nothing else."""
-
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_InPython.dispatch)
-
-    def __init__(self, data: bytes) -> None:
-        self.file = io.BytesIO(data)
-        super().__init__(self.file)
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Give the class or function of a name, or what stands for it."""
-        known = KNOWN.get((module.partition(".")[0], name))
-        if module.endswith("joblib.numpy_pickle") and name == "NumpyArrayWrapper":
-            return _Array  # scikit-learn had a joblib of its own once
-        if known is not None:
-            return known
-        if f"{module}.".startswith(INERT):
-            return _Inert
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which centroids do not need")
-
-    def load_build(self) -> None:
-        """Give an object its attributes; an array's wrapper becomes the array."""
-        if not isinstance(self.stack[-2], _Inert | np.ndarray | np.dtype):
-            raise pickle.UnpicklingError("it gives attributes to what is no object of its own")
-        super().load_build()
-        if isinstance(self.stack[-1], _Array):
-            self.stack[-1] = _read_array(self.stack[-1], self.file)
-
-    dispatch[pickle.BUILD[0]] = load_build
+def need_scikit_learn(address: str) -> None:
+    """Raise UserError if a km.bin could not be written here: for those who fit for hours before they write."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError(
+            f"writing {address} for fairseq needs scikit-learn; run: pip install 's2st[fairseq]', or write a .npy"
+        )
 
 
 def _dump_kmeans(buffer: io.BytesIO, centroids: np.ndarray, address: str) -> None:
     """Write a MiniBatchKMeans as fairseq's learn_kmeans.py leaves it."""
-    try:
-        import joblib
-        from sklearn.cluster import MiniBatchKMeans
-    except ImportError:
-        raise UserError(
-            f"writing {address} for fairseq needs scikit-learn; run: pip install 's2st[fairseq]', or write a .npy"
-        ) from None
+    need_scikit_learn(address)
+    import joblib
+    from sklearn.cluster import MiniBatchKMeans
+
     # Fitted to one frame, since what a fit leaves behind differs by version; then given our centroids.
     model = MiniBatchKMeans(n_clusters=1, n_init=1, compute_labels=False).fit(centroids[:1])
     model.set_params(n_clusters=len(centroids))

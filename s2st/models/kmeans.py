@@ -1,7 +1,7 @@
 """Fit k-means centroids to frames that lie in memory once: greedy k-means++, then Lloyd's iterations with faiss.
 
-faiss.Kmeans would add centroids to an HNSW graph from all threads at once, which gives other graphs run by run, and
-its starts are plainly random or plain k-means++: the greedy one ends lower than sklearn's best of 20 in our benchmark.
+faiss.Kmeans starts from frames drawn at random, or by plain k-means++, and ends higher than scikit-learn's best of 20
+starts where frames lie in groups; the greedy start ends lower (benchmarks/kmeans.py).
 
 Shapes: N frames, K units, D dimensions.
 """

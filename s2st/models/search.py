@@ -11,7 +11,6 @@ Search = Literal["exact", "hnsw", "ivf"]
 
 HNSW_LINKS = 32  # of each centroid to others, as mHuBERT-147 has them
 HNSW_CANDIDATES = 32  # kept on the way to the nearest one
-HNSW_PART = 100  # centroids that faiss adds at once in one thread
 IVF_VISITS = 16  # lists of centroids looked through, of the four times sqrt(K) there are
 
 
@@ -29,11 +28,7 @@ def centroid_index(centroids: np.ndarray, search: Search) -> Any:
     if search == "hnsw":
         index = faiss.IndexHNSWFlat(dim, HNSW_LINKS)
         index.hnsw.efSearch = HNSW_CANDIDATES
-        # More at once would be added by all threads, and a graph depends on who comes first.
-        for start in range(0, num_units, HNSW_PART):
-            index.add(centroids[start : start + HNSW_PART])
-        return index
-    if search == "ivf":
+    elif search == "ivf":
         lists = faiss.IndexFlatL2(dim)
         index = faiss.IndexIVFFlat(lists, dim, min(num_units, round(4 * num_units**0.5)))
         index.nprobe = IVF_VISITS

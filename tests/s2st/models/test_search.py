@@ -44,3 +44,10 @@ def test_a_graph_does_not_depend_on_the_number_of_threads() -> None:
     faiss.omp_set_num_threads(threads)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_what_a_cpu_does() -> None:
+    frames, centroids = frames_and_centroids(500)
+    distances = np.square(frames[:, None] - centroids).sum(-1)
+    assert (units(frames, centroids, "exact") == distances.argmin(1)).mean() > 0.999  # ties of rounding

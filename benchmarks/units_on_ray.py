@@ -1,0 +1,89 @@
+"""dump_units on Ray: throughput of two workers over one's, and memory of ten hours over one hour's.
+
+python -m benchmarks.units_on_ray --text en=FILE hi=FILE ... [--hours 10] [--scaling-minutes 20]
+
+Without --text the speech is the human sample, which has about an hour: it is repeated.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import results, usage
+from benchmarks.peer import module
+from benchmarks.results import Row, row
+from stages.stage import MADE_BY
+
+HEADER = """\
+dump_units on Ray, {what}; fp32, one thread a worker, no GPU."""
+
+
+def prepare(folder: Path, hours: float, text: Sequence[str], encoder: str) -> None:
+    """Write a manifest of so many hours and a codebook of an encoder with random weights."""
+    arguments = [folder, hours, encoder, *text]
+    usage.run(module("benchmarks.ray_inputs", *arguments), folder / "prepare.log")
+
+
+def dump(folder: Path, workers: int) -> tuple[float, float]:
+    """Run the stage; gives its seconds and the peak of memory of all processes together, in MB."""
+    command = module("benchmarks.ray_step", folder, f"units_{workers}", workers)
+    used = usage.run_tree(command, folder / "step.log")
+    record = json.loads((folder / f"units_{workers}" / MADE_BY).read_text())
+    return record["seconds"], used.tree_peak_mb
+
+
+def scaling(minutes: float, text: Sequence[str], runs: int) -> Iterator[Row]:
+    """Compare one worker with two, on HuBERT base."""
+    with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
+        folder = Path(name)
+        prepare(folder, minutes / 60, text, "base")
+        print(HEADER.format(what=f"HuBERT base layer 6 (random weights), {minutes:g} minutes of speech, {runs} runs"))
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(runs):
+            for workers in (1, 2):
+                shutil.rmtree(folder / f"units_{workers}", ignore_errors=True)
+                seconds[workers].append(dump(folder, workers)[0])
+        one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
+        yield row("units.seconds_1_worker", one, None, "s")
+        yield row("units.seconds_2_workers", two, None, "s")
+        yield row("units.scaling_2", one / two, None, "times one worker's speed")
+
+
+def memory(hours: float, text: Sequence[str]) -> Iterator[Row]:
+    """Compare the peaks of memory of one hour and more, on a small HuBERT."""
+    peaks = []
+    for size in (1.0, hours):
+        with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
+            prepare(Path(name), size, text, "small")
+            print(HEADER.format(what=f"small HuBERT (random weights), {size:g} hours of speech, 2 workers"))
+            peaks.append(dump(Path(name), 2)[1])
+            yield row(f"units.memory_{size:g}h", peaks[-1], None, "MB of all processes")
+    yield row(f"units.memory_{hours:g}h_over_1h", peaks[1] / peaks[0], None, "times the peak of 1 h")
+
+
+def run(text: Sequence[str] = (), hours: float = 10.0, scaling_minutes: float = 20.0, runs: int = 3) -> Iterator[Row]:
+    """Measure both."""
+    yield from scaling(scaling_minutes, text, runs)
+    yield from memory(hours, text)
+
+
+def main() -> None:
+    """Run the benchmark, keep its rows and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", nargs="+", default=[], help="lang=FILE of sentences, spoken by espeak-ng")
+    parser.add_argument("--hours", type=float, default=10.0)
+    parser.add_argument("--scaling-minutes", type=float, default=20.0)
+    parser.add_argument("--runs", type=int, default=3, help="of one and two workers")
+    arguments = parser.parse_args()
+    rows = run(arguments.text, arguments.hours, arguments.scaling_minutes, arguments.runs)
+    print(results.table(results.kept(rows)))
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    main()
