@@ -6,6 +6,7 @@ Steps run in other processes, maybe on other machines; one small actor carries w
 from collections.abc import Callable
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 NAME = "console"
 
@@ -28,7 +29,9 @@ class Console:
 
 def open_console() -> Callable[[], list[str]]:
     """Start the console of this job; returns the function that takes its lines."""
-    console = Console.options(name=NAME, get_if_exists=True).remote()  # type: ignore[attr-defined]
+    # It lives with the driver, so that no lost node takes it along.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    console = Console.options(name=NAME, get_if_exists=True, scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     return lambda: ray.get(console.take.remote())
 
 
