@@ -21,9 +21,19 @@ from stages.stage import MADE_BY, Step, execute, finished, load_stage, parse_ste
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
-@ray.remote(num_cpus=0, max_retries=2)
+# Ray Data survives the loss of a node that works on its rows, but not of one that reads footers for it: this comes as
+# an error that cannot be unpickled.
+LOSSES = [
+    ray.exceptions.RayActorError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.UnserializableException,
+]
+
+
+@ray.remote(num_cpus=0, max_retries=2, retry_exceptions=LOSSES)
 def run_step(step: Step) -> dict[str, Any]:
-    """Execute a step on a worker; a user's mistake comes back as {"error"}, without a traceback."""
+    """Execute a step on a worker, again if that or another is lost; a user's mistake comes back as {"error"}."""
     set_up_data()
     try:
         return execute(step)
