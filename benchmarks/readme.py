@@ -1,0 +1,35 @@
+"""Write the newest row of each benchmark into the README: python -m benchmarks.readme.
+
+The table goes between the lines `<!-- results: benchmarks -->` and `<!-- end -->`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.results import RESULTS, Row, table
+
+README = Path(__file__).parents[1] / "README.md"
+PLACE = re.compile(r"(<!-- results: benchmarks -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def newest(lines: Sequence[str]) -> list[Row]:
+    """Keep the last row of each name."""
+    return list({row.name: row for row in (Row(**json.loads(line)) for line in lines)}.values())
+
+
+def text_of(rows: Sequence[Row]) -> str:
+    """Lay out rows as Markdown, with the commits, dates and machines that they come from."""
+    origins = sorted({f"commit {row.commit}, {row.date[:10]}, {row.machine}" for row in rows})
+    return f"{table(rows)}\n\n`python -m benchmarks`: {'; '.join(origins)}.\n"
+
+
+def insert(readme: str, rows: Sequence[Row]) -> str:
+    """Replace what stands between the markers."""
+    return PLACE.sub(lambda found: found[1] + text_of(rows) + found[2], readme)
+
+
+if __name__ == "__main__":
+    rows = newest(RESULTS.read_text(encoding="utf-8").splitlines())
+    README.write_text(insert(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
