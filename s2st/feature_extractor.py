@@ -155,10 +155,10 @@ class FeatureExtractor:
             for i, value in zip(indices, self._encode_batch([waveforms[i] for i in indices]), strict=True):
                 features[i] = value
         for i in set(range(len(waveforms))) - set(whole):
-            features[i] = self._encode_pieces(waveforms[i], alone)
+            features[i] = self._encode_pieces(waveforms[i])
         return features
 
-    def _encode_pieces(self, waveform: np.ndarray, alone: bool) -> np.ndarray:
+    def _encode_pieces(self, waveform: np.ndarray) -> np.ndarray:
         """Encode a long recording in pieces that overlap."""
         encoder = self.encoder
         assert encoder is not None
@@ -167,12 +167,10 @@ class FeatureExtractor:
         if isinstance(encoder, SpeechEncoder):
             statistics = encoder.statistics(torch.tensor(waveform)[None].to(self._device), lengths.to(self._device))
         pieces = cut(int(encoder.frame_lengths(lengths)), int(PIECE_SECONDS * rate), int(CONTEXT_SECONDS * rate))
-        samples = [waveform[encoder.config.samples(piece.start, piece.stop)] for piece in pieces]
-        parts: list[np.ndarray] = [np.empty(0)] * len(pieces)
-        for batch in self._batches([len(part) for part in samples], alone):
-            for i, value in zip(batch, self._encode_batch([samples[i] for i in batch], statistics), strict=True):
-                piece = pieces[i]
-                parts[i] = value[piece.keep_from - piece.start : piece.keep_to - piece.start]
+        parts = []
+        for piece in pieces:  # each alone, so that units do not depend on the size of batches
+            (values,) = self._encode_batch([waveform[encoder.config.samples(piece.start, piece.stop)]], statistics)
+            parts.append(values[piece.keep_from - piece.start : piece.keep_to - piece.start])
         return np.concatenate(parts)
 
     def _batches(self, lengths: Sequence[int], alone: bool) -> list[list[int]]:
@@ -191,7 +189,9 @@ class FeatureExtractor:
         padded = torch.zeros(len(waveforms), int(lengths.max()))
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = torch.tensor(waveform)  # a copy: arrays that Ray hands over are read-only
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
+        # On GPUs cuDNN would round to 10 bits (TF32) and choose other algorithms for other shapes.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with exact, torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
             given = {} if statistics is None else {"statistics": statistics}
             features, frames = self.encoder.extract(
                 padded.to(self._device), lengths.to(self._device), self.config.layer, **given
