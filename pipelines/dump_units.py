@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import ray.data
 import torch
 
-from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
+from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
 from s2st import audio, storage
 from s2st.feature_extractor import BATCH_SECONDS
 from s2st.schemas import MANIFEST, UNITS
@@ -30,7 +30,7 @@ WRITTEN = exactly_once.with_reason(UNITS)
 class DumpUnitsConfig:
     bf16: bool = False  # about three times as fast on a CPU; the share of units that it changes is measured and told
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
-    shard_seconds: float = resource(240.0)  # of speech that a worker takes at once, and that a kill can undo
+    shard_batches: int = resource(SHARD_BATCHES)  # that a worker takes at once, and that a kill can undo
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
@@ -72,7 +72,7 @@ def run(config: DumpUnitsConfig, step: Step) -> Counts:
 
 def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16: bool) -> ray.data.Dataset:
     """Make the stream of WRITTEN rows of the columns of a manifest that are needed."""
-    return decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
+    return decoded_batches(speech, config.batch_seconds, config.shard_batches).map_batches(
         UnitDumper,
         fn_constructor_args=(step.input("codebook"), config.batch_seconds, bf16),
         batch_size=1,

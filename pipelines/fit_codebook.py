@@ -47,7 +47,6 @@ class FitCodebookConfig:
     seed: int = 0
     exports: tuple[Literal["fairseq", "seamless"], ...] = ()  # also written: km.bin, centroids.npy
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
-    shard_seconds: float = resource(240.0)  # of speech that a worker takes at once
     max_workers: int = resource(2)  # feature extractors at once
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
@@ -132,7 +131,7 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     speech = datasets.only(
         datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), chosen["utterance_id"].combine_chunks()
     )
-    stream = decoded_batches(speech, config.batch_seconds, config.shard_seconds).map_batches(
+    stream = decoded_batches(speech, config.batch_seconds).map_batches(
         Features,
         fn_constructor_args=(config.features, encoder, config.batch_seconds),
         batch_format="pyarrow",

@@ -12,6 +12,7 @@ from s2st.schemas import MANIFEST
 
 CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
 SAMPLE_BYTES = 2  # on the way to a worker: recordings have 16 bits
+SHARD_BATCHES = 4  # that a worker takes at once
 DECODER_CPUS = 0.5  # other than a worker's, or Ray would put decoder and model into one process
 
 DECODED = pa.struct(
@@ -24,8 +25,11 @@ DECODED = pa.struct(
 BATCHES = pa.schema([("batch", pa.list_(DECODED))])  # a row is a batch for the model
 
 
-def decoded_batches(speech: ray.data.Dataset, batch_seconds: float, shard_seconds: float) -> ray.data.Dataset:
-    """Turn rows of MANIFEST (CARRIED and audio) into rows of BATCHES; blocks have about shard_seconds of speech."""
+def decoded_batches(
+    speech: ray.data.Dataset, batch_seconds: float, shard_batches: int = SHARD_BATCHES
+) -> ray.data.Dataset:
+    """Turn rows of MANIFEST (CARRIED and audio) into rows of BATCHES, in blocks of so many batches."""
+    shard_seconds = shard_batches * batch_seconds
     speech.context.target_max_block_size = int(shard_seconds * audio.SAMPLE_RATE * SAMPLE_BYTES)
     return speech.map_batches(
         Decoder(batch_seconds), batch_size=None, batch_format="pyarrow", zero_copy_batch=True, num_cpus=DECODER_CPUS

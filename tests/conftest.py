@@ -23,7 +23,7 @@ def local_ray():
     folder = tempfile.mkdtemp(prefix="s2st", dir="/tmp")  # short: sockets lie in it, and their paths are limited
     ray.init(
         num_cpus=4,
-        object_store_memory=200 << 20,
+        object_store_memory=150 << 20,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",

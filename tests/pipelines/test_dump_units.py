@@ -47,7 +47,7 @@ import sys
 from stages.run import run_steps
 from stages.stage import Step
 inputs = {"manifest": ["manifest"], "codebook": ["codebook"]}
-settings = {"shard_seconds": 4.0, "batch_seconds": 2.0, "max_workers": 2}
+settings = {"shard_batches": 2, "batch_seconds": 2.0, "max_workers": 2}
 rows = run_steps([Step("units", "pipelines.dump_units", sys.argv[1], settings, inputs)], parallel=1)[0]["rows_out"]
 print(f"rows={rows}")
 """
@@ -58,7 +58,7 @@ from ray.cluster_utils import Cluster
 folder = sys.argv[1]
 head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 << 20}
 cluster = Cluster(initialize_head=True, head_node_args=head)
-nodes = [cluster.add_node(num_cpus=4, object_store_memory=150 << 20) for _ in range(2)]
+nodes = [cluster.add_node(num_cpus=6, object_store_memory=150 << 20) for _ in range(2)]
 os.environ["RAY_ADDRESS"] = cluster.address
 def lose_a_node():
     while len(glob.glob(f"{folder}/units/_parts/written/*")) < 10:
@@ -71,7 +71,7 @@ threading.Thread(target=lose_a_node, daemon=True).start()
 
 def step_in(folder, **settings):
     inputs = {"manifest": ["manifest"], "codebook": ["codebook"]}
-    return Step("units", "pipelines.dump_units", str(folder), {"shard_seconds": 4.0, **settings}, inputs)
+    return Step("units", "pipelines.dump_units", str(folder), {"shard_batches": 2, **settings}, inputs)
 
 
 def write_inputs(folder):
@@ -134,7 +134,7 @@ def run_folder(inputs, tmp_path):
 def uninterrupted(inputs, local_ray):
     """Rows and rejects of a run that nothing disturbed."""
     set_up_data()
-    run(DumpUnitsConfig(shard_seconds=4.0, batch_seconds=2.0), step_in(inputs))
+    run(DumpUnitsConfig(shard_batches=2, batch_seconds=2.0), step_in(inputs))
     return rows_of(inputs)
 
 
@@ -156,7 +156,7 @@ def test_units_are_those_of_each_utterance_alone(inputs, uninterrupted):
 
 def test_rows_are_the_same_for_other_workers_and_shards(run_folder, uninterrupted):
     set_up_data()
-    run(DumpUnitsConfig(shard_seconds=100.0, batch_seconds=11.0, max_workers=1), step_in(run_folder))
+    run(DumpUnitsConfig(shard_batches=9, batch_seconds=11.0, max_workers=1), step_in(run_folder))
     assert rows_of(run_folder) == uninterrupted
 
 
