@@ -1,15 +1,22 @@
-"""Run every benchmark, keep the rows and print one table: python -m benchmarks."""
+"""Run every benchmark, keep the rows, print one table and put it into the README.
 
+python -m benchmarks [--text en=FILE hi=FILE ...]
+"""
+
+import argparse
 import sys
+from itertools import chain
 
-from benchmarks import results, units, units_on_ray
-
-BENCHMARKS = (units.run, units_on_ray.run)
+from benchmarks import readme, results, units, units_on_ray
 
 
 def main() -> None:
     """Run them one after the other."""
-    print(results.table(results.kept(entry for benchmark in BENCHMARKS for entry in benchmark())))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", nargs="+", default=[], help=units.TEXT_HELP)
+    text = parser.parse_args().text
+    print(results.table(results.kept(chain(units.run(text=text), units_on_ray.run(text=text)))))
+    readme.main()
 
 
 if __name__ == "__main__":

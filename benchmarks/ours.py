@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-SHARD_SECONDS = 240.0  # of speech that a worker of dump_units takes at once
+SHARD_SECONDS = 80.0  # of speech at once, as a worker of dump_units takes
 FRAMES_AT_ONCE = 10_000
 
 
@@ -36,7 +36,7 @@ def codebook(centroids: str, output: str, kind: str, encoder: str = "", layer: s
     from s2st.speech_to_units import SpeechToUnits
 
     config = FeaturesConfig(kind, int(layer))  # type: ignore[arg-type]
-    model = load_encoder(encoder, config.kind) if encoder else None
+    model = load_encoder(encoder, config) if encoder else None
     SpeechToUnits(FeatureExtractor(config, model), codebooks.read(centroids)).save(output, {})
 
 

@@ -30,6 +30,11 @@ def insert(readme: str, rows: Sequence[Row]) -> str:
     return PLACE.sub(lambda found: found[1] + text_of(rows) + found[2], readme)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Update the README."""
     rows = newest(RESULTS.read_text(encoding="utf-8").splitlines())
     README.write_text(insert(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

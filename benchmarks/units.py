@@ -24,9 +24,10 @@ HEADER = """\
 Recordings to units, {minutes:.1f} minutes in {files} files ({kind}), K={units}. HuBERT is base, with random weights.
 Counted: CPU-seconds (user and system) of whole processes, imports included, one thread each, no GPU.
   peer: dump_{{mfcc,hubert}}_feature.py, learn_kmeans.py and dump_km_label.py of fairseq, unmodified
-  ours: the classes of fit_codebook and dump_units; for units, with the centroids that fairseq fitted
+  ours: k-means of fit_codebook, SpeechToUnits of dump_units, without Ray; units with the centroids fairseq fitted
 Medians of {runs} runs, each side in turn. Ratio: ours / peer, so times as fast for speeds."""
 SPEED = "audio h / CPU-h"
+TEXT_HELP = "lang=FILE of sentences, a line each, for espeak-ng to speak beside the human sample"
 
 
 def last_line(log: Path) -> dict[str, float]:
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="of speech for HuBERT")
     parser.add_argument("--mfcc-minutes", type=float, default=60, help="of speech for MFCC")
     parser.add_argument("--runs", type=int, default=3, help="of each side; the table has their medians")
-    parser.add_argument("--text", nargs="+", default=[], help="lang=FILE of sentences: half of the speech by espeak-ng")
+    parser.add_argument("--text", nargs="+", default=[], help=TEXT_HELP)
     arguments = parser.parse_args()
     print(results.table(results.kept(run(arguments.minutes, arguments.mfcc_minutes, arguments.runs, arguments.text))))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import results, usage
 from benchmarks.peer import module
 from benchmarks.results import Row, row
+from benchmarks.units import TEXT_HELP
 from stages.stage import MADE_BY
 
 HEADER = """\
@@ -75,7 +76,7 @@ def run(text: Sequence[str] = (), hours: float = 10.0, scaling_minutes: float = 
 def main() -> None:
     """Run the benchmark, keep its rows and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", nargs="+", default=[], help="lang=FILE of sentences, spoken by espeak-ng")
+    parser.add_argument("--text", nargs="+", default=[], help=TEXT_HELP)
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("--scaling-minutes", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3, help="of one and two workers")

@@ -29,22 +29,22 @@ class Usage:
     tree_peak_mb: float = 0.0  # of all processes together; what they share counts once
 
 
-def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Usage:
+def run(command: Sequence[str], log: Path) -> Usage:
     """Run a command on one thread of the CPU to its end; its output goes to `log`."""
-    process = _start(command, log, {**ONE_THREAD, **NO_GPU, **(environment or {})})
+    process = _start(command, log, {**ONE_THREAD, **NO_GPU})
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     _check(process, log)
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def run_tree(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Usage:
+def run_tree(command: Sequence[str], log: Path) -> Usage:
     """Run a command as `run` does, and count processes that nobody waits for, such as Ray's.
 
     They are looked at four times a second: what one uses after the last look is missed.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    process = _start(command, log, {**ONE_THREAD, **NO_GPU, **(environment or {})})
+    process = _start(command, log, {**ONE_THREAD, **NO_GPU})
     seconds: dict[int, float] = {}
     peak = tree_peak = 0.0
     deadline: float | None = None

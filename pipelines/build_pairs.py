@@ -24,6 +24,7 @@ from s2st.pairing import (
     unpaired,
 )
 from s2st.schemas import PAIRS, UNIT, UNITS
+from s2st.speech_to_units import frames_per_second
 from s2st.units import reduce_rows
 from stages import datasets
 from stages.console import tell
@@ -72,8 +73,9 @@ def without_units(table: pa.Table) -> pa.Table:
     """Put in place of the units their row and their seconds."""
     num_samples = table["num_samples"].to_numpy()
     num_units = pc.list_value_length(table["units"]).to_numpy()
+    rate = frames_per_second(table["codebook"][0].as_py())
     # units made elsewhere do not know their samples
-    seconds = np.where(num_samples > 0, num_samples / audio.SAMPLE_RATE, num_units / audio.UNITS_PER_SECOND)
+    seconds = np.where(num_samples > 0, num_samples / audio.SAMPLE_RATE, num_units / rate)
     table = table.drop_columns(["units", "num_samples"]).append_column("seconds", pa.array(seconds))
     return table.append_column("row", pa.array(np.arange(len(table))))
 

@@ -13,9 +13,10 @@ import torch
 
 from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
 from s2st import audio, storage
+from s2st.config import UserError
 from s2st.feature_extractor import BATCH_SECONDS
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import SpeechToUnits
+from s2st.speech_to_units import SpeechToUnits, read_features
 from s2st.units import reduce
 from stages import datasets, exactly_once
 from stages.console import tell
@@ -28,7 +29,7 @@ WRITTEN = exactly_once.with_reason(UNITS)
 
 @dataclass(frozen=True)
 class DumpUnitsConfig:
-    bf16: bool = False  # about three times as fast on a CPU; the share of units that it changes is measured and told
+    bf16: bool = False  # faster; the share of units that it changes is measured and told
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
     shard_batches: int = resource(SHARD_BATCHES)  # that a worker takes at once, and that a kill can undo
     max_workers: int = resource(2)
@@ -55,6 +56,8 @@ class UnitDumper:
 def run(config: DumpUnitsConfig, step: Step) -> Counts:
     """Stream the manifest through a pool of workers into Parquet."""
     manifest = step.input("manifest")
+    if config.bf16 and not read_features(step.input("codebook")).needs_encoder:
+        raise UserError(f"section '{step.name}': bf16 is for features of an encoder, and these are none; remove it")
     rows_in = datasets.count(manifest, MANIFEST)
 
     def stream() -> ray.data.Dataset:
@@ -89,8 +92,9 @@ def measure_bf16(config: DumpUnitsConfig, step: Step) -> str:
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     seconds = np.cumsum(shuffled["num_samples"].to_numpy()) / audio.SAMPLE_RATE
     sample = shuffled.slice(0, int(np.searchsorted(seconds, CHECKED_SECONDS)) + 1)
-    speech = datasets.read_shards(step.input("manifest"), MANIFEST, [*CARRIED, "audio"])
-    exact = units_of(config, step, datasets.only(speech, sample["utterance_id"].combine_chunks()), bf16=False)
+    chosen = sample["utterance_id"].combine_chunks()
+    speech = datasets.read_shards(step.input("manifest"), MANIFEST, [*CARRIED, "audio"], chosen)
+    exact = units_of(config, step, speech, bf16=False)
     expected = {row["utterance_id"]: np.asarray(row["units"]) for row in exact.take_all()}
     changed = frames = 0
     for row in sample.to_pylist():

@@ -16,17 +16,18 @@ import ray.data
 import torch
 
 from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
-from s2st import audio, checkpoint, storage
+from s2st import audio, storage
 from s2st.config import UserError
 from s2st.evaluation import codebook_report
 from s2st.fairseq import codebooks
-from s2st.feature_extractor import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, encoder_models, load_encoder
+from s2st.feature_extractor import BATCH_SECONDS, FeatureExtractor, FeaturesConfig, check_encoder, load_encoder
 from s2st.models import kmeans
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.search import Search
 from s2st.schemas import MANIFEST
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -55,6 +56,8 @@ class FitCodebookConfig:
         for name in ("num_frames", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.num_frames < self.num_units and not self.centroids:
+            raise ValueError(f"num_frames={self.num_frames} cannot make num_units={self.num_units}; raise num_frames")
         if self.normalize and (self.centroids or self.exports):
             raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
 
@@ -74,12 +77,16 @@ class Features:
 
     def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = load_encoder(encoder, features.kind).to(device) if encoder else None
+        model = load_encoder(encoder, features).to(device) if encoder else None
         self.extractor = FeatureExtractor(features, model, batch_seconds)
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
         """Take rows of BATCHES and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
-        rows = [row for batch in table["batch"].to_pylist() for row in batch if row["reason"] is None]
+        rows = [row for batch in table["batch"].to_pylist() for row in batch]
+        for row in rows:
+            if row["reason"] is not None:
+                tell(f"utterance {row['utterance_id']} is left out of the sample: {row['reason']}")
+        rows = [row for row in rows if row["reason"] is None]
         features = self.extractor([waveform_of(row) for row in rows])
         if features:
             starts = np.zeros(sum(map(len, features)), bool)
@@ -90,12 +97,10 @@ class Features:
 def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
     encoder = step.input("encoder") if step.input_list("encoder") else None
-    if config.features.needs_encoder != (encoder is not None):
-        raise UserError(f"section '{step.name}': kind={config.features.kind} and encoder={encoder} contradict")
+    if config.features.needs_encoder and encoder is None:
+        raise UserError(f"section '{step.name}': features of kind {config.features.kind} need the input 'encoder'")
     if encoder is not None:
-        num_layers = checkpoint.read_config(encoder, *encoder_models(config.features.kind))["config"]["num_layers"]
-        if config.features.layer > num_layers:
-            raise UserError(f"section '{step.name}': layer={config.features.layer}, but {encoder} has {num_layers}")
+        check_encoder(encoder, config.features, f"section '{step.name}'")
     if "fairseq" in config.exports:
         codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
     given = codebooks.read(config.centroids, config.search) if config.centroids else None
@@ -112,7 +117,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
         clustering.inertias,
         1000 / config.features.frames_per_second,
     )
-    model = load_encoder(encoder, config.features.kind) if encoder else None
+    model = load_encoder(encoder, config.features) if encoder else None
     info = {**report.figures, "inertias": clustering.inertias, "centroids": config.centroids}
     SpeechToUnits(FeatureExtractor(config.features, model), codebook).save(step.output, info)
     storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
@@ -128,9 +133,7 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
     if not len(chosen):
         raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    speech = datasets.only(
-        datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), chosen["utterance_id"].combine_chunks()
-    )
+    speech = datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"], chosen["utterance_id"].combine_chunks())
     stream = decoded_batches(speech, config.batch_seconds).map_batches(
         Features,
         fn_constructor_args=(config.features, encoder, config.batch_seconds),

@@ -48,16 +48,18 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
             if file.channels > MAX_CHANNELS:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             _check_rate(file.samplerate)
-            blocks = file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True)
-            samples = np.concatenate([block.mean(axis=1) for block in blocks] or [np.zeros(0, np.float32)])
+            samples, filled = np.empty(file.frames, np.float32), 0
+            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+                samples[filled : filled + len(block)] = block.mean(axis=1)
+                filled += len(block)
             rate, promised = file.samplerate, file.frames
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
     # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
-    if len(samples) < promised or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
+    if filled < promised or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
         raise AudioError("the audio is truncated")
-    waveform = resample(samples, rate)
+    waveform = resample(samples[:filled], rate)
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
     if not np.isfinite(waveform).all():

@@ -1,23 +1,24 @@
-"""Features of waveforms: padded batches equal one utterance at a time, and pieces of a long one equal the whole.
+"""Features of waveforms: padded batches equal one utterance at a time, and long recordings are cut without a seam.
 
 What makes them equal: the convolutions pad nothing, GroupNorm and the normalisation of waveforms take their statistics
 from each recording's own samples (the encoder does this for rows of a batch), attention leaves out padding. A recording
 that is cut gives its statistics before it is cut: the convolutions' output is that of the whole, frame by frame, and
-only attention reaches less far. With the demo's HuBERT, which learned from utterances of 8 s, this changes 3.3% of the
-units of five minutes of speech, no more near a seam than elsewhere (cuts without overlap, as fairseq's, change 7.4%).
+only attention reaches less far (CPC's LSTM begins anew ten seconds before each piece). With the demo's HuBERT, which
+learned from utterances of 8 s, this changes 3.3% of the units of five minutes of speech, no more near a seam than
+elsewhere; cuts without overlap, as fairseq's, change 7.4%.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from s2st import checkpoint
 from s2st.audio import SAMPLE_RATE
-from s2st.config import UserError
+from s2st.config import UserError, build
 from s2st.features import spectral
 from s2st.models.cpc import Cpc
 from s2st.models.speech_encoder import SpeechEncoder, Statistics
@@ -74,16 +75,37 @@ class FeaturesConfig:
         return KINDS[self.kind].frames_per_second
 
 
-def encoder_models(kind: Kind) -> tuple[str, ...]:
-    """Name the models of checkpoints that give features of a kind."""
-    return {"hubert": ("hubert", "speech_encoder"), "wav2vec2": ("speech_encoder",), "cpc": ("cpc",)}[kind]
+MODELS: dict[str, tuple[str, ...]] = {
+    "hubert": ("hubert", "speech_encoder"),
+    "wav2vec2": ("speech_encoder",),
+    "cpc": ("cpc",),
+}
 
 
-def load_encoder(folder: str, kind: Kind) -> Encoder:
-    """Read the encoder of a kind of features; raises UserError if the folder holds another one."""
-    encoder, info = checkpoint.load(folder, *encoder_models(kind))
-    if info.get("architecture", kind) != kind:
-        raise UserError(f"{folder} holds a {info['architecture']}, but features of kind {kind} are asked for")
+def check_encoder(folder: str, features: FeaturesConfig, where: str) -> None:
+    """Raise UserError if the model of a folder does not give these features; reads no weights."""
+    if not features.needs_encoder:
+        raise UserError(f"{where}: features of kind {features.kind} need no encoder; remove the input 'encoder'")
+    found = checkpoint.read_config(folder, *MODELS[features.kind])
+    architecture = found["info"].get("architecture", features.kind)
+    if architecture != features.kind:
+        raise UserError(
+            f"{where}: {folder} holds a {architecture}; write kind: {architecture}, or name another encoder"
+        )
+    config: Any = build(checkpoint.MODELS[found["model"]][0], found["config"], folder)
+    if features.layer > config.num_layers:
+        raise UserError(f"{where}: layer={features.layer}, but {folder} has {config.num_layers}; choose one it has")
+    if config.hop * features.frames_per_second != SAMPLE_RATE:
+        raise UserError(
+            f"{where}: the encoder in {folder} makes a frame of {config.hop} samples, and features of kind "
+            f"{features.kind} have {SAMPLE_RATE // features.frames_per_second}; take an encoder with that stride"
+        )
+
+
+def load_encoder(folder: str, features: FeaturesConfig) -> Encoder:
+    """Read the encoder of some features; raises UserError as `check_encoder` does."""
+    check_encoder(folder, features, "encoder")
+    encoder, _ = checkpoint.load(folder)
     assert isinstance(encoder, SpeechEncoder | Cpc)
     return encoder
 
@@ -96,6 +118,11 @@ class Piece:
     stop: int
     keep_from: int
     keep_to: int
+
+
+def is_long(waveform: np.ndarray) -> bool:
+    """Tell whether a recording is cut."""
+    return len(waveform) > MAX_WHOLE_SECONDS * SAMPLE_RATE
 
 
 def cut(num_frames: int, piece: int, context: int) -> list[Piece]:
@@ -117,16 +144,7 @@ class FeatureExtractor:
         batch_seconds: float = BATCH_SECONDS,
         bf16: bool = False,
     ):
-        if config.needs_encoder != (encoder is not None):
-            raise ValueError(f"features of kind {config.kind}: only those of an encoder need one; name its section")
-        if encoder is not None:
-            if encoder.config.hop * config.frames_per_second != SAMPLE_RATE:
-                raise UserError(
-                    f"the encoder makes a frame of {encoder.config.hop} samples; features of kind {config.kind} need "
-                    f"{SAMPLE_RATE // config.frames_per_second}"
-                )
-            if config.layer > encoder.config.num_layers:
-                raise UserError(f"layer={config.layer}, but the encoder has {encoder.config.num_layers}")
+        assert config.needs_encoder == (encoder is not None)
         self.config, self.encoder, self.batch_seconds, self.bf16 = config, encoder, batch_seconds, bf16
 
     def __call__(self, waveforms: Sequence[np.ndarray], alone: bool = False) -> list[np.ndarray]:
@@ -149,7 +167,7 @@ class FeatureExtractor:
     @torch.inference_mode()
     def _encode(self, waveforms: Sequence[np.ndarray], alone: bool) -> list[np.ndarray]:
         features: list[np.ndarray] = [np.empty(0)] * len(waveforms)
-        whole = [i for i, waveform in enumerate(waveforms) if len(waveform) <= MAX_WHOLE_SECONDS * SAMPLE_RATE]
+        whole = [i for i, waveform in enumerate(waveforms) if not is_long(waveform)]
         for batch in self._batches([len(waveforms[i]) for i in whole], alone):
             indices = [whole[place] for place in batch]
             for i, value in zip(indices, self._encode_batch([waveforms[i] for i in indices]), strict=True):
@@ -169,7 +187,10 @@ class FeatureExtractor:
         pieces = cut(int(encoder.frame_lengths(lengths)), int(PIECE_SECONDS * rate), int(CONTEXT_SECONDS * rate))
         parts = []
         for piece in pieces:  # each alone, so that units do not depend on the size of batches
-            (values,) = self._encode_batch([waveform[encoder.config.samples(piece.start, piece.stop)]], statistics)
+            samples = encoder.config.samples(piece.start, piece.stop)
+            if piece is pieces[-1]:
+                samples = slice(samples.start, None)  # CPC's last frames hear what is left over
+            (values,) = self._encode_batch([waveform[samples]], statistics)
             parts.append(values[piece.keep_from - piece.start : piece.keep_to - piece.start])
         return np.concatenate(parts)
 

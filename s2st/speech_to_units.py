@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2st import checkpoint
+from s2st import audio, checkpoint
 from s2st.config import build, to_mapping
-from s2st.feature_extractor import BATCH_SECONDS, KINDS, FeatureExtractor, FeaturesConfig, load_encoder
+from s2st.feature_extractor import BATCH_SECONDS, KINDS, FeatureExtractor, FeaturesConfig, is_long, load_encoder
 from s2st.models.codebook import Codebook
 
-# Features in a batch differ from those of one utterance alone by 2e-6 of their norm (as measured, HuBERT base).
+# Features in a batch differ from those of one utterance alone by 5e-7 of their norm (HuBERT base, random weights).
 ROUNDING = 2e-5
 
 
@@ -33,7 +33,7 @@ class SpeechToUnits:
         codebook, info = checkpoint.load(folder, "codebook")
         assert isinstance(codebook, Codebook)
         features = build(FeaturesConfig, info["features"], folder)
-        encoder = load_encoder(f"{folder}/encoder", features.kind).to(device) if features.needs_encoder else None
+        encoder = load_encoder(f"{folder}/encoder", features).to(device) if features.needs_encoder else None
         return cls(FeatureExtractor(features, encoder, batch_seconds, bf16), codebook.to(device))
 
     def save(self, folder: str, info: dict[str, object]) -> None:
@@ -65,19 +65,29 @@ class SpeechToUnits:
         """Give the units (T,), int32, of each waveform (N,); T is num_frames(N), or about double at 100 Hz.
 
         They are those of the utterance alone, whatever is beside it in a batch: where the rounding of a batch could
-        turn the choice between two centroids, the utterance is encoded again alone. (Not in bf16.)
+        turn the choice between two centroids, the utterance is encoded again alone. Not so with an approximate search,
+        nor with bf16 on a GPU; on a CPU, where batches save little, bf16 goes without them.
         """
-        features = [self._on_device(value) for value in self.extractor(waveforms)]
-        if self.extractor.encoder is not None and not self.extractor.bf16 and len(waveforms) > 1:
-            for i, value in enumerate(features):
-                if self.codebook.doubtful(value, ROUNDING).any():
-                    features[i] = self._on_device(self.extractor([waveforms[i]], alone=True)[0])
-        return [self.codebook(value).cpu().numpy().astype(np.int32) for value in features]
+        extractor = self.extractor
+        if extractor.encoder is None or extractor.bf16 or self.codebook.config.search != "exact" or len(waveforms) < 2:
+            alone = extractor.bf16 and self.codebook.centroids.device.type == "cpu"
+            return [self._units(features) for features in extractor(waveforms, alone)]
+        units = []
+        for waveform, features in zip(waveforms, extractor(waveforms), strict=True):
+            found, doubtful = self.codebook.units_and_doubt(self._on_device(features), ROUNDING)
+            if doubtful.any() and not is_long(waveform):
+                units.append(self._units(extractor([waveform])[0]))
+            else:
+                units.append(found.cpu().numpy().astype(np.int32))
+        return units
+
+    def _units(self, features: np.ndarray) -> np.ndarray:
+        return self.codebook(self._on_device(features)).cpu().numpy().astype(np.int32)
 
     @torch.inference_mode()
     def quantize(self, features: np.ndarray) -> np.ndarray:
         """Give the units (T,), int32, of features (T, D) that were extracted elsewhere, and not averaged."""
-        return self.codebook(self._on_device(self.extractor.smooth(features))).cpu().numpy().astype(np.int32)
+        return self._units(self.extractor.smooth(features))
 
     def _on_device(self, features: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(features).to(self.codebook.centroids.device)
@@ -89,9 +99,15 @@ def units_info(folder: str) -> tuple[str, int]:
     return config["info"]["fingerprint"], config["config"]["num_units"]
 
 
+def read_features(folder: str) -> FeaturesConfig:
+    """Read from a codebook's folder what its features are, without weights."""
+    return build(FeaturesConfig, checkpoint.read_config(folder, "codebook")["info"]["features"], folder)
+
+
 def frames_per_second(fingerprint: str) -> int:
-    """Give the rate of the units that a fingerprint names: 50, or 100."""
-    return KINDS[fingerprint.partition("-")[0]].frames_per_second
+    """Give the rate of the units that a fingerprint names: 50 or 100; 50 if it names no kind of ours."""
+    kind = KINDS.get(fingerprint.partition("-")[0])
+    return kind.frames_per_second if kind else audio.UNITS_PER_SECOND
 
 
 def describe_units(fingerprint: str) -> str:

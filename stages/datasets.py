@@ -49,28 +49,41 @@ def read(
 
     Files come in order, or in a new order each time the stream is read: for training, since one file is one language.
     """
-    dataset = _open(folder, schema, columns, shuffle_files)
+    dataset = _open(folder, files(folder, schema), columns or schema.names, shuffle_files)
     return dataset.repartition(target_num_rows_per_block=BLOCK_ROWS)
 
 
-def read_shards(folder: str, schema: pa.Schema, columns: Sequence[str]) -> ray.data.Dataset:
-    """Open a dataset as a stream in blocks of at most `context.target_max_block_size` bytes.
+def read_shards(
+    folder: str, schema: pa.Schema, columns: Sequence[str], utterance_ids: pa.Array | None = None
+) -> ray.data.Dataset:
+    """Open a dataset, or only the named utterances, as a stream in blocks of `context.target_max_block_size` bytes.
 
     A recording may last a second or hours: shares of a number of rows would be as unequal.
     """
-    return _open(folder, schema, columns, shuffle_files=False)
+    paths = files(folder, schema)
+    if utterance_ids is None:
+        return _open(folder, paths, columns)
+    return only(_open(folder, _files_with(folder, paths, utterance_ids), columns), utterance_ids)
 
 
-def _open(folder: str, schema: pa.Schema, columns: Sequence[str] | None, shuffle_files: bool) -> ray.data.Dataset:
+def _files_with(folder: str, paths: Sequence[str], utterance_ids: pa.Array) -> list[str]:
+    """Choose the files that hold some of the utterances, so that the audio of others is not read."""
+    system, _ = storage.resolve(folder)
+    columns = [pyarrow.parquet.read_table(path, columns=["utterance_id"], filesystem=system) for path in paths]
+    found = [pc.any(pc.is_in(table["utterance_id"], utterance_ids)).as_py() for table in columns]
+    return [path for path, there in zip(paths, found, strict=True) if there]
+
+
+def _open(folder: str, paths: list[str], columns: Sequence[str], shuffle_files: bool = False) -> ray.data.Dataset:
     system, _ = storage.resolve(folder)
     dataset = ray.data.read_parquet(
-        files(folder, schema),
+        paths,
         filesystem=system,
         partitioning=ray.data.datasource.partitioning.Partitioning("hive"),
         file_extensions=None,
         shuffle="files" if shuffle_files else None,
     )
-    return dataset.select_columns(list(columns or schema.names))
+    return dataset.select_columns(list(columns))
 
 
 def only(dataset: ray.data.Dataset, utterance_ids: pa.Array) -> ray.data.Dataset:

@@ -22,6 +22,7 @@ from stages.datasets import REJECTS_FOLDER
 
 PARTS = "_parts"  # below the dataset: files of rows as they came, and the checkpoints that name these rows
 MERGED = "_merged.json"  # the parts are no longer needed
+ROWS_PER_FILE = 200_000  # sorted in memory at once
 ROWS_PER_GROUP = 10_000  # of the Parquet files: what a reader holds at once
 
 
@@ -38,8 +39,10 @@ def write(stream: Callable[[], ray.data.Dataset], num_rows: int, folder: str, sc
     """
     parts = f"{folder}/{PARTS}"
     if not storage.is_file(f"{folder}/{MERGED}"):
-        if _pending(parts) or _count(f"{parts}/rows") < num_rows:
+        if _pending(parts) or _count(parts) < num_rows:
             _write_parts(stream(), parts)
+        if (written := _count(parts)) != num_rows:
+            raise RuntimeError(f"{folder}: {num_rows} rows in, but {written} written")
         _merge(parts, folder, schema)
         storage.write_json(f"{folder}/{MERGED}", {})
     storage.delete_folder(parts)
@@ -53,10 +56,12 @@ def _write_parts(dataset: ray.data.Dataset, parts: str) -> None:
     dataset.write_parquet(path, filesystem=system)
 
 
-def _count(folder: str) -> int:
-    system, _ = storage.resolve(folder)
-    paths = storage.list_files(folder, ".parquet")
-    return sum(pyarrow.parquet.read_metadata(path, filesystem=system).num_rows for path in paths)
+def _count(parts: str) -> int:
+    """Count the utterances that are written, each once."""
+    if not storage.list_files(f"{parts}/rows", ".parquet"):
+        return 0
+    ids = _parts(parts).to_table(columns=["utterance_id"])["utterance_id"]
+    return pc.count_distinct(ids).as_py()
 
 
 def _pending(parts: str) -> bool:
@@ -65,23 +70,34 @@ def _pending(parts: str) -> bool:
 
 
 def _merge(parts: str, folder: str, schema: pa.Schema) -> None:
-    """Write the dataset's files, one a language and split, from the parts."""
-    table = _parts(parts).to_table(columns=["lang", "split"])
-    groups = table.group_by(["lang", "split"]).aggregate([]).sort_by([("lang", "ascending"), ("split", "ascending")])
-    ray.get([_merge_group.remote(parts, folder, schema, row["lang"], row["split"]) for row in groups.to_pylist()])
+    """Write the dataset's files, by language and split, from the parts."""
+    ids = _parts(parts).to_table(columns=["lang", "split", "utterance_id"])
+    groups = ids.group_by(["lang", "split"]).aggregate([]).to_pylist()
+    tasks = []
+    for group in groups:
+        chosen = (pc.field("lang") == group["lang"]) & (pc.field("split") == group["split"])
+        names = ids.filter(chosen)["utterance_id"].unique().sort()
+        for number, start in enumerate(range(0, len(names), ROWS_PER_FILE)):
+            part = names[start : start + ROWS_PER_FILE]
+            within = chosen & (pc.field("utterance_id") >= part[0]) & (pc.field("utterance_id") <= part[-1])
+            tasks.append(
+                _merge_group.remote(
+                    parts, folder, schema, within, f"lang={group['lang']}/split={group['split']}", number
+                )
+            )
+    ray.get(tasks)
 
 
 @ray.remote
-def _merge_group(parts: str, folder: str, schema: pa.Schema, lang: str, split: str) -> None:
-    """Write the rows of one language and split in the order of their ids."""
-    chosen = (pc.field("lang") == lang) & (pc.field("split") == split)
+def _merge_group(parts: str, folder: str, schema: pa.Schema, chosen: pc.Expression, place: str, number: int) -> None:
+    """Write one file of rows of one language and split, in the order of their ids."""
     table = _unique(_parts(parts).to_table(filter=chosen).sort_by("utterance_id"))
     kept = table.filter(pc.is_null(table["reason"])).select(schema.names).cast(schema)
     rejected = table.filter(pc.is_valid(table["reason"])).select(REJECTS.names).cast(REJECTS)
     if len(kept):
-        _write_file(kept.drop_columns(["lang", "split"]), f"{folder}/lang={lang}/split={split}/part-0.parquet")
+        _write_file(kept.drop_columns(["lang", "split"]), f"{folder}/{place}/part-{number:05d}.parquet")
     if len(rejected):
-        _write_file(rejected, f"{folder}/{REJECTS_FOLDER}/{lang}-{split}.parquet")
+        _write_file(rejected, f"{folder}/{REJECTS_FOLDER}/{place}/part-{number:05d}.parquet")
 
 
 def _unique(table: pa.Table) -> pa.Table:

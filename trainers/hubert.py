@@ -94,7 +94,7 @@ def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table,
             for row in rows
         ]
         # Recordings have 16 bits (FLAC), and travel with no more.
-        waveform, lengths = pad([(waveform * 32768).astype(np.int16) for waveform, _ in cuts])
+        waveform, lengths = pad([audio.to_int16(waveform) for waveform, _ in cuts])
         # -1 past the end: frames without a label are left out of the loss
         return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from s2st.models.search import Search, centroid_index
 
 MAX_UNITS = 2**16  # units are stored as uint16
+FRAMES_AT_ONCE = 4096  # of a recording, whose distances to all centroids are in memory together
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class Codebook(nn.Module):
 
         The nearest centroid, of equally near ones that of the lowest number; with an approximate search nearly always.
         """
-        x = self.measured(features)
-        return self._distances(x).argmin(-1) if self.config.search == "exact" else self._search(x)
+        if self.config.search != "exact":
+            return self._search(self.measured(features))
+        parts = features.reshape(-1, features.shape[-1]).split(FRAMES_AT_ONCE)
+        units = [self._distances(self.measured(part)).argmin(-1) for part in parts]
+        return torch.cat(units).view(features.shape[:-1])
 
     def measured(self, features: Tensor) -> Tensor:
         """Scale and project: features (..., D) -> (..., P) float32, where distances to centroids are measured."""
@@ -58,15 +62,20 @@ class Codebook(nn.Module):
             x = (features.float() - self.mean) / self.std
             return x @ self.projection.T if self.config.projected_dim else x
 
-    def doubtful(self, features: Tensor, error: float) -> Tensor:
-        """Tell which frames may get another unit if their features are off by an `error`, as a share of their norm.
+    def units_and_doubt(self, features: Tensor, error: float) -> tuple[Tensor, Tensor]:
+        """Give units, and which may be others if features are off by an `error`, as a share of their norm.
 
-        features (..., D) -> (...) bool: frames that lie this near to the boundary of the two nearest cells.
+        features (N, D) -> units (N,) int64, doubtful (N,) bool: frames that near to the boundary of the two nearest
+        cells. For exact search.
         """
-        distances, nearest = self._distances(self.measured(features)).topk(min(2, self.config.num_units), largest=False)
-        apart = (self.centroids[nearest[..., -1]] - self.centroids[nearest[..., 0]]).norm(dim=-1)
-        to_boundary = (distances[..., -1] - distances[..., 0]) / (2 * apart)
-        return to_boundary < error * (features.float() / self.std).norm(dim=-1)
+        units, doubtful = [], []
+        for part in features.split(FRAMES_AT_ONCE):
+            distances, nearest = self._distances(self.measured(part)).topk(min(2, self.config.num_units), largest=False)
+            apart = (self.centroids[nearest[:, -1]] - self.centroids[nearest[:, 0]]).norm(dim=-1)
+            to_boundary = (distances[:, -1] - distances[:, 0]) / (2 * apart)
+            units.append(nearest[:, 0])
+            doubtful.append(to_boundary < error * (part.float() / self.std).norm(dim=-1))
+        return torch.cat(units), torch.cat(doubtful)
 
     def _distances(self, x: Tensor) -> Tensor:
         """||x - c||^2 without ||x||^2, which is the same for all centroids: (..., P) -> (..., K)."""

@@ -1,7 +1,8 @@
 """Fit k-means centroids to frames that lie in memory once: greedy k-means++, then Lloyd's iterations with faiss.
 
 faiss.Kmeans starts from frames drawn at random, or by plain k-means++, and ends higher than scikit-learn's best of 20
-starts where frames lie in groups; the greedy start ends lower (benchmarks/kmeans.py).
+starts where frames lie in groups; the greedy start ends lower (of HuBERT's frames
+see units.kmeans_inertia in benchmarks/).
 
 Shapes: N frames, K units, D dimensions.
 """

@@ -28,7 +28,7 @@ MANIFEST = pa.table(
 
 
 def chosen(num_frames: int, seed: int = 0, manifest: pa.Table = MANIFEST, **settings: object) -> list[str]:
-    config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_frames=num_frames, seed=seed, **settings)
+    config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), 1, num_frames=num_frames, seed=seed, **settings)
     return choose_utterances(config, manifest)["utterance_id"].to_pylist()
 
 
@@ -96,16 +96,19 @@ def test_mistakes_are_told():
 
 @pytest.fixture
 def run_folder(tmp_path):
-    """A run with a manifest of 150 training utterances, and as many for validation that cannot be decoded."""
+    """A run with a manifest of 150 training utterances and as many for validation, and one without the latter."""
     rng = np.random.default_rng(0)
     rows = []
     for i in range(150):
         tone = np.sin(2 * np.pi * rng.uniform(80, 4000) * np.arange(rng.integers(6000, 12_000)) / 16_000)
         waveform = (0.1 * tone + 0.01 * rng.normal(size=len(tone))).astype(np.float32)
-        for split, data in (("train", audio.encode(waveform)), ("validation", b"not to be read")):
+        noise = rng.normal(size=len(tone)).astype(np.float32) * 0.3
+        for split, data in (("train", audio.encode(waveform)), ("validation", audio.encode(noise))):
             row = {"utterance_id": f"{split}-{i}", "sentence_id": str(i), "lang": "en", "split": split, "speaker": "a"}
             rows.append({**row, "text": "", "audio": {"bytes": data, "path": ""}, "num_samples": len(waveform)})
+    training = [row for row in rows if row["split"] == "train"]
     datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{tmp_path}/manifest")
+    datasets.write_table(pa.Table.from_pylist(training, schema=MANIFEST_SCHEMA), f"{tmp_path}/training")
     return str(tmp_path)
 
 
@@ -113,15 +116,17 @@ def test_a_codebook_of_training_speech_and_its_copies(local_ray, run_folder):
     """Fitted by one worker and by three, and read back from the file for fairseq that the first one writes."""
     set_up_data()
 
-    def run(name, **settings):
+    def run(name, manifest="manifest", **settings):
         config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_units=12, num_frames=3000, **settings)
-        step = Step(name, "pipelines.fit_codebook", run_folder, {}, {"manifest": ["manifest"]})
+        step = Step(name, "pipelines.fit_codebook", run_folder, {}, {"manifest": [manifest]})
         counts = fit_codebook.run(config, step)
         return counts, SpeechToUnits.load(step.output), checkpoint.read_config(step.output)["info"]
 
     counts, one, info = run("one", max_workers=1, exports=("fairseq", "seamless"))
     _, three, _ = run("three", max_workers=3)
     assert one.fingerprint == three.fingerprint
+    _, without_validation, _ = run("without", "training")
+    assert without_validation.fingerprint == one.fingerprint
     assert counts.rows_in < 150
     assert (info["num_units"], info["used_units"]) == (12, 12)
     assert 3000 <= 1.1 * info["num_frames"] < 3600

@@ -11,7 +11,7 @@ import s2st.feature_extractor
 from s2st import checkpoint
 from s2st.audio import num_frames
 from s2st.config import UserError
-from s2st.feature_extractor import KINDS, FeatureExtractor, FeaturesConfig, cut, load_encoder
+from s2st.feature_extractor import KINDS, FeatureExtractor, FeaturesConfig, check_encoder, cut, load_encoder
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
@@ -92,7 +92,28 @@ def test_a_frame_between_two_centroids_is_doubtful():
     codebook = Codebook(CodebookConfig(2, 2))
     codebook.centroids.copy_(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
     frames = torch.tensor([[0.0, 1.0], [0.99, 1.0], [0.9999, 1.0], [1.0001, 1.0], [3.0, 1.0]])
-    assert codebook.doubtful(frames, 1e-3).tolist() == [False, False, True, True, False]
+    units, doubtful = codebook.units_and_doubt(frames, 1e-3)
+    assert units.tolist() == [0, 0, 0, 1, 1]
+    assert doubtful.tolist() == [False, False, True, True, False]
+
+
+def test_hours_of_frames_are_compared_with_the_centroids_in_parts(monkeypatch):
+    codebook = Codebook(CodebookConfig(3, 2))
+    sizes = []
+    distances = codebook._distances
+    monkeypatch.setattr(codebook, "_distances", lambda x: sizes.append(len(x)) or distances(x))
+    assert codebook(torch.zeros(10_000, 2)).shape == (10_000,)
+    assert codebook.units_and_doubt(torch.zeros(10_000, 2), 0.0)[0].shape == (10_000,)
+    assert max(sizes) <= 4096
+    assert sum(sizes) == 20_000
+
+
+def test_an_approximate_search_needs_no_distances_to_all_centroids(monkeypatch):
+    extractor = extractor_of("base")
+    codebook = Codebook(CodebookConfig(64, 32, search="hnsw"))
+    codebook.centroids.normal_()
+    monkeypatch.setattr(codebook, "_distances", None)
+    assert len(SpeechToUnits(extractor, codebook)([noise(1.0), noise(2.0)])) == 2
 
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 1000, 1234])
@@ -109,7 +130,7 @@ def test_pieces_cover_every_frame_once(frames):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_long_recording_is_cut_without_losing_a_frame(name, monkeypatch):
     """Away from seams as at seams; what attention cannot see beyond a piece is left as the tolerance."""
-    waveform = noise(130.0, 1)
+    waveform = noise(130.005, 1)
     extractor = extractor_of(name)
     monkeypatch.setattr(s2st.feature_extractor, "MAX_WHOLE_SECONDS", 1000.0)
     whole = extractor([waveform])[0]
@@ -146,22 +167,39 @@ def test_layers_belong_to_encoders():
     for kind, layer in (("mfcc", 1), ("hubert", 0), ("cpc", 0)):
         with pytest.raises(ValueError, match="only hubert, wav2vec2, cpc have layers"):
             FeaturesConfig(kind, layer)
-    with pytest.raises(UserError, match="layer=9, but the encoder has 2"):
-        FeatureExtractor(FeaturesConfig("hubert", 9), SpeechEncoder(TINY))
-    with pytest.raises(UserError, match="frame of 160 samples; features of kind hubert need 320"):
-        FeatureExtractor(FeaturesConfig("hubert", 1), Cpc(CpcConfig(8, 8, 1)))
 
 
-def test_an_encoder_of_another_kind_is_refused(tmp_path: Path):
-    checkpoint.save(str(tmp_path / "a"), SpeechEncoder(TINY), {"architecture": "wav2vec2"})
-    assert load_encoder(str(tmp_path / "a"), "wav2vec2").config == TINY
-    with pytest.raises(UserError, match="holds a wav2vec2, but features of kind hubert"):
-        load_encoder(str(tmp_path / "a"), "hubert")
-    with pytest.raises(UserError, match="a cpc is needed there"):
-        load_encoder(str(tmp_path / "a"), "cpc")
+def test_an_encoder_that_does_not_fit_is_refused_without_reading_its_weights(tmp_path: Path):
+    wav2vec2, hubert, cpc = (str(tmp_path / name) for name in ("wav2vec2", "hubert", "cpc"))
+    checkpoint.save(wav2vec2, SpeechEncoder(TINY), {"architecture": "wav2vec2"})
+    checkpoint.save(hubert, Hubert(HubertConfig(**{**vars(TINY), "num_classes": 3})))
+    checkpoint.save(cpc, Cpc(CpcConfig(8, 8, 1)))
+    short = replace(TINY, conv_layers=TINY.conv_layers[:-1])
+    checkpoint.save(str(tmp_path / "short"), SpeechEncoder(short), {"architecture": "hubert"})
+    for path in tmp_path.glob("*/weights.safetensors"):
+        path.rename(path.with_suffix(".away"))
+    for folder, features, message in [
+        (wav2vec2, FeaturesConfig("hubert", 1), "holds a wav2vec2; write kind: wav2vec2"),
+        (wav2vec2, FeaturesConfig("cpc", 1), "a cpc is needed there"),
+        (hubert, FeaturesConfig("hubert", 9), "layer=9, but .* has 2"),
+        (hubert, FeaturesConfig("mfcc"), "need no encoder; remove"),
+        (str(tmp_path / "short"), FeaturesConfig("hubert", 1), "frame of 160 samples"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            check_encoder(folder, features, "section 'x'")
+    for folder, features in [
+        (wav2vec2, FeaturesConfig("wav2vec2", 2)),
+        (hubert, FeaturesConfig("hubert", 2)),
+        (cpc, FeaturesConfig("cpc", 1)),
+    ]:
+        check_encoder(folder, features, "section 'x'")
+
+
+def test_an_encoder_is_read_with_its_weights(tmp_path: Path):
     hubert = Hubert(HubertConfig(**{**vars(TINY), "num_classes": 3}))
-    checkpoint.save(str(tmp_path / "b"), hubert)
-    assert isinstance(load_encoder(str(tmp_path / "b"), "hubert"), Hubert)
+    checkpoint.save(str(tmp_path), hubert)
+    loaded = load_encoder(str(tmp_path), FeaturesConfig("hubert", 2))
+    assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(hubert)
 
 
 def test_bf16_changes_few_units():
