@@ -35,9 +35,13 @@ class StridedConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, C) -> (B, T', C').
 
-        As many taps as the stride, starting at a multiple of it, see the frames as blocks side by side: one
-        matrix product without unfolding. On CPUs this takes 0.75 to 0.9 of the time of conv1d.
+        To train, as many taps as the stride, starting at a multiple of it, see the frames as blocks side by side: one
+        matrix product without unfolding. On CPUs forward and backward take 0.75 to 0.9 of the time of conv1d's; conv1d
+        alone, on parts that a cache holds, takes half the time of the products.
         """
+        if not torch.is_grad_enabled():
+            y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, self.stride)
+            return F.gelu(self.norm(y.transpose(1, 2)))
         kernel = self.weight.shape[2]
         frames = (x.shape[1] - kernel) // self.stride + 1
         products, first = [], 0
