@@ -11,6 +11,7 @@ from typing import Literal
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording, Shard
 from s2st.fairseq.address import parse_address, read_address
+from s2st.fairseq.lines import check_language
 from s2st.fairseq.manifest import Entry, read_manifest, recording_id
 
 FILES_PER_SHARD = 100
@@ -21,6 +22,9 @@ class TsvFile:
     path: str  # of the manifest; the folder that it names may be in a bucket
     lang: str
     split: Literal["train", "validation", "test"]
+
+    def __post_init__(self) -> None:
+        check_language(self.lang, f"lang of {self.path}")
 
 
 @dataclass(frozen=True)

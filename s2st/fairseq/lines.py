@@ -39,3 +39,10 @@ def check_name(name: str, separators: str) -> str:
         what = f"holds {held[0]!r}" if held else "is empty or leaves its folder"
         raise UserError(f"the name {name!r} {what}, which fairseq's files cannot carry; rename it where it is made")
     return name
+
+
+def check_language(lang: str, where: str) -> str:
+    """Give back the code of a language, which names folders; raises UserError for what cannot be one."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", lang):
+        raise UserError(f"{where}: {lang!r} is no language; give letters, digits, _ and -, beginning with a letter")
+    return lang

@@ -11,6 +11,7 @@ import soundfile
 from s2st.audio import SAMPLE_RATE, WINDOW
 from s2st.config import UserError
 from s2st.fairseq.address import Place, parse_address, read_address
+from s2st.fairseq.lines import check_language
 from s2st.fairseq.speech_config import CONFIG, read_config
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
@@ -138,13 +139,13 @@ def utterance_name(line: Line) -> str:
 
 
 def language(line: Line, column: str, given: str) -> str:
-    """Give the language that a line names, or else the one given; raises UserError for none and for two."""
+    """Give the language that a line names, or else the one given; raises UserError for none, two, and no code."""
     named = line.values.get(column, "")
     if named and given and named != given:
         raise UserError(f"{line.where}: {column} is '{named}', but the settings say lang={given}; remove lang")
     if not named and not given:
         raise UserError(f"{line.where}: no {column} tells the language; name it in the settings, as lang")
-    return named or given
+    return check_language(named or given, f"{line.where}: {column}")
 
 
 def audio_root(folder: Path) -> Path:

@@ -397,6 +397,9 @@ def test_targets_that_are_no_units_are_refused_or_rejects(a_run, s2ut):
         write(units, "3")
         with pytest.raises(UserError, match=f"test.tsv, line 2: .*{message}"):
             exchange(a_run, given, "other", codebook="codebook")
+    table.write_text("\n".join([header, "\t".join([name, speech, frames, "3", "1", "hi", "../../x"])]) + "\n")
+    with pytest.raises(UserError, match="test.tsv, line 2: tgt_lang: '../../x' is no language"):
+        exchange(a_run, given, "other", codebook="codebook")
     with pytest.raises(UserError, match="the targets of s2ut are of no manifest; remove the input 'manifest'"):
         exchange(a_run, given, "other", codebook="codebook", manifest="manifest")
 
@@ -448,6 +451,7 @@ def test_rows_are_written_in_parts(a_run, monkeypatch):
 
 
 SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
+LINES = {"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}
 
 
 @pytest.mark.parametrize(
@@ -464,6 +468,9 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ({"write": ["km"], "num_units": 3}, {"units": "units"}, r"there is a unit \d+, but num_units=3"),
         ({"read_units": [{**SOURCE, "format": "km"}]}, {}, "km and features need a tsv"),
         ({"read_units": [{**SOURCE, "lang": ""}]}, {}, "all but unit_files need a lang"),
+        ({"read_units": [{**SOURCE, "lang": "../x"}]}, {}, "lang of x: '../x' is no language; give letters, digits"),
+        ({"read_pairs": [{**LINES, "source_lang": "e/n"}]}, {}, "source_lang of x: 'e/n' is no language"),
+        ({"read_pairs": [{**LINES, "target_lang": "1"}]}, {}, "target_lang of x: '1' is no language"),
         ({"read_units": [{**SOURCE, "format": "s2ut"}]}, {}, "format=s2ut and split=train contradict"),
         (
             {"read_units": [{"format": "s2ut", "path": "/nowhere"}]},
@@ -472,7 +479,7 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ),
         ({"read_units": [SOURCE]}, {}, "needs the input 'codebook', or num_units and units_name"),
         (
-            {"read_pairs": [{"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}]},
+            {"read_pairs": [LINES]},
             {"codebook": "codebook"},
             "there is no train.src, nor of valid or test, in x",
         ),

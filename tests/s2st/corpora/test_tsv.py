@@ -42,6 +42,11 @@ def test_a_sentence_in_two_splits_is_refused(speech):
         corpus.shards()
 
 
+def test_a_language_that_would_be_another_folder_is_refused():
+    with pytest.raises(UserError, match="lang of en.tsv: '../x' is no language"):
+        TsvFile("en.tsv", "../x", "train")
+
+
 def test_a_manifest_of_nothing_is_refused(speech):
     with pytest.raises(UserError, match="en-train.tsv lists no recordings"):
         Tsv(TsvConfig((tsv(speech, "en", "train"),))).shards()
