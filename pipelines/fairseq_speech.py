@@ -7,7 +7,6 @@ With multitask, beside them config_multitask.yaml and a folder a task: see pipel
 """
 
 import contextlib
-import dataclasses
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,6 @@ import pyarrow as pa
 from pipelines.fairseq_export import Export, grouped, rows_of
 from pipelines.fairseq_tasks import SIDE_OF, Tasks
 from s2st.fairseq.manifest import split_name
-from s2st.fairseq.speech_config import CONFIG, read_config, write_config
 from s2st.fairseq.speech_to_speech import mel_pairs, unit_pairs, write_s2spect, write_s2ut
 from s2st.features.speech_mel import num_mel_frames
 from s2st.schemas import MANIFEST, PAIRS
@@ -57,7 +55,6 @@ def write_s2ut_folders(given: Export, folder: Path) -> int:
         for path, splits in directions(given, table, folder, tasks, needs_units=True):
             pairs = {split: unit_pairs(rows_of(part), known) for split, part in splits.items()}
             write_s2ut(path, pairs, num_units, reduce=True)
-            name_root(given, path)
             tasks.write(path, splits)
     return len(table)
 
@@ -69,7 +66,6 @@ def write_s2spect_folders(given: Export, folder: Path) -> int:
     with recordings(given) as known:
         for path, splits in directions(given, table, folder, tasks):
             write_s2spect(path, {split: mel_pairs(rows_of(part), known) for split, part in splits.items()})
-            name_root(given, path)
             tasks.write(path, splits)
     return len(table)
 
@@ -112,8 +108,3 @@ def usable(given: Export, table: pa.Table, where: str, tasks: Tasks, needs_units
         told = ", ".join(f"{reason} ({count})" for reason, count in Counter(filter(None, reasons)).most_common())
         tell(f"{given.step.name}: {len(rejects)} of {len(table)} pairs are not in {where}: {told}")
     return table.filter(pa.array([reason is None for reason in reasons]))
-
-
-def name_root(given: Export, path: Path) -> None:
-    """Name in config.yaml the folder where the files end up, which may be another than where they are written."""
-    write_config(path / CONFIG, dataclasses.replace(read_config(path / CONFIG), audio_root=given.final(path)))

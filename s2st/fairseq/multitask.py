@@ -75,14 +75,11 @@ def unit_task(
     return AuxiliaryTask(settings, tokens, tuple(map(str, range(num_units))))
 
 
-def write_multitask(
-    folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1, root: str = ""
-) -> dict[str, list[str]]:
+def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1) -> dict[str, list[str]]:
     """Write the tasks of a folder that holds the tables of pairs already, by `write_s2ut` or `write_s2spect`.
 
-    `frames_per_step` is that of the translator, `root` where the folder will be, if it is to move. Gives for each task
-    the pairs that it cannot learn from: CTC of the decoder with more symbols than the decoder has steps, whose infinite
-    loss fairseq counts as 0 in silence.
+    `frames_per_step` is that of the translator. Gives for each task the pairs that it cannot learn from: CTC of the
+    decoder with more symbols than the decoder has steps, whose infinite loss fairseq counts as 0 in silence.
 
     Raises UserError for a pair without target, of which fairseq only warns and goes on with nothing to learn, for
     an empty dictionary and for tokens outside it.
@@ -93,12 +90,12 @@ def write_multitask(
     content, unlearnable = {}, {}
     for name, task in tasks.items():
         symbols = _check_task(name, task, folder, splits)
-        place, named = folder / name, f"{root or folder.absolute()}/{name}"
+        place = folder.absolute() / name
         Dictionary.of(symbols).save(place / DICTIONARY)
         for split, targets in task.targets.items():
             rows = [(pair_id, " ".join(tokens)) for pair_id, tokens in targets.items()]
             write_tsv(place / f"{split}.tsv", TASK_COLUMNS, rows)
-        content[name] = {**task.settings, "dict": f"{named}/{DICTIONARY}", "data": named}
+        content[name] = {**task.settings, "dict": f"{place}/{DICTIONARY}", "data": str(place)}
         unlearnable[name] = [
             pair_id
             for split, pairs in splits.items()
