@@ -163,8 +163,9 @@ def read(line: Line, address: Address) -> bytes:
     """Read what a line names; raises UserError."""
     try:
         return read_address(str(address[0]), address[1])
-    except OSError as error:
-        where, reason = f"{line.where}: cannot read {address[0]}", os.strerror(error.errno) if error.errno else error
+    except (OSError, ValueError) as error:  # ValueError: a path that no system has
+        where, errno = f"{line.where}: cannot read {address[0]}", getattr(error, "errno", None)
+        reason = os.strerror(errno) if errno else error
         raise UserError(f"{where} ({reason}); mend the line, or audio_root in {CONFIG}") from None
 
 
