@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import build_pairs, fairseq_units, ingest
+from pipelines import build_pairs, fairseq_speech, fairseq_units, ingest
 from pipelines.exchange import ExchangeConfig, run
+from pipelines.fairseq_export import Export
 from s2st import audio
 from s2st.config import UserError, build
 from s2st.corpora.s2s import S2s, S2sConfig
@@ -258,6 +259,15 @@ def test_speech_to_speech_folders_hold_the_pairs(a_run):
     }
     speech = {row["utterance_id"]: row["audio"]["bytes"] for row in rows_of(a_run / "manifest", MANIFEST)}
     assert all(pair.source.audio == speech[pair.source.recording_id] for pair in units.values())
+
+
+def test_only_recordings_of_the_pairs_are_copied_for_a_while_and_in_the_output(a_run):
+    table = datasets.read_table(f"{a_run}/pairs", PAIRS).slice(0, 1)
+    given = Export(Step("out", "", str(a_run), {}, {"manifest": ["manifest"]}), a_run / "out", (), 0, "number", False)
+    with fairseq_speech.recordings(given, table, "source_utterance_id") as known:
+        assert list(known) == table["source_utterance_id"].to_pylist()
+        assert all(path.is_relative_to(a_run / "out") and path.is_file() for path in known.files.values())
+    assert list((a_run / "out").iterdir()) == []
 
 
 def with_texts(folder, texts):
