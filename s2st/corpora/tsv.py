@@ -12,7 +12,7 @@ from s2st import storage
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording, Shard
 from s2st.fairseq.address import parse_address, read_address
-from s2st.fairseq.lines import check_language
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import Entry, read_manifest, recording_id
 
 FILES_PER_SHARD = 100
@@ -25,6 +25,7 @@ class TsvFile:
     split: Literal["train", "validation", "test"]
 
     def __post_init__(self) -> None:
+        check_local(self.path, "path of a file of tsv")
         check_language(self.lang, f"lang of {self.path}")
 
 

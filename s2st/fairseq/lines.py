@@ -46,3 +46,10 @@ def check_language(lang: str, where: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", lang):
         raise UserError(f"{where}: {lang!r} is no language; give letters, digits, _ and -, beginning with a letter")
     return lang
+
+
+def check_local(path: str, where: str) -> str:
+    """Give back the path of a local file or folder; raises UserError for an address in a bucket."""
+    if "://" in path:
+        raise UserError(f"{where} is {path}, but only local files are read there; copy it, and give the copy's path")
+    return path

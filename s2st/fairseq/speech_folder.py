@@ -11,7 +11,7 @@ import soundfile
 from s2st.audio import SAMPLE_RATE, WINDOW
 from s2st.config import UserError
 from s2st.fairseq.address import Place, parse_address, read_address
-from s2st.fairseq.lines import check_language
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.speech_config import CONFIG, read_config
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
@@ -149,8 +149,8 @@ def language(line: Line, column: str, given: str) -> str:
 
 
 def audio_root(folder: Path) -> Path:
-    """Give the folder that the paths of a folder's tables are relative to."""
-    return Path(read_config(folder / CONFIG).audio_root)
+    """Give the folder that the paths of a folder's tables are relative to; raises UserError for one in a bucket."""
+    return Path(check_local(read_config(folder / CONFIG).audio_root, f"{folder / CONFIG}: audio_root"))
 
 
 def parse(line: Line, column: str, root: Path) -> Address:

@@ -484,6 +484,8 @@ LINES = {"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"
         ({"write": ["km"], "num_units": 3}, {"units": "units"}, r"there is a unit \d+, but num_units=3"),
         ({"read_units": [{**SOURCE, "format": "km"}]}, {}, "km and features need a tsv"),
         ({"read_units": [{**SOURCE, "lang": ""}]}, {}, "all but unit_files need a lang"),
+        ({"read_units": [{**SOURCE, "path": "s3://b/x"}]}, {}, "path of read_units is s3://b/x, but only local files"),
+        ({"read_pairs": [{**LINES, "path": "s3://b/x"}]}, {}, "path of read_pairs is s3://b/x, but only local files"),
         ({"read_units": [{**SOURCE, "lang": "../x"}]}, {}, "lang of x: '../x' is no language; give letters, digits"),
         ({"read_pairs": [{**LINES, "source_lang": "e/n"}]}, {}, "source_lang of x: 'e/n' is no language"),
         ({"read_pairs": [{**LINES, "target_lang": "1"}]}, {}, "target_lang of x: '1' is no language"),
