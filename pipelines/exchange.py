@@ -29,6 +29,7 @@ from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_pairs import PairsSource, import_pairs
 from pipelines.fairseq_units import UnitsSource, import_units, origin
 from s2st.config import UserError
+from s2st.fairseq import codebooks
 from s2st.schemas import MANIFEST, PAIRS, UNITS
 from stages import datasets
 from stages.run import main
@@ -97,6 +98,8 @@ def export(config: ExchangeConfig, step: Step) -> Counts:
                 f"section '{step.name}' cannot write {name} to {step.output}: fairseq reads its audio from local "
                 "folders only; choose one with run=..."
             )
+    if "kmeans" in config.write:
+        codebooks.need_scikit_learn(f"{step.output}/kmeans/{codebooks.EXPORTS['fairseq']}")
     with fairseq_export.local_folder(step.output) as folder:
         given = Export(step, Path(folder), config.write, config.num_units, config.dictionary, config.multitask)
         rows = sum(WRITERS[name][1](given, given.folder / name) for name in config.write)

@@ -357,6 +357,13 @@ def test_a_codebook_is_written_without_refitting(a_run, codebook):
         assert np.array_equal(written.centroids.numpy(), codebook.codebook.centroids.numpy())
 
 
+def test_without_scikit_learn_nothing_is_written(a_run, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="out/kmeans/km.bin for fairseq needs scikit-learn; run: pip install .* leave"):
+        exchange(a_run, {"write": ["text", "kmeans"]}, codebook="codebook", pairs="pairs")
+    assert not (a_run / "out").exists()
+
+
 @pytest.fixture
 def s2ut(a_run):
     """A folder of recordings to units, with auxiliary tasks, en to hi; its texts."""
