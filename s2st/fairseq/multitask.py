@@ -1,4 +1,4 @@
-"""The auxiliary tasks of fairseq's speech_to_speech: letters or units that a layer of the translator must tell too.
+"""The auxiliary tasks of fairseq's speech_to_speech: letters, or other tokens, that a layer of the translator must tell too.
 
 Each task has a folder with dict.txt and a table a split; `config_multitask.yaml` says where the tasks look.
 """
@@ -62,17 +62,6 @@ def letters(text: str) -> list[str]:
 def words(spelled: Sequence[str]) -> str:
     """Undo `letters`."""
     return " ".join("".join(spelled).split(WORD_END)).strip()
-
-
-def unit_task(
-    settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Sequence[int]]], num_units: int
-) -> AuxiliaryTask:
-    """Make a task whose tokens are units; unit u is entry u + 4 of its dictionary, whichever units there are."""
-    tokens = {
-        split: {pair_id: [str(unit) for unit in units] for pair_id, units in by_pair.items()}
-        for split, by_pair in targets.items()
-    }
-    return AuxiliaryTask(settings, tokens, tuple(map(str, range(num_units))))
 
 
 def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1) -> dict[str, list[str]]:
