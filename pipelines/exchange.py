@@ -29,6 +29,7 @@ from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_pairs import PairsSource, import_pairs
 from pipelines.fairseq_units import UnitsSource, import_units, origin
 from s2st.config import UserError
+from s2st.fairseq import codebooks
 from s2st.schemas import MANIFEST, PAIRS, UNITS
 from stages import datasets
 from stages.run import main
@@ -48,6 +49,8 @@ WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
     "s2spect": (("pairs", "manifest"), fairseq_speech.write_s2spect_folders),
     "kmeans": (("codebook",), fairseq_export.write_kmeans),
 }
+
+LOCAL = ("s2ut", "s2spect")  # fairseq reads their audio by a path in config.yaml
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,18 @@ def run(config: ExchangeConfig, step: Step) -> Counts:
 
 
 def export(config: ExchangeConfig, step: Step) -> Counts:
-    """Write each format; raises UserError for one whose input is not given."""
+    """Write each format; raises UserError for one that cannot be written, before any is."""
     for name in config.write:
         missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
         if missing:
             raise UserError(f"section '{step.name}' cannot write {name} without the input '{missing[0]}'; name it")
+        if name in LOCAL and "://" in step.output:
+            raise UserError(
+                f"section '{step.name}' cannot write {name} to {step.output}: fairseq reads its audio from local "
+                "folders only; choose one with run=..."
+            )
+    if "kmeans" in config.write:
+        codebooks.need_scikit_learn(f"{step.output}/kmeans/{codebooks.EXPORTS['fairseq']}")
     with fairseq_export.local_folder(step.output) as folder:
         given = Export(step, Path(folder), config.write, config.num_units, config.dictionary, config.multitask)
         rows = sum(WRITERS[name][1](given, given.folder / name) for name in config.write)

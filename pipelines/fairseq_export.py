@@ -51,10 +51,6 @@ class Export:
     dictionary: Order
     multitask: bool
 
-    def final(self, path: Path) -> str:
-        """Say where a path below `folder` ends up, which may be another place than where it is written."""
-        return f"{self.step.output}/{path.relative_to(self.folder)}"
-
     def table(self, name: str, schema: pa.Schema) -> tuple[pa.Table, int]:
         """Read an input with units, checked to be of one codebook, and the number of units of that codebook."""
         table = datasets.read_table(self.step.input(name), schema)

@@ -14,6 +14,7 @@ from pipelines.fairseq_units import Parts, Units, check_new
 from s2st.config import UserError
 from s2st.fairseq.binarized import IndexedSequences, side_prefixes
 from s2st.fairseq.dictionary import Dictionary
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import SPLITS
 from s2st.fairseq.parallel_text import SIDES, read_ids, read_parallel_text
 from s2st.fairseq.unit_files import UnitsError, check_units, parse_units
@@ -33,6 +34,11 @@ class PairsSource:
     source_lang: str
     target_lang: str
     sides: tuple[str, str] = SIDES  # how the files' names end: --source-lang, --target-lang of the tools
+
+    def __post_init__(self) -> None:
+        check_local(self.path, "path of read_pairs")
+        check_language(self.source_lang, f"source_lang of {self.path}")
+        check_language(self.target_lang, f"target_lang of {self.path}")
 
 
 def import_pairs(sources: tuple[PairsSource, ...], step: Step, units: Units) -> Counts:

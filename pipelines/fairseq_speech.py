@@ -7,7 +7,6 @@ With multitask, beside them config_multitask.yaml and a folder a task: see pipel
 """
 
 import contextlib
-import dataclasses
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.fairseq_export import Export, grouped, rows_of
 from pipelines.fairseq_tasks import SIDE_OF, Tasks
 from s2st.fairseq.manifest import split_name
-from s2st.fairseq.speech_config import CONFIG, read_config, write_config
 from s2st.fairseq.speech_to_speech import mel_pairs, unit_pairs, write_s2spect, write_s2ut
 from s2st.features.speech_mel import num_mel_frames
 from s2st.schemas import MANIFEST, PAIRS
@@ -30,12 +29,12 @@ MELS_PER_STEP = 5  # --n-frames-per-step of the S2SPECT recipe; that of S2UT is 
 
 
 class Recordings(Mapping[str, Mapping[str, Any]]):
-    """Rows of a manifest by utterance_id, their audio in files: pairs come in any order, and memory is small."""
+    """Some rows of a manifest by utterance_id, their audio in files: pairs come in any order, and memory is small."""
 
-    def __init__(self, manifest: str, folder: Path) -> None:
+    def __init__(self, manifest: str, wanted: pa.Array, folder: Path) -> None:
         self.files: dict[str, Path] = {}
         for batch in datasets.read_batches(manifest, MANIFEST, ["utterance_id", "audio"]):
-            for row in batch.to_pylist():
+            for row in batch.filter(pc.is_in(batch["utterance_id"], wanted)).to_pylist():
                 path = self.files[row["utterance_id"]] = folder / str(len(self.files))
                 path.write_bytes(row["audio"]["bytes"])
 
@@ -53,11 +52,10 @@ def write_s2ut_folders(given: Export, folder: Path) -> int:
     """Write recordings to reduced units; pairs without units are set aside, since fairseq refuses them."""
     table, num_units = given.table("pairs", PAIRS)
     tasks = Tasks(given, 1, lambda pair, _: len(pair["target_units"]) + 1)  # their end is a step too
-    with recordings(given) as known:
+    with recordings(given, table, "source_utterance_id") as known:
         for path, splits in directions(given, table, folder, tasks, needs_units=True):
             pairs = {split: unit_pairs(rows_of(part), known) for split, part in splits.items()}
             write_s2ut(path, pairs, num_units, reduce=True)
-            name_root(given, path)
             tasks.write(path, splits)
     return len(table)
 
@@ -66,19 +64,20 @@ def write_s2spect_folders(given: Export, folder: Path) -> int:
     """Write recordings to the log-mel spectrograms of their targets."""
     table, _ = given.table("pairs", PAIRS)
     tasks = Tasks(given, MELS_PER_STEP, lambda _, target: num_mel_frames(target["num_samples"]) // MELS_PER_STEP)
-    with recordings(given) as known:
+    with recordings(given, table, "source_utterance_id", "target_utterance_id") as known:
         for path, splits in directions(given, table, folder, tasks):
             write_s2spect(path, {split: mel_pairs(rows_of(part), known) for split, part in splits.items()})
-            name_root(given, path)
             tasks.write(path, splits)
     return len(table)
 
 
 @contextlib.contextmanager
-def recordings(given: Export) -> Iterator[Recordings]:
-    """Give the recordings of the manifest, for as long as they are needed."""
-    with tempfile.TemporaryDirectory(prefix="s2st-") as folder:
-        yield Recordings(given.step.input("manifest"), Path(folder))
+def recordings(given: Export, table: pa.Table, *columns: str) -> Iterator[Recordings]:
+    """Give the recordings that columns of the pairs name, for as long as they are needed; they lie in the output."""
+    wanted = pa.concat_arrays([chunk for column in columns for chunk in table[column].chunks])
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="recordings-", dir=given.folder) as folder:
+        yield Recordings(given.step.input("manifest"), wanted, Path(folder))
 
 
 def directions(
@@ -112,8 +111,3 @@ def usable(given: Export, table: pa.Table, where: str, tasks: Tasks, needs_units
         told = ", ".join(f"{reason} ({count})" for reason, count in Counter(filter(None, reasons)).most_common())
         tell(f"{given.step.name}: {len(rejects)} of {len(table)} pairs are not in {where}: {told}")
     return table.filter(pa.array([reason is None for reason in reasons]))
-
-
-def name_root(given: Export, path: Path) -> None:
-    """Name in config.yaml the folder where the files end up, which may be another than where they are written."""
-    write_config(path / CONFIG, dataclasses.replace(read_config(path / CONFIG), audio_root=given.final(path)))

@@ -80,7 +80,7 @@ class Tasks:
             for side in {SIDE_OF[name] for name in names}
         }
         tasks = {name: AuxiliaryTask(FISHER[name], spelled[SIDE_OF[name]]) for name in names}
-        unlearnable = write_multitask(folder, tasks, self.frames_per_step, self.given.final(folder))
+        unlearnable = write_multitask(folder, tasks, self.frames_per_step)
         if pairs := unlearnable.get(CTC):
             tell(
                 f"{self.given.step.name}: {len(pairs)} pairs of validation and test in "

@@ -18,6 +18,7 @@ from s2st.config import UserError
 from s2st.fairseq import speech_folder
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.features import read_features
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import read_manifest, recording_id
 from s2st.fairseq.speech_to_speech import parse_target
 from s2st.fairseq.unit_files import (
@@ -55,6 +56,10 @@ class UnitsSource:
             raise ValueError(f"format=s2ut and split={self.split} contradict: all tables of the folder are read")
         if self.format != "s2ut" and (self.format != "unit_files") != bool(self.lang):
             raise ValueError(f"format={self.format} and lang='{self.lang}' contradict: all but unit_files need a lang")
+        check_local(self.path, "path of read_units")
+        check_local(self.tsv, "tsv of read_units")
+        if self.lang:
+            check_language(self.lang, f"lang of {self.path}")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording, Shard
 from s2st.fairseq import speech_folder
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.multitask import MULTITASK, read_multitask, words
 from s2st.fairseq.tsv import Line
 
@@ -22,6 +23,11 @@ class S2sConfig:
     root: str  # local folder
     lang: str = ""  # of the sources, where the tables do not name it
     letters: str = ""  # task of config_multitask.yaml that spells the sources, such as source_letter; none: no texts
+
+    def __post_init__(self) -> None:
+        check_local(self.root, "root of s2s")
+        if self.lang:
+            check_language(self.lang, f"lang of {self.root}")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from s2st import storage
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording, Shard
 from s2st.fairseq.address import parse_address, read_address
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import Entry, read_manifest, recording_id
 
 FILES_PER_SHARD = 100
@@ -21,6 +23,10 @@ class TsvFile:
     path: str  # of the manifest; the folder that it names may be in a bucket
     lang: str
     split: Literal["train", "validation", "test"]
+
+    def __post_init__(self) -> None:
+        check_local(self.path, "path of a file of tsv")
+        check_language(self.lang, f"lang of {self.path}")
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,15 @@ class Tsv:
         self.config = config
 
     def shards(self) -> list[TsvShard]:
-        """Read the manifests, but no audio; raises UserError for an empty one, and for a sentence in two splits."""
+        """Read the manifests, but no audio; raises UserError for what is wrong in them as a whole."""
         shards = []
         splits: dict[str, TsvFile] = {}
         for file in self.config.files:
             folder, entries = read_manifest(file.path)
+            try:
+                storage.resolve(folder)
+            except ValueError as error:
+                raise UserError(f"{file.path}, line 1: {error}; give the path or the bucket of the folder") from None
             if not entries:
                 raise UserError(f"{file.path} lists no recordings; leave it out, or write it again")
             for entry in entries:
@@ -69,8 +79,8 @@ class Tsv:
             data, reject = b"", None
             try:
                 data = read_address(*parse_address(f"{shard.folder}/{entry.path}"))
-            except OSError as error:
-                reject = f"the file cannot be read: {error.strerror or type(error).__name__}"
+            except (OSError, ValueError) as error:  # ValueError: an address of an unknown kind
+                reject = f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
             yield Recording(
                 utterance_id=recording_id(shard.file.lang, shard.file.split, entry.name),
                 sentence_id=entry.name,

@@ -4,7 +4,7 @@ import re
 
 from s2st import storage
 
-PART = re.compile(r"(.+):([0-9]+):([0-9]+)")
+PART = re.compile(r"(.+):([0-9]{1,20}):([0-9]{1,20})")
 
 Place = tuple[int, int] | None  # offset and length, None for the whole file
 
@@ -16,9 +16,14 @@ def parse_address(address: str) -> tuple[str, Place]:
 
 
 def read_address(path: str, place: Place) -> bytes:
-    """Read a file, or the part of it, at a path or a bucket address; raises OSError."""
+    """Read a file, or the part of it, at a path or a bucket address.
+
+    Raises OSError, also for a part that the file does not hold, and ValueError for an address of an unknown kind.
+    """
     if place is None:
         return storage.read_bytes(path)
     system, there = storage.resolve(path)
     with system.open_input_file(there) as file:
+        if sum(place) > file.size():
+            raise OSError(f"the part ends at byte {sum(place)}, and the file has {file.size()}")
         return file.read_at(place[1], place[0])

@@ -94,10 +94,11 @@ def _read_kmeans(data: bytes, address: str) -> Any:
 
 
 def need_scikit_learn(address: str) -> None:
-    """Raise UserError if a km.bin could not be written here: for those who fit for hours before they write."""
+    """Raise UserError if a km.bin could not be written here: for those who do other things before they write."""
     if importlib.util.find_spec("sklearn") is None:
         raise UserError(
-            f"writing {address} for fairseq needs scikit-learn; run: pip install 's2st[fairseq]', or write a .npy"
+            f"writing {address} for fairseq needs scikit-learn; run: pip install scikit-learn, or leave it out of what "
+            "the section writes"
         )
 
 

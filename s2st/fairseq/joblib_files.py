@@ -5,7 +5,6 @@ all else is refused.
 """
 
 import bz2
-import gzip
 import io
 import lzma
 import pickle
@@ -16,12 +15,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 INERT = ("sklearn.", "numpy.random.")  # modules whose objects are not made: an estimator, its random state
-COMPRESSIONS: dict[bytes, Callable[[bytes], bytes]] = {  # by how a file begins, as joblib tells them apart
-    b"\x78": zlib.decompress,
-    b"\x1f\x8b": gzip.decompress,
-    b"BZ": bz2.decompress,
-    b"\xfd\x37\x7a\x58\x5a": lzma.decompress,
-    b"\x5d\x00": lzma.decompress,
+MAX_BYTES = 4 << 30  # of a file that is unpacked: a few KB can unpack to more than any memory
+DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {  # by how a file begins, as joblib tells them apart
+    b"\x78": zlib.decompressobj,
+    b"\x1f\x8b": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),  # 16: gzip's header
+    b"BZ": bz2.BZ2Decompressor,
+    b"\xfd\x37\x7a\x58\x5a": lzma.LZMADecompressor,
+    b"\x5d\x00": lzma.LZMADecompressor,
 }
 
 
@@ -30,11 +30,20 @@ def load(data: bytes) -> Any:
 
     Raises pickle.UnpicklingError for what is refused, and about any exception for what is no such file.
     """
-    for begin, decompress in COMPRESSIONS.items():
+    for begin, make in DECOMPRESSORS.items():
         if data.startswith(begin):
-            data = decompress(data)
+            data = _unpack(data, make())
             break
     return _Unpickler(data).load()
+
+
+def _unpack(data: bytes, decompressor: Any) -> bytes:
+    unpacked: bytes = decompressor.decompress(data, MAX_BYTES)
+    if len(unpacked) == MAX_BYTES:
+        raise pickle.UnpicklingError(f"it unpacks to {MAX_BYTES} bytes or more, and centroids need fewer")
+    if not decompressor.eof:
+        raise EOFError("it is cut off")
+    return unpacked
 
 
 class _Inert:

@@ -39,3 +39,17 @@ def check_name(name: str, separators: str) -> str:
         what = f"holds {held[0]!r}" if held else "is empty or leaves its folder"
         raise UserError(f"the name {name!r} {what}, which fairseq's files cannot carry; rename it where it is made")
     return name
+
+
+def check_language(lang: str, where: str) -> str:
+    """Give back the code of a language, which names folders; raises UserError for what cannot be one."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", lang):
+        raise UserError(f"{where}: {lang!r} is no language; give letters, digits, _ and -, beginning with a letter")
+    return lang
+
+
+def check_local(path: str, where: str) -> str:
+    """Give back the path of a local file or folder; raises UserError for an address in a bucket."""
+    if "://" in path:
+        raise UserError(f"{where} is {path}, but only local files are read there; copy it, and give the copy's path")
+    return path

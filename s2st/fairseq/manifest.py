@@ -50,8 +50,8 @@ def read_manifest(path: str | Path) -> tuple[str, list[Entry]]:
         fields = line.split("\t")
         if len(fields) != 2:
             raise UserError(f"{where} has {len(fields)} fields instead of 2; write path<TAB>number of samples")
-        if not re.fullmatch(r"\d+", fields[1].strip()):
-            raise UserError(f"{where}: '{fields[1]}' is no number of samples; give whole samples, not seconds")
+        if not re.fullmatch(r"[0-9]{1,18}", fields[1].strip()):
+            raise UserError(f"{where}: '{fields[1][:20]}' is no number of samples; give whole samples, not seconds")
         entry = Entry(fields[0], int(fields[1]))
         if first.setdefault(entry.name, where) != where:
             raise UserError(f"{where} has the name '{entry.name}' of {first[entry.name]}; rename one of the recordings")

@@ -1,4 +1,4 @@
-"""The auxiliary tasks of fairseq's speech_to_speech: letters or units that a layer of the translator must tell too.
+"""The auxiliary tasks of fairseq's speech_to_speech: letters, or other tokens, that a layer of the translator must tell too.
 
 Each task has a folder with dict.txt and a table a split; `config_multitask.yaml` says where the tasks look.
 """
@@ -64,25 +64,11 @@ def words(spelled: Sequence[str]) -> str:
     return " ".join("".join(spelled).split(WORD_END)).strip()
 
 
-def unit_task(
-    settings: Mapping[str, Any], targets: Mapping[str, Mapping[str, Sequence[int]]], num_units: int
-) -> AuxiliaryTask:
-    """Make a task whose tokens are units; unit u is entry u + 4 of its dictionary, whichever units there are."""
-    tokens = {
-        split: {pair_id: [str(unit) for unit in units] for pair_id, units in by_pair.items()}
-        for split, by_pair in targets.items()
-    }
-    return AuxiliaryTask(settings, tokens, tuple(map(str, range(num_units))))
-
-
-def write_multitask(
-    folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1, root: str = ""
-) -> dict[str, list[str]]:
+def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per_step: int = 1) -> dict[str, list[str]]:
     """Write the tasks of a folder that holds the tables of pairs already, by `write_s2ut` or `write_s2spect`.
 
-    `frames_per_step` is that of the translator, `root` where the folder will be, if it is to move. Gives for each task
-    the pairs that it cannot learn from: CTC of the decoder with more symbols than the decoder has steps, whose infinite
-    loss fairseq counts as 0 in silence.
+    `frames_per_step` is that of the translator. Gives for each task the pairs that it cannot learn from: CTC of the
+    decoder with more symbols than the decoder has steps, whose infinite loss fairseq counts as 0 in silence.
 
     Raises UserError for a pair without target, of which fairseq only warns and goes on with nothing to learn, for
     an empty dictionary and for tokens outside it.
@@ -93,12 +79,12 @@ def write_multitask(
     content, unlearnable = {}, {}
     for name, task in tasks.items():
         symbols = _check_task(name, task, folder, splits)
-        place, named = folder / name, f"{root or folder.absolute()}/{name}"
+        place = folder.absolute() / name
         Dictionary.of(symbols).save(place / DICTIONARY)
         for split, targets in task.targets.items():
             rows = [(pair_id, " ".join(tokens)) for pair_id, tokens in targets.items()]
             write_tsv(place / f"{split}.tsv", TASK_COLUMNS, rows)
-        content[name] = {**task.settings, "dict": f"{named}/{DICTIONARY}", "data": named}
+        content[name] = {**task.settings, "dict": f"{place}/{DICTIONARY}", "data": str(place)}
         unlearnable[name] = [
             pair_id
             for split, pairs in splits.items()

@@ -11,6 +11,7 @@ import soundfile
 from s2st.audio import SAMPLE_RATE, WINDOW
 from s2st.config import UserError
 from s2st.fairseq.address import Place, parse_address, read_address
+from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.speech_config import CONFIG, read_config
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 from s2st.storage import write_bytes
@@ -138,18 +139,18 @@ def utterance_name(line: Line) -> str:
 
 
 def language(line: Line, column: str, given: str) -> str:
-    """Give the language that a line names, or else the one given; raises UserError for none and for two."""
+    """Give the language that a line names, or else the one given; raises UserError for none, two, and no code."""
     named = line.values.get(column, "")
     if named and given and named != given:
         raise UserError(f"{line.where}: {column} is '{named}', but the settings say lang={given}; remove lang")
     if not named and not given:
         raise UserError(f"{line.where}: no {column} tells the language; name it in the settings, as lang")
-    return named or given
+    return check_language(named or given, f"{line.where}: {column}")
 
 
 def audio_root(folder: Path) -> Path:
-    """Give the folder that the paths of a folder's tables are relative to."""
-    return Path(read_config(folder / CONFIG).audio_root)
+    """Give the folder that the paths of a folder's tables are relative to; raises UserError for one in a bucket."""
+    return Path(check_local(read_config(folder / CONFIG).audio_root, f"{folder / CONFIG}: audio_root"))
 
 
 def parse(line: Line, column: str, root: Path) -> Address:
@@ -162,8 +163,9 @@ def read(line: Line, address: Address) -> bytes:
     """Read what a line names; raises UserError."""
     try:
         return read_address(str(address[0]), address[1])
-    except OSError as error:
-        where, reason = f"{line.where}: cannot read {address[0]}", os.strerror(error.errno) if error.errno else error
+    except (OSError, ValueError) as error:  # ValueError: a path that no system has
+        where, errno = f"{line.where}: cannot read {address[0]}", getattr(error, "errno", None)
+        reason = os.strerror(errno) if errno else error
         raise UserError(f"{where} ({reason}); mend the line, or audio_root in {CONFIG}") from None
 
 

@@ -1,5 +1,6 @@
 """The tables of fairseq's speech tasks: tabs, a header, nothing quoted or escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,6 @@ def read_tsv(path: Path, required: Sequence[str], optional: Sequence[str] = ()) 
 def count(line: Line, column: str) -> int:
     """Give a value that must be a whole number, 0 or more."""
     value = line.values[column]
-    if not (value.isascii() and value.isdecimal()):
-        raise UserError(f"{line.where}: {column} is {value!r}, not a whole number; mend it")
+    if not re.fullmatch(r"[0-9]{1,18}", value):
+        raise UserError(f"{line.where}: {column} is {value[:20]!r}, not a whole number; mend it")
     return int(value)

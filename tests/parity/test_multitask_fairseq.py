@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2st.audio import encode
-from s2st.fairseq.multitask import FISHER, AuxiliaryTask, letters, unit_task, write_multitask
+from s2st.fairseq.multitask import FISHER, AuxiliaryTask, letters, write_multitask
 from s2st.fairseq.speech_folder import Source
 from s2st.fairseq.speech_to_speech import UnitPair, write_s2ut
 
@@ -80,12 +80,3 @@ def test_fairseq_reads_letters(folder):
                 symbols = [dictionary[i] for i in found["target"][row][: found["target_lengths"][row]]]
                 end = [] if name == "decoder_target_ctc" else ["</s>"]
                 assert symbols == letters(texts[data.ids[index]]) + end
-
-
-def test_fairseq_reads_units(folder):
-    targets = {split: {name: UNITS[name] for name in names} for split, names in SPLITS.items()}
-    write_multitask(folder, {"target_unit": unit_task(FISHER["target_letter"], targets, NUM_UNITS)})
-    task = fairseq_task(folder)
-    task.load_dataset("dev")
-    _, multitask = task.dataset("dev")[0]
-    assert multitask["target_unit"].tolist() == [*(unit + 4 for unit in UNITS["c"]), 2]

@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import build_pairs, fairseq_units, ingest
+from pipelines import build_pairs, fairseq_speech, fairseq_units, ingest
 from pipelines.exchange import ExchangeConfig, run
+from pipelines.fairseq_export import Export
 from s2st import audio
 from s2st.config import UserError, build
 from s2st.corpora.s2s import S2s, S2sConfig
@@ -260,6 +261,15 @@ def test_speech_to_speech_folders_hold_the_pairs(a_run):
     assert all(pair.source.audio == speech[pair.source.recording_id] for pair in units.values())
 
 
+def test_only_recordings_of_the_pairs_are_copied_for_a_while_and_in_the_output(a_run):
+    table = datasets.read_table(f"{a_run}/pairs", PAIRS).slice(0, 1)
+    given = Export(Step("out", "", str(a_run), {}, {"manifest": ["manifest"]}), a_run / "out", (), 0, "number", False)
+    with fairseq_speech.recordings(given, table, "source_utterance_id") as known:
+        assert list(known) == table["source_utterance_id"].to_pylist()
+        assert all(path.is_relative_to(a_run / "out") and path.is_file() for path in known.files.values())
+    assert list((a_run / "out").iterdir()) == []
+
+
 def with_texts(folder, texts):
     """Give the recordings texts by their sentence."""
     rows = rows_of(folder / "manifest", MANIFEST)
@@ -347,6 +357,13 @@ def test_a_codebook_is_written_without_refitting(a_run, codebook):
         assert np.array_equal(written.centroids.numpy(), codebook.codebook.centroids.numpy())
 
 
+def test_without_scikit_learn_nothing_is_written(a_run, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="out/kmeans/km.bin for fairseq needs scikit-learn; run: pip install .* leave"):
+        exchange(a_run, {"write": ["text", "kmeans"]}, codebook="codebook", pairs="pairs")
+    assert not (a_run / "out").exists()
+
+
 @pytest.fixture
 def s2ut(a_run):
     """A folder of recordings to units, with auxiliary tasks, en to hi; its texts."""
@@ -397,23 +414,32 @@ def test_targets_that_are_no_units_are_refused_or_rejects(a_run, s2ut):
         write(units, "3")
         with pytest.raises(UserError, match=f"test.tsv, line 2: .*{message}"):
             exchange(a_run, given, "other", codebook="codebook")
+    table.write_text("\n".join([header, "\t".join([name, speech, frames, "3", "1", "hi", "../../x"])]) + "\n")
+    with pytest.raises(UserError, match="test.tsv, line 2: tgt_lang: '../../x' is no language"):
+        exchange(a_run, given, "other", codebook="codebook")
     with pytest.raises(UserError, match="the targets of s2ut are of no manifest; remove the input 'manifest'"):
         exchange(a_run, given, "other", codebook="codebook", manifest="manifest")
 
 
 def test_a_bucket_gets_the_same_files(a_run):
-    with_texts(a_run, {(lang, sentence): "so it is" for lang, sentence, _ in UTTERANCES})
-    formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized", "s2ut", "s2spect"]
-    inputs = {"manifest": "texts", "units": "units", "pairs": "pairs", "codebook": "codebook"}
+    formats = ["manifest", *ALL_UNIT_FORMATS, "text", "binarized"]
+    inputs = {"manifest": "manifest", "units": "units", "pairs": "pairs", "codebook": "codebook"}
     for folder in (str(a_run), f"file://{a_run}"):
-        exchange(folder, {"write": formats, "multitask": True}, "local" if folder == str(a_run) else "bucket", **inputs)
+        exchange(folder, {"write": formats}, "local" if folder == str(a_run) else "bucket", **inputs)
     local, bucket = (
         {str(path.relative_to(a_run / name)): path.read_bytes() for path in (a_run / name).rglob("*") if path.is_file()}
         for name in ("local", "bucket")
     )
-    assert len(local) > 90
+    assert len(local) > 60
     assert {n: d.replace(b"file://", b"").replace(b"/bucket/", b"/local/") for n, d in bucket.items()} == local
     assert any(b"file://" in data for data in bucket.values())
+
+
+@pytest.mark.parametrize("format", ["s2ut", "s2spect"])
+def test_speech_that_fairseq_reads_from_local_folders_is_not_written_to_a_bucket(a_run, format):
+    with pytest.raises(UserError, match=f"cannot write {format} to file://.*/theirs: fairseq reads its audio from"):
+        exchange(f"file://{a_run}", {"write": ["text", format]}, "theirs", pairs="pairs", manifest="manifest")
+    assert not (a_run / "theirs").exists()
 
 
 def test_tokens_of_a_unit_are_those_of_our_translator(a_run):
@@ -448,6 +474,7 @@ def test_rows_are_written_in_parts(a_run, monkeypatch):
 
 
 SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
+LINES = {"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}
 
 
 @pytest.mark.parametrize(
@@ -464,6 +491,11 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ({"write": ["km"], "num_units": 3}, {"units": "units"}, r"there is a unit \d+, but num_units=3"),
         ({"read_units": [{**SOURCE, "format": "km"}]}, {}, "km and features need a tsv"),
         ({"read_units": [{**SOURCE, "lang": ""}]}, {}, "all but unit_files need a lang"),
+        ({"read_units": [{**SOURCE, "path": "s3://b/x"}]}, {}, "path of read_units is s3://b/x, but only local files"),
+        ({"read_pairs": [{**LINES, "path": "s3://b/x"}]}, {}, "path of read_pairs is s3://b/x, but only local files"),
+        ({"read_units": [{**SOURCE, "lang": "../x"}]}, {}, "lang of x: '../x' is no language; give letters, digits"),
+        ({"read_pairs": [{**LINES, "source_lang": "e/n"}]}, {}, "source_lang of x: 'e/n' is no language"),
+        ({"read_pairs": [{**LINES, "target_lang": "1"}]}, {}, "target_lang of x: '1' is no language"),
         ({"read_units": [{**SOURCE, "format": "s2ut"}]}, {}, "format=s2ut and split=train contradict"),
         (
             {"read_units": [{"format": "s2ut", "path": "/nowhere"}]},
@@ -472,7 +504,7 @@ SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
         ),
         ({"read_units": [SOURCE]}, {}, "needs the input 'codebook', or num_units and units_name"),
         (
-            {"read_pairs": [{"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}]},
+            {"read_pairs": [LINES]},
             {"codebook": "codebook"},
             "there is no train.src, nor of valid or test, in x",
         ),

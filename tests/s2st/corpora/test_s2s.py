@@ -89,6 +89,8 @@ def test_broken_recordings_are_rejects_that_name_their_line(folder):
             "a--1\ts q",
             "letter/train.tsv, line 3: 'q' is not in the dict",
         ),
+        ("dev.tsv", "\thi\ten", "\t../../x\ten", "dev.tsv, line 2: src_lang: '../../x' is no language; give letters"),
+        ("config.yaml", "audio_root: /", "audio_root: s3://b/", "config.yaml: audio_root is s3://b/.*, but only local"),
         ("train.tsv", "src_n_frames", "n_frames", "train.tsv, line 1: the columns are"),
     ],
 )
@@ -103,6 +105,8 @@ def test_tables_that_contradict_themselves_are_refused(folder, file, old, new, m
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"root": "s3://b/en-hi"}, "root of s2s is s3://b/en-hi, but only local files are read there; copy it"),
+        ({"lang": "/home/x"}, "lang of .*: '/home/x' is no language"),
         ({"lang": "ko"}, "src_lang is 'hi', but the settings say lang=ko"),
         ({"letters": "source_letters"}, r"has no task 'source_letters' \(found: source_letter\); mend letters"),
         ({"root": "/nowhere"}, "/nowhere/config.yaml is not there"),

@@ -36,10 +36,37 @@ def test_a_file_that_is_not_there_is_a_reject(speech):
     assert "the file cannot be read" in recording.reject
 
 
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("99999999999999999999:5", "the part ends at byte 100000000000000000004, and the file has 32044"),
+        ("0:1000000000000", "the part ends at byte 1000000000000, and the file has 32044"),
+        (f"{'9' * 5000}:5", ""),
+        ("//x", ""),
+    ],
+)
+def test_a_part_that_the_file_does_not_hold_is_a_reject(speech, part, reason):
+    corpus = Tsv(TsvConfig((tsv(speech, "en", "train", f"a.wav:{part}", "b.wav"),)))
+    broken, whole = corpus.read(corpus.shards()[0])
+    assert f"the file cannot be read: {reason}" in broken.reject
+    assert whole.reject is None
+
+
+def test_a_folder_of_an_unknown_kind_is_refused_with_its_line(speech):
+    write_manifest(speech / "x.tsv", "ftp://host/wavs", [Entry("a.wav", 16_000)])
+    with pytest.raises(UserError, match="x.tsv, line 1: .*ftp.*; give the path or the bucket of the folder"):
+        Tsv(TsvConfig((TsvFile(str(speech / "x.tsv"), "en", "train"),))).shards()
+
+
 def test_a_sentence_in_two_splits_is_refused(speech):
     corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))))
     with pytest.raises(UserError, match="'a' is in two splits"):
         corpus.shards()
+
+
+def test_a_language_that_would_be_another_folder_is_refused():
+    with pytest.raises(UserError, match="lang of en.tsv: '../x' is no language"):
+        TsvFile("en.tsv", "../x", "train")
 
 
 def test_a_manifest_of_nothing_is_refused(speech):

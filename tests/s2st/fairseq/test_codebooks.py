@@ -13,7 +13,7 @@ import torch
 
 from s2st import checkpoint
 from s2st.config import UserError
-from s2st.fairseq import codebooks
+from s2st.fairseq import codebooks, joblib_files
 from s2st.models.codebook import Codebook, CodebookConfig
 
 CENTROIDS = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
@@ -59,6 +59,18 @@ def test_a_km_bin_is_read_without_scikit_learn(tmp_path, sklearn_of_any_age, mod
     joblib.dump(model, tmp_path / "km.bin", compress=compress)
     monkeypatch.undo()
     np.testing.assert_array_equal(read(tmp_path / "km.bin"), CENTROIDS)
+
+
+@pytest.mark.parametrize("compress", [3, ("gzip", 3), ("bz2", 3), ("xz", 1), ("lzma", 1)])
+def test_a_file_that_unpacks_without_end_or_is_cut_off_is_refused(tmp_path, monkeypatch, compress):
+    joblib.dump(np.zeros((1000, 1000)), tmp_path / "km.bin", compress=compress)
+    data = (tmp_path / "km.bin").read_bytes()
+    (tmp_path / "half.bin").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="half.bin is no km.bin of fairseq: EOFError: it is cut off"):
+        codebooks.read(str(tmp_path / "half.bin"))
+    monkeypatch.setattr(joblib_files, "MAX_BYTES", 1 << 16)
+    with pytest.raises(UserError, match="for your safety: it unpacks to 65536 bytes or more"):
+        codebooks.read(str(tmp_path / "km.bin"))
 
 
 def test_orders_types_and_old_files_are_understood(tmp_path, sklearn_of_any_age, monkeypatch):

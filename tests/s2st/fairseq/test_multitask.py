@@ -15,7 +15,6 @@ from s2st.fairseq.multitask import (
     ctc_steps,
     letters,
     read_multitask,
-    unit_task,
     words,
     write_multitask,
 )
@@ -45,14 +44,15 @@ def test_each_word_has_an_end():
 
 
 def test_tasks_come_back(folder):
-    units = {split: dict.fromkeys(targets, (2, 0)) for split, targets in TARGETS.items()}
+    numbers = {split: dict.fromkeys(targets, ["2", "0"]) for split, targets in TARGETS.items()}
+    ctc = {"decoder_type": "ctc", "decoder_layer": 3, "loss_weight": 0.5}
     tasks = {
         "letters": AuxiliaryTask(FISHER["source_letter"], TARGETS, ("x", "y", "ü", "z")),
-        "units": unit_task({"decoder_type": "ctc", "decoder_layer": 3, "loss_weight": 0.5}, units, 3),
+        "numbers": AuxiliaryTask(ctc, numbers, ("0", "1", "2")),
     }
     write_multitask(folder, tasks)
     assert read_multitask(folder, ["train", "dev"]) == tasks
-    assert (folder / "units" / "dict.txt").read_text() == "0 1\n1 1\n2 1\n"
+    assert (folder / "numbers" / "dict.txt").read_text() == "0 1\n1 1\n2 1\n"
 
 
 def test_frequent_symbols_come_first(folder):

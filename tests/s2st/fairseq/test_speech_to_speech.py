@@ -187,6 +187,9 @@ def edited(folder: Path, old: str, new: str) -> None:
         ("audio/r.flac", "audio/s.flac", "audio/s.flac (No such file or directory)"),
         ("audio/r.flac", "audio/r.mp3", "audio/r.mp3 (No such file or directory)"),
         ("audio/r.flac", "train.tsv:1:20", "train.tsv is no audio"),
+        ("audio/r.flac", "train.tsv:1:1000000000000", "(the part ends at byte 1000000000001, and the file has"),
+        ("audio/r.flac", "train\0", "line 2: cannot read"),
+        ("\t20\t", f"\t{'2' * 5000}\t", "not a whole number"),
         ("audio/r.flac", "train.tsv:-1:20", "train.tsv:-1:20 (No such file or directory)"),
         ("3\n", "3\np\taudio/r.flac\t20\t1\t1\n", "train.tsv, line 3 has the id 'p' of"),
     ],
@@ -204,7 +207,7 @@ def test_wrong_lines_are_named(tmp_path, old, new, message):
         ("\t3\n", "\t2\n", "train.tsv, line 2: tgt_n_frames is 2, but there are 3 frames"),
         (":35:", ":36:", "train.tsv, line 2: no member of"),
         ("logmelspec80.zip", "other.zip", "other.zip (No such file or directory)"),
-        ("logmelspec80.zip", "train.tsv", "train.tsv is no zip, or is cut off"),
+        ("logmelspec80.zip:35:1088", "train.tsv:1:5", "train.tsv is no zip, or is cut off"),
     ],
 )
 def test_wrong_spectrograms_are_named(tmp_path, old, new, message):
