@@ -1,4 +1,4 @@
-"""The auxiliary tasks of fairseq's speech_to_speech: letters, or other tokens, that a layer of the translator must tell too.
+"""The auxiliary tasks of fairseq's speech_to_speech: tokens that a layer of the translator must tell too.
 
 Each task has a folder with dict.txt and a table a split; `config_multitask.yaml` says where the tasks look.
 """

@@ -44,7 +44,7 @@ def test_each_word_has_an_end():
 
 
 def test_tasks_come_back(folder):
-    numbers = {split: dict.fromkeys(targets, ["2", "0"]) for split, targets in TARGETS.items()}
+    numbers = {split: {name: ["2", "0"] for name in targets} for split, targets in TARGETS.items()}
     ctc = {"decoder_type": "ctc", "decoder_layer": 3, "loss_weight": 0.5}
     tasks = {
         "letters": AuxiliaryTask(FISHER["source_letter"], TARGETS, ("x", "y", "ü", "z")),
