@@ -272,6 +272,7 @@ def test_after_kills_at_random_times_the_output_equals_an_uninterrupted_run(run_
     assert rows_of(run_folder) == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("node", [0, 1])  # one of them runs the step itself
 def test_a_node_that_is_lost_loses_no_rows(run_folder, uninterrupted, node):
     temporary = tempfile.mkdtemp(prefix="s2stnode", dir="/tmp")
