@@ -14,9 +14,12 @@ def main() -> None:
     """Run them one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", nargs="+", default=[], help=units.TEXT_HELP)
-    text = parser.parse_args().text
-    print(results.table(results.kept(chain(units.run(text=text), units_on_ray.run(text=text)))))
-    readme.main()
+    results.add_option(parser)
+    arguments = parser.parse_args()
+    rows = chain(units.run(text=arguments.text), units_on_ray.run(text=arguments.text))
+    print(results.table(results.kept(rows, arguments.results)))
+    if arguments.results == results.RESULTS:
+        readme.main()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """The results of benchmarks: one row a figure, printed as a table and kept in results.jsonl."""
 
+import argparse
 import datetime
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import torch
 
 from stages import stage
 
@@ -40,16 +43,21 @@ def _rounded(value: float) -> float:
 
 
 def machine() -> str:
-    """Describe the machine in a few words, with its processor if the system tells."""
+    """Describe the machine in a few words, with its processor if the system tells, and its vector instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return ", ".join([*names[:1], stage.machine()])
+    return ", ".join([*names[:1], torch.backends.cpu.get_cpu_capability(), stage.machine()])
 
 
-def kept(rows: Iterable[Row], path: Path = RESULTS) -> list[Row]:
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Let a command keep its rows elsewhere, for trials."""
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="where rows are added")
+
+
+def kept(rows: Iterable[Row], path: Path) -> list[Row]:
     """Add each row, as soon as it is there, to a file of JSON lines; a run that breaks off leaves what it has."""
     done = []
     for entry in rows:

@@ -12,16 +12,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import soundfile
+import torch
 
 from benchmarks import peer, results, usage
 from benchmarks.peer import module
 from benchmarks.results import Row, row
 from benchmarks.usage import Usage
+from s2st.precision import has_bf16
 
 NUM_UNITS = 100
 LAYER = 6
 HEADER = """\
-Recordings to units, {minutes:.1f} minutes in {files} files ({kind}), K={units}. HuBERT is base, with random weights.
+Recordings to units of {what}, {minutes:.1f} minutes in {files} files ({kind}), K={units}.
 Counted: CPU-seconds (user and system) of whole processes, imports included, one thread each, no GPU.
   peer: dump_{{mfcc,hubert}}_feature.py, learn_kmeans.py and dump_km_label.py of fairseq, unmodified
   ours: k-means of fit_codebook, SpeechToUnits of dump_units, without Ray; units with the centroids fairseq fitted
@@ -51,8 +53,9 @@ def prepare(folder: Path, minutes: float, text: Sequence[str], hubert: bool, run
     usage.run(module("benchmarks.prepare", folder, *arguments), folder / "log")
     wavs = [soundfile.info(path) for path in (folder / "wavs").rglob("*.wav")]
     seconds = sum(wav.duration for wav in wavs)
+    what = f"HuBERT base (random weights), layer {LAYER}" if hubert else "MFCC"
     kind = "half human, half espeak-ng" if text else "human"
-    print(HEADER.format(minutes=seconds / 60, files=len(wavs), kind=kind, units=NUM_UNITS, runs=runs))
+    print(HEADER.format(minutes=seconds / 60, files=len(wavs), kind=kind, units=NUM_UNITS, runs=runs, what=what))
     return seconds / 3600
 
 
@@ -85,7 +88,8 @@ def hubert(minutes: float, runs: int, text: Sequence[str] = ()) -> Iterator[Row]
         theirs.mkdir()
         peer.manifest(folder / "wavs", theirs)
         peers: dict[str, list[Usage]] = {"features": [], "kmeans": [], "labels": []}
-        ours: dict[str, list[Usage]] = {"fit": [], "fp32": [], "bf16": []}
+        precisions = ("fp32", "bf16") if has_bf16(torch.device("cpu")) else ("fp32",)
+        ours: dict[str, list[Usage]] = {name: [] for name in ("fit", *precisions)}
         for _ in range(runs):
             peers["features"].append(peer.hubert_features(theirs, folder / "hubert.pt", LAYER))
             peers["kmeans"].append(peer.kmeans(theirs, NUM_UNITS))
@@ -93,19 +97,21 @@ def hubert(minutes: float, runs: int, text: Sequence[str] = ()) -> Iterator[Row]
             ours["fit"].append(run_ours(folder, "fit", features, folder / "centroids.npy", NUM_UNITS))
             arguments = (theirs / "km.bin", folder / "codebook", "hubert", folder / "hubert", LAYER)
             run_ours(folder, "codebook", *arguments)
-            for precision in ("fp32", "bf16"):
+            for precision in precisions:
                 arguments = (folder / "wavs", folder / "codebook", folder / f"{precision}.parquet", precision)
                 ours[precision].append(run_ours(folder, "dump", *arguments))
         speed = {name: hours * 3600 / median(runs) for name, runs in {**peers, **ours}.items()}
         peer_units = hours * 3600 / (median(peers["features"]) + median(peers["labels"]))
 
+        if "bf16" not in precisions:
+            print("no row for bf16: this processor has no instructions for it")
         yield row("units.kmeans_fit", speed["fit"], speed["kmeans"], SPEED)
         inertias = []
         for centroids in (folder / "centroids.npy", theirs / "km.bin"):
             run_ours(folder, "inertia", features, centroids)
             inertias.append(last_line(folder / "ours.log")["inertia"])
         yield row("units.kmeans_inertia", *inertias, "per frame")
-        for precision in ("fp32", "bf16"):
+        for precision in precisions:
             yield row(f"units.hubert_{precision}", speed[precision], peer_units, SPEED)
             run_ours(folder, "compare", folder / f"{precision}.parquet", theirs)
             yield row(
@@ -130,8 +136,10 @@ def main() -> None:
     parser.add_argument("--mfcc-minutes", type=float, default=60, help="of speech for MFCC")
     parser.add_argument("--runs", type=int, default=3, help="of each side; the table has their medians")
     parser.add_argument("--text", nargs="+", default=[], help=TEXT_HELP)
+    results.add_option(parser)
     arguments = parser.parse_args()
-    print(results.table(results.kept(run(arguments.minutes, arguments.mfcc_minutes, arguments.runs, arguments.text))))
+    rows = run(arguments.minutes, arguments.mfcc_minutes, arguments.runs, arguments.text)
+    print(results.table(results.kept(rows, arguments.results)))
 
 
 if __name__ == "__main__":

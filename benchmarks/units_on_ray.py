@@ -80,9 +80,10 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("--scaling-minutes", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3, help="of one and two workers")
+    results.add_option(parser)
     arguments = parser.parse_args()
     rows = run(arguments.text, arguments.hours, arguments.scaling_minutes, arguments.runs)
-    print(results.table(results.kept(rows)))
+    print(results.table(results.kept(rows, arguments.results)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, wa
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.feature_extractor import BATCH_SECONDS
+from s2st.precision import has_bf16
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import SpeechToUnits, read_features
 from s2st.units import reduce
@@ -29,7 +30,7 @@ WRITTEN = exactly_once.with_reason(UNITS)
 
 @dataclass(frozen=True)
 class DumpUnitsConfig:
-    bf16: bool = False  # faster; the share of units that it changes is measured and told
+    bf16: bool = False  # faster where the processor has it; the share of units that it changes is measured and told
     batch_seconds: float = resource(BATCH_SECONDS)  # of speech in one padded batch; a GPU takes more
     shard_batches: int = resource(SHARD_BATCHES)  # that a worker takes at once, and that a kill can undo
     max_workers: int = resource(2)
@@ -43,6 +44,8 @@ class UnitDumper:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.speech_to_units = SpeechToUnits.load(codebook, device, batch_seconds, bf16)
         self.origin = self.speech_to_units.origin
+        if bf16 and not has_bf16(torch.device(device)):
+            tell("bf16 is not used: this processor has no instructions for it, and is faster in fp32")
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of BATCHES into rows of UNITS with a reason."""

@@ -22,6 +22,7 @@ from s2st.config import UserError, build
 from s2st.features import spectral
 from s2st.models.cpc import Cpc
 from s2st.models.speech_encoder import SpeechEncoder, Statistics
+from s2st.precision import autocast
 
 Encoder = SpeechEncoder | Cpc
 
@@ -212,7 +213,7 @@ class FeatureExtractor:
             row[: len(waveform)] = torch.tensor(waveform)  # a copy: arrays that Ray hands over are read-only
         # On GPUs cuDNN would round to 10 bits (TF32) and choose other algorithms for other shapes.
         exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with exact, torch.autocast(self._device.type, torch.bfloat16, enabled=self.bf16):
+        with exact, autocast(self._device, self.bf16):
             given = {} if statistics is None else {"statistics": statistics}
             features, frames = self.encoder.extract(
                 padded.to(self._device), lengths.to(self._device), self.config.layer, **given

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from s2st import storage
+from s2st.precision import autocast
 from stages.console import tell
 from stages.stage import Step, fingerprint, resource
 from trainers.batches import unpack
@@ -37,7 +38,7 @@ class LoopConfig:
     weight_decay: float = 0.01
     clip_norm: float = 10.0  # of the gradient; 0 does not clip
     accumulate: int = 1  # batches an update
-    bf16: bool = False  # autocast
+    bf16: bool = False  # autocast, on devices that have it
     checkpoint_every: int = 500  # updates between checkpoints
     log_every: int = 50  # updates between lines of the log
     seed: int = 0  # of weights and dropout; the order of batches is drawn anew in each run
@@ -113,7 +114,7 @@ def train(config: LoopConfig, run: Run, objective: nn.Module, skips_layers: bool
     for step in range(start, config.max_steps):
         set_rate(optimizer, learning_rate(config, step))
         for micro_batch in range(config.accumulate):
-            with synchronised(model, micro_batch == config.accumulate - 1), autocast(config, device):
+            with synchronised(model, micro_batch == config.accumulate - 1), autocast(device, config.bf16):
                 loss, metrics = model(next(batches))
                 (loss / config.accumulate).backward()
         if config.clip_norm:
@@ -172,11 +173,6 @@ def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextMana
     if last or not isinstance(model, nn.parallel.DistributedDataParallel):
         return contextlib.nullcontext()
     return model.no_sync()
-
-
-def autocast(config: LoopConfig, device: torch.device) -> torch.autocast:
-    """Run matrix products in bfloat16 if the config says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
 
 
 def restore(parts: Mapping[str, Any], run: Run) -> tuple[int, list[dict[str, float]]]:

@@ -24,6 +24,7 @@ from s2st.models.losses import MelLoss, StftLoss, adversarial_loss, discriminato
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocoder import UnitVocoder
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
+from s2st.precision import autocast
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import describe_units, frames_per_second, units_info
 from stages import datasets
@@ -34,7 +35,6 @@ from trainers.loop import (
     Log,
     LoopConfig,
     adamw,
-    autocast,
     endless,
     fit,
     learning_rate,
@@ -243,7 +243,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     for step in range(start, loop.max_steps):
         rate, batch = learning_rate(loop, step), next(batches)
         real = batch["segment_waveform"]
-        with autocast(loop, device):
+        with autocast(device, loop.bf16):
             fake, duration = generator(batch)
         fake = fake.float()
         losses = {"mel": mel_loss(fake, real), "duration": duration}

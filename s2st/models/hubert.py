@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2st.audio import SAMPLE_RATE
-from s2st.models.hubert_layers import span_mask
+from s2st.models.encoder_layers import span_mask
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 # fairseq's label embeddings begin with <s>, <pad>, </s> and <unk> of its dictionary. They are never a label,

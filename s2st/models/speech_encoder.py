@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s2st.models.hubert_layers import (
+from s2st.models.encoder_layers import (
     Moments,
     NormalizedFirstConvolution,
     PositionalConvolution,
@@ -21,7 +21,7 @@ from s2st.models.hubert_layers import (
     TransformerLayer,
 )
 
-CPU_FRAMES, GPU_FRAMES = 192, 20_000  # that the convolutions make at once in inference, of all rows together
+CPU_FRAMES, GPU_FRAMES = 96, 20_000  # that the convolutions make at once in inference, of all rows together
 MIN_FRAMES = 8
 
 BASE_CONVOLUTIONS = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)

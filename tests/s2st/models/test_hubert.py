@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from s2st.audio import num_frames
+from s2st.models.encoder_layers import span_mask
 from s2st.models.hubert import Hubert, HubertConfig
-from s2st.models.hubert_layers import span_mask
 
 TINY = HubertConfig(
     conv_layers=tuple((24, kernel, stride) for _, kernel, stride in HubertConfig().conv_layers),

@@ -99,7 +99,12 @@ class NormalizedFirstConvolution(nn.Module):
     def forward(self, waveform: Tensor, kernels: tuple[Tensor, Tensor]) -> Tensor:
         """waveform (B, N), kernels of its rows -> (B, T, C)."""
         weight, bias = kernels
-        return F.gelu(torch.baddbmm(bias, waveform.unfold(1, weight.shape[1], self.stride), weight))
+        seen = waveform.unfold(1, weight.shape[1], self.stride)
+        if torch.is_grad_enabled():
+            return F.gelu(torch.baddbmm(bias, seen, weight))
+        # in memory channels come first, as the next convolution takes them
+        y = torch.baddbmm(bias.transpose(1, 2), weight.transpose(1, 2), seen.transpose(1, 2))
+        return F.gelu(y).transpose(1, 2)
 
 
 class PositionalConvolution(nn.Module):

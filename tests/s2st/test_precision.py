@@ -1,0 +1,31 @@
+"""bfloat16 where a device has it."""
+
+import pytest
+import torch
+
+from s2st.precision import autocast, has_bf16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"architecture": "x86_64", "avx2": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"architecture": "x86_64", "avx512_bf16": True}, torch.bfloat16),
+        ({"architecture": "x86_64", "amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_bf16_only_where_the_processor_has_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    with autocast(CPU, bf16=True):
+        assert torch.nn.Linear(4, 4)(torch.zeros(2, 4)).dtype == expected
+
+
+def test_not_unless_wanted():
+    with autocast(CPU, bf16=False):
+        assert torch.nn.Linear(4, 4)(torch.zeros(2, 4)).dtype == torch.float32
+
+
+def test_gpus_have_it():
+    assert has_bf16(torch.device("cuda"))
