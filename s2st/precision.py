@@ -1,18 +1,19 @@
 """bfloat16 where a device has it.
 
-On x86 processors without AVX512-BF16 or AMX, as in most laptops, PyTorch computes it by detours: linear layers take 6
+On processors without instructions for it, as in most laptops, PyTorch computes it by detours: linear layers take 6
 times as long as in float32, convolutions 30 times (AVX2, torch 2.x, one thread).
 """
 
 import torch
+
+INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # the last one of ARM
 
 
 def has_bf16(device: torch.device) -> bool:
     """Tell whether bfloat16 is worth its while on a device."""
     if device.type != "cpu":
         return True
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("architecture") != "x86_64")
+    return any(torch.cpu.get_capabilities().get(name) for name in INSTRUCTIONS)
 
 
 def autocast(device: torch.device, bf16: bool) -> torch.autocast:

@@ -11,9 +11,11 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
     [
-        ({"architecture": "x86_64", "avx2": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
-        ({"architecture": "x86_64", "avx512_bf16": True}, torch.bfloat16),
-        ({"architecture": "x86_64", "amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"neon": True}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"bf16": True}, torch.bfloat16),
     ],
 )
 def test_bf16_only_where_the_processor_has_it(monkeypatch, capabilities, expected):
