@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.fairseq_units import Parts, Units, check_new
+from pipelines.fairseq_import import Parts, Units, check_new
 from s2st.config import UserError
 from s2st.fairseq.binarized import IndexedSequences, side_prefixes
 from s2st.fairseq.dictionary import Dictionary
