@@ -197,7 +197,7 @@ def test_we_read_and_write_what_the_s2ut_script_writes(tmp_path, monkeypatch, re
         assert (tmp_path / f"ours-{split}" / f"{split}.tsv").read_bytes() == (theirs / f"{split}.tsv").read_bytes()
 
     config, ours = read_config(theirs / "config.yaml"), read_config(tmp_path / "ours-dev" / "config.yaml")
-    assert config.vocoder == {"type": "code_hifigan", "checkpoint": "g.pt", "config": "g.json"}
+    assert config.others["vocoder"] == {"type": "code_hifigan", "checkpoint": "g.pt", "config": "g.json"}
     assert config.transforms == ours.transforms
     assert config.specaugment.items() <= ours.specaugment.items()
     assert config.others.items() <= ours.others.items()
