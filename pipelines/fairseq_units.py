@@ -99,7 +99,7 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
     if source.format == "s2ut":
         yield from read_targets(Path(source.path), source.lang)
         return
-    path = utterances.table_of(source.tsv if source.format == "features" else source.path)
+    path = utterances.table_of(source.tsv or source.path)
     table = utterances.read_utterances(path)
     if source.format == "quantized":
         for name, text in read_quantized(source.path):
@@ -159,13 +159,7 @@ def known_utterances(step: Step) -> dict[str, dict[str, Any]] | None:
 def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
     """Make the row of an utterance, all but its units; the key `reason` is there if it cannot be used."""
     given = {"lang": utterance.lang, "split": source.split}
-    for column, value in given.items():
-        told = utterance.told.get(column) or value
-        if value and told != value:
-            raise UserError(
-                f"{source.path}: by the table of its utterances, '{utterance.name}' has {column} {told}, not {value}; "
-                "mend the settings or the table"
-            )
+    utterances.check_agrees(utterance.told, given, f"{source.path}: '{utterance.name}'")
     row = {
         "utterance_id": recording_id(utterance.lang, source.split, utterance.name),
         "sentence_id": utterance.sentence,

@@ -1,6 +1,6 @@
-"""Which recordings units are of: a table beside the files of units that we write, which fairseq does not read.
+"""Which recordings our files for fairseq are of: a table beside them, which fairseq does not read.
 
-    train.ids.tsv    beside train.km or train.txt
+    train.ids.tsv    beside train.tsv, train.km or train.txt
     ids.tsv          beside .unit files
 
 fairseq's files name an utterance. They tell neither its sentence, by which recordings of two languages make pairs, nor
@@ -21,13 +21,13 @@ REQUIRED = ("name", "sentence_id")
 OPTIONAL = ("utterance_id", "lang", "split", "speaker", "num_samples")
 
 
-def table_of(units: str | Path) -> Path:
-    """Name the table of a file of units."""
-    return Path(units).with_suffix(".ids.tsv")
+def table_of(path: str | Path) -> Path:
+    """Name the table of a manifest or a file of units."""
+    return Path(path).with_suffix(".ids.tsv")
 
 
 def write_utterances(path: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Write what rows of UNITS tell, each with the name that the files of units give it."""
+    """Write what rows of UNITS or MANIFEST tell, each with the name that fairseq's files give it."""
     lines = ([name, row["sentence_id"], *(row[column] for column in OPTIONAL)] for name, row in rows)
     write_tsv(path, (*REQUIRED, *OPTIONAL), lines)
 
@@ -56,5 +56,13 @@ def find(utterances: Mapping[str, dict[str, Any]] | None, name: str, path: Path)
     if utterances is None:
         return {}
     if name not in utterances:
-        raise UserError(f"{path} does not name '{name}', which has units; add its line, or remove the table")
+        raise UserError(f"{path} does not name '{name}', which is beside it; add its line, or remove the table")
     return utterances[name]
+
+
+def check_agrees(row: Mapping[str, Any], given: Mapping[str, str], where: str) -> None:
+    """Raise UserError where a table contradicts a language or split that is given otherwise."""
+    for column, value in given.items():
+        told = row.get(column) or value
+        if value and told != value:
+            raise UserError(f"{where} has {column} {told} in the table beside it, not {value}; mend settings or table")

@@ -61,6 +61,15 @@ def test_a_side_without_the_other_is_not_left_out(a_run, exchange):
         exchange(a_run, {"read_pairs": [source]}, "ours", codebook="codebook")
 
 
+@pytest.mark.parametrize("name", ["dev.en", "valid1.hi"])
+def test_a_split_of_another_name_is_not_left_out(tmp_path, exchange, name):
+    for path in ("train.en", "train.hi", name):
+        (tmp_path / path).write_text("1\n")
+    source = {"format": "text", "path": str(tmp_path), "source_lang": "en", "target_lang": "hi", "sides": ["en", "hi"]}
+    with pytest.raises(UserError, match=f"{name} would be left out: only train, valid, test are read; rename or move"):
+        exchange(tmp_path, {"read_pairs": [source], "num_units": 5, "units_name": "mine"})
+
+
 def test_tokens_of_a_unit_are_those_of_our_translator(a_run, exchange, rows_of):
     exchange(a_run, {"write": ["binarized"]}, pairs="pairs", codebook="codebook")
     first = IndexedSequences(a_run / "out/binarized/en-hi/train.src-tgt.src")[0]

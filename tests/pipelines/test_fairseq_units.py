@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import fairseq_import
+from pipelines import fairseq_import, ingest
 from s2st import audio
 from s2st.config import UserError
+from s2st.corpora.tsv import Tsv, TsvConfig, TsvFile
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.manifest import read_manifest
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
-from s2st.schemas import PAIRS, UNITS
+from s2st.schemas import MANIFEST, PAIRS, UNITS
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 
@@ -55,6 +56,19 @@ def test_exported_units_make_the_same_pairs_without_a_manifest(a_run, format, ex
     assert rows_of(a_run / "pairs", PAIRS, "pair_id") == before
 
 
+def test_exported_recordings_are_ingested_as_they_were(a_run, exchange, rows_of):
+    exchange(a_run, {"write": ["manifest"]}, "theirs", manifest="manifest")
+    folder = a_run / "theirs/manifest"
+    files = tuple(
+        TsvFile(f"{folder}/{lang}/{theirs}.tsv", lang, ours) for lang in ("en", "hi") for ours, theirs in SPLITS
+    )
+    corpus = Tsv(TsvConfig(files))
+    found = [ingest.manifest_row(row) for shard in corpus.shards() for row in corpus.read(shard)]
+    told = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
+    before = [{name: row[name] for name in told} for row in rows_of(a_run / "manifest", MANIFEST)]
+    assert sorted(({name: row[name] for name in told} for row in found), key=lambda row: row["utterance_id"]) == before
+
+
 def test_a_table_of_sentences_makes_pairs_of_units_from_elsewhere(tmp_path, exchange, pair, rows_of):
     for lang, name in (("en", "clip7"), ("hi", "clip9")):
         (tmp_path / f"{lang}.tsv").write_text(f"/wavs\n{name}.wav\t16000\n")
@@ -83,7 +97,9 @@ def test_a_table_of_sentences_makes_pairs_of_units_from_elsewhere(tmp_path, exch
 def test_settings_that_the_table_contradicts_are_refused(a_run, exchange, setting, value):
     exchange(a_run, {"write": ["km"]}, "theirs", units="units", codebook="codebook")
     first = {**sources(a_run / "theirs", "km")[0], setting: value}
-    with pytest.raises(UserError, match=f"'u-en-a' has {setting} (en|train), not {value}; mend the settings"):
+    with pytest.raises(
+        UserError, match=f"'u-en-a' has {setting} (en|train) in the table beside it, not {value}; mend settings"
+    ):
         exchange(a_run, {"read_units": [first]}, "ours", codebook="codebook")
 
 

@@ -20,7 +20,7 @@ def test_two_columns_are_enough(tmp_path):
     table = read_utterances(tmp_path / "ids.tsv")
     assert find(table, "clip7", tmp_path) == {"sentence_id": "good day"}
     assert find(None, "clip7", tmp_path) == {}
-    with pytest.raises(UserError, match="ids.tsv does not name 'clip8', which has units"):
+    with pytest.raises(UserError, match="ids.tsv does not name 'clip8', which is beside it"):
         find(table, "clip8", tmp_path / "ids.tsv")
 
 
