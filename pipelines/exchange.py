@@ -26,8 +26,9 @@ from typing import Literal
 
 from pipelines import fairseq_export, fairseq_speech
 from pipelines.fairseq_export import Export, Order
+from pipelines.fairseq_import import origin
 from pipelines.fairseq_pairs import PairsSource, import_pairs
-from pipelines.fairseq_units import UnitsSource, import_units, origin
+from pipelines.fairseq_units import UnitsSource, import_units
 from s2st.config import UserError
 from s2st.fairseq import codebooks
 from s2st.schemas import MANIFEST, PAIRS, UNITS

@@ -1,8 +1,8 @@
 """Write our datasets in fairseq's formats, each into a folder of its name; see pipelines.exchange.
 
-manifest/<lang>/        audio/<utterance_id>.flac, train.tsv, valid.tsv, test.tsv
-km/<lang>/              train.km, its train.tsv, ..., dict.km.txt
-quantized/<lang>/       train.txt, ...
+manifest/<lang>/        audio/<utterance_id>.flac, train.tsv, train.ids.tsv, ...
+km/<lang>/              train.km, its train.tsv, train.ids.tsv, ..., dict.km.txt
+quantized/<lang>/       train.txt, train.ids.tsv, ...
 unit_files/<split>/     <lang>/<sentence_id>_<lang>_<n>.unit, ids.tsv
 text/<from>-<to>/       train.src, train.tgt, train.ids.tsv, ...
 binarized/<from>-<to>/  train.src-tgt.src.idx, ..., dict.src.txt, dict.tgt.txt, train.ids.tsv, ...
@@ -30,6 +30,7 @@ from s2st.fairseq.lines import check_name
 from s2st.fairseq.manifest import Entry, split_name, write_manifest
 from s2st.fairseq.parallel_text import SIDES, write_ids, write_parallel_text
 from s2st.fairseq.unit_files import UnitFile, UnitsError, write_labels, write_quantized, write_unit_folder
+from s2st.fairseq.utterances import table_of, write_utterances
 from s2st.models.codebook import Codebook
 from s2st.schemas import MANIFEST, PAIRS, UNITS
 from s2st.speech_to_units import units_info
@@ -85,19 +86,24 @@ def local_folder(output: str) -> Iterator[str]:
 
 def write_manifests(given: Export, folder: Path) -> int:
     """Write the recordings as FLAC, and a .tsv for each language and split."""
-    entries: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    columns = ["utterance_id", "lang", "split", "audio", "num_samples"]
+    recordings: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    columns = ["utterance_id", "sentence_id", "lang", "split", "speaker", "audio", "num_samples"]
     for batch in datasets.read_batches(given.step.input("manifest"), MANIFEST, columns):
         for row in batch.to_pylist():
-            entry = recording(row)
-            path = folder / row["lang"] / "audio" / entry.path
+            path = folder / row["lang"] / "audio" / recording(row).path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(row["audio"]["bytes"])
-            entries[row["lang"], row["split"]].append(entry)
-    for (lang, split), part in entries.items():
-        ordered = sorted(part, key=lambda entry: entry.path)
-        write_manifest(folder / lang / f"{split_name(split)}.tsv", audio_folder(given, lang), ordered)
-    return sum(map(len, entries.values()))
+            path.write_bytes(row.pop("audio")["bytes"])
+            recordings[row["lang"], row["split"]].append(row)
+    for (lang, split), rows in recordings.items():
+        write_manifest_of(rows, folder / lang / f"{split_name(split)}.tsv", audio_folder(given, lang))
+    return sum(map(len, recordings.values()))
+
+
+def write_manifest_of(rows: list[dict[str, Any]], path: Path, audio: str) -> None:
+    """Write the .tsv of some utterances, sorting them by path, and the table of them."""
+    rows.sort(key=lambda row: recording(row).path)
+    write_manifest(path, audio, map(recording, rows))
+    write_utterances(table_of(path), ((recording(row).name, row) for row in rows))
 
 
 def recording(row: dict[str, Any]) -> Entry:
@@ -119,9 +125,8 @@ def write_km(given: Export, folder: Path) -> int:
             "an utterance has; give the section that imported it the input 'manifest'"
         )
     for lang, split, rows in by_language(table):
-        ordered = sorted(rows, key=lambda row: recording(row).path)
-        write_manifest(folder / lang / f"{split}.tsv", audio_folder(given, lang), map(recording, ordered))
-        write_labels(folder / lang / f"{split}.km", (row["units"] for row in ordered))
+        write_manifest_of(rows, folder / lang / f"{split}.tsv", audio_folder(given, lang))
+        write_labels(folder / lang / f"{split}.km", (row["units"] for row in rows))
         Dictionary.by_number(num_units).save(folder / lang / "dict.km.txt")
     return len(table)
 
@@ -130,7 +135,9 @@ def write_quantized_files(given: Export, folder: Path) -> int:
     """Write lines `utterance_id|units`."""
     table, _ = given.table("units", UNITS)
     for lang, split, rows in by_language(table):
-        write_quantized(folder / lang / f"{split}.txt", ((row["utterance_id"], row["units"]) for row in rows))
+        path = folder / lang / f"{split}.txt"
+        write_quantized(path, ((row["utterance_id"], row["units"]) for row in rows))
+        write_utterances(table_of(path), ((row["utterance_id"], row) for row in rows))
     return len(table)
 
 
@@ -143,7 +150,7 @@ def write_unit_files(given: Export, folder: Path) -> int:
         for row in rows:
             file = UnitFile(row["sentence_id"], lang, numbers[row["sentence_id"]])
             numbers[row["sentence_id"]] += 1
-            files.append((file, row["utterance_id"], row["units"]))
+            files.append((file, row))
         write_unit_folder(folder / split / lang, files)
     return len(table)
 

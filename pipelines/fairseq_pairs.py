@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.fairseq_units import Parts, Units, check_new
+from pipelines.fairseq_import import Parts, Units, check_new
 from s2st.config import UserError
 from s2st.fairseq.binarized import IndexedSequences, side_prefixes
 from s2st.fairseq.dictionary import Dictionary
@@ -21,6 +21,8 @@ from s2st.fairseq.unit_files import UnitsError, check_units, parse_units
 from s2st.schemas import PAIRS
 from s2st.units import reduce
 from stages.stage import Counts, Step
+
+SPLIT_BEGINNINGS = ("train", "valid", "val", "dev", "eval", "test")  # of files that someone takes for a split
 
 Read = Callable[[], list[np.ndarray]]  # gives the units of both sides of a pair, or raises UnitsError
 
@@ -63,13 +65,7 @@ def read_pairs(source: PairsSource, num_units: int) -> Iterator[tuple[dict[str, 
         endings = [f".{side}" for side in source.sides]
     else:
         endings = [f".{'-'.join(source.sides)}.{side}.idx" for side in source.sides]
-    folder = Path(source.path)
-    splits = {ours: name for ours, name in SPLITS.items() if any(Path(folder, name + end).exists() for end in endings)}
-    if not splits:
-        raise UserError(
-            f"there is no train{endings[0]}, nor of valid or test, in {folder}; look at its names, and sides"
-        )
-    for split, theirs in splits.items():
+    for split, theirs in find_splits(Path(source.path), endings).items():
         reads = list(READERS[source.format](source, theirs, num_units))
         identifiers = read_ids(source.path, theirs, len(reads))
         for i, read_pair in enumerate(reads):
@@ -85,6 +81,22 @@ def read_pairs(source: PairsSource, num_units: int) -> Iterator[tuple[dict[str, 
                 "split": split,
             }
             yield row, read_pair
+
+
+def find_splits(folder: Path, endings: list[str]) -> dict[str, str]:
+    """Give our and fairseq's names of the splits that a folder holds; raises UserError if one would be left out."""
+    splits = {ours: name for ours, name in SPLITS.items() if any(Path(folder, name + end).exists() for end in endings)}
+    if not splits:
+        raise UserError(
+            f"there is no train{endings[0]}, nor of valid or test, in {folder}; look at its names, and sides"
+        )
+    for end in endings:
+        for path in sorted(folder.glob(f"*{end}")):
+            name = path.name.removesuffix(end)
+            if name.startswith(SPLIT_BEGINNINGS) and name not in splits.values():
+                known = ", ".join(SPLITS.values())
+                raise UserError(f"{path} would be left out: only {known} are read; rename or move it")
+    return splits
 
 
 def read_text(source: PairsSource, split: str, num_units: int) -> Iterator[Read]:

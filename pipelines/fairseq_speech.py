@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipelines.fairseq_export import Export, grouped, rows_of
 from pipelines.fairseq_tasks import SIDE_OF, Tasks
 from s2st.fairseq.manifest import split_name
+from s2st.fairseq.multitask import decoder_steps
 from s2st.fairseq.speech_to_speech import mel_pairs, unit_pairs, write_s2spect, write_s2ut
 from s2st.features.speech_mel import num_mel_frames
 from s2st.schemas import MANIFEST, PAIRS
@@ -51,7 +52,7 @@ class Recordings(Mapping[str, Mapping[str, Any]]):
 def write_s2ut_folders(given: Export, folder: Path) -> int:
     """Write recordings to reduced units; pairs without units are set aside, since fairseq refuses them."""
     table, num_units = given.table("pairs", PAIRS)
-    tasks = Tasks(given, 1, lambda pair, _: len(pair["target_units"]) + 1)  # their end is a step too
+    tasks = Tasks(given, 1, lambda pair, _: decoder_steps(len(pair["target_units"]), 1, tells_units=True))
     with recordings(given, table, "source_utterance_id") as known:
         for path, splits in directions(given, table, folder, tasks, needs_units=True):
             pairs = {split: unit_pairs(rows_of(part), known) for split, part in splits.items()}
@@ -63,7 +64,11 @@ def write_s2ut_folders(given: Export, folder: Path) -> int:
 def write_s2spect_folders(given: Export, folder: Path) -> int:
     """Write recordings to the log-mel spectrograms of their targets."""
     table, _ = given.table("pairs", PAIRS)
-    tasks = Tasks(given, MELS_PER_STEP, lambda _, target: num_mel_frames(target["num_samples"]) // MELS_PER_STEP)
+    tasks = Tasks(
+        given,
+        MELS_PER_STEP,
+        lambda _, target: decoder_steps(num_mel_frames(target["num_samples"]), MELS_PER_STEP, tells_units=False),
+    )
     with recordings(given, table, "source_utterance_id", "target_utterance_id") as known:
         for path, splits in directions(given, table, folder, tasks):
             write_s2spect(path, {split: mel_pairs(rows_of(part), known) for split, part in splits.items()})

@@ -1,41 +1,33 @@
 """Read units from fairseq's formats into a dataset of UNITS; see pipelines.exchange.
 
 An utterance has only a name there. If the input `manifest` is given, the name must be an utterance of it, and the
-sentence, the speaker and the length come from it. Without, the name is taken for the sentence's, so that files of two
-languages that have the same names make pairs. Targets of S2UT take the sentence of their source's recording.
+sentence, the speaker and the length come from it. Else they come from the table of utterances beside the units, which
+those that we wrote have (s2st.fairseq.utterances). Without either, the name is taken for the sentence's, so that files
+of two languages that have the same names make pairs. Targets of S2UT take the sentence of their source's recording.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
+from pipelines.fairseq_import import Parts, Units, check_new
 from s2st import audio
 from s2st.config import UserError
-from s2st.fairseq import speech_folder
+from s2st.fairseq import speech_folder, utterances
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.features import read_features
 from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import read_manifest, recording_id
 from s2st.fairseq.speech_to_speech import parse_target
-from s2st.fairseq.unit_files import (
-    UnitsError,
-    format_units,
-    parse_units,
-    read_labels,
-    read_quantized,
-    read_unit_folder,
-)
+from s2st.fairseq.unit_files import UnitsError, format_units, read_labels, read_quantized, read_unit_folder
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
 from stages import datasets
 from stages.stage import Counts, Step
 
-PART_ROWS = 1 << 16  # of one file
 KNOWN = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
 
 
@@ -63,24 +55,6 @@ class UnitsSource:
 
 
 @dataclass(frozen=True)
-class Units:
-    """What units are read: where they come from (columns of UNITS), how many there are, and what makes them."""
-
-    columns: dict[str, Any]
-    num_units: int
-    speech_to_units: SpeechToUnits | None  # where a codebook is given
-
-    def of(self, value: str | np.ndarray) -> np.ndarray:
-        """Make units (T,) of text or of features (T, D); raises UnitsError."""
-        if isinstance(value, str):
-            return parse_units(value, self.num_units)
-        if not len(value):
-            raise UnitsError("there are no frames")
-        assert self.speech_to_units is not None
-        return self.speech_to_units.quantize(value)
-
-
-@dataclass(frozen=True)
 class Utterance:
     """An utterance as fairseq's files have it."""
 
@@ -89,20 +63,7 @@ class Utterance:
     lang: str
     value: str | np.ndarray  # text of units, or features (T, D)
     num_samples: int = 0  # 0 if unknown
-    utterance_id: str | None = None  # if the files tell it
-    split: str = ""  # likewise
-
-
-def origin(step: Step, num_units: int, units_name: str) -> Units:
-    """Say what the units are: those of the codebook, or what the settings say."""
-    if step.input_list("codebook"):
-        if num_units or units_name:
-            raise UserError(f"section '{step.name}': the codebook says num_units and units_name; remove these settings")
-        speech_to_units = SpeechToUnits.load(step.input("codebook"))
-        return Units(speech_to_units.origin, speech_to_units.codebook.config.num_units, speech_to_units)
-    if num_units < 1 or not units_name:
-        raise UserError(f"section '{step.name}' needs the input 'codebook', or num_units and units_name")
-    return Units({"encoder": "", "layer": 0, "codebook": f"{units_name}-0-{num_units}"}, num_units, None)
+    told: dict[str, Any] = field(default_factory=dict)  # columns of UNITS that a table beside the units tells
 
 
 def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
@@ -128,53 +89,31 @@ def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> 
     return parts.close(num_samples / audio.SAMPLE_RATE / 3600)
 
 
-class Parts:
-    """Writes rows to a dataset, PART_ROWS to a file, and those with a reason to its rejects."""
-
-    def __init__(self, folder: str, schema: pa.Schema) -> None:
-        self.folder, self.schema = folder, schema
-        self.rows: list[dict[str, Any]] = []
-        self.rejects: list[dict[str, Any]] = []
-        self.num_parts = self.num_rows = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Take a row of the schema, or one of REJECTS, which has a `reason`."""
-        (self.rejects if "reason" in row else self.rows).append(row)
-        if len(self.rows) == PART_ROWS:
-            self._write()
-
-    def close(self, hours: float = 0.0) -> Counts:
-        """Write what is left, and give the counts."""
-        self._write()
-        datasets.set_aside(self.rejects, self.folder)
-        return Counts(self.num_rows + len(self.rejects), self.num_rows, len(self.rejects), round(hours, 4))
-
-    def _write(self) -> None:
-        if self.rows:
-            datasets.write_table(pa.Table.from_pylist(self.rows, schema=self.schema), self.folder, self.num_parts)
-        self.num_parts, self.num_rows, self.rows = self.num_parts + 1, self.num_rows + len(self.rows), []
-
-
 def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
     """Yield the utterances of a source, in the order of its files."""
     if source.format == "unit_files":
-        for file, utterance_id, text in read_unit_folder(source.path):
+        for file, told, text in read_unit_folder(source.path):
             name = file.file_name.removesuffix(".unit")
-            yield Utterance(name, f"{file.name}-{file.number}", file.lang, text, utterance_id=utterance_id)
-    elif source.format == "quantized":
-        for name, text in read_quantized(source.path):
-            yield Utterance(name, name, source.lang, text)
-    elif source.format == "s2ut":
+            yield Utterance(name, f"{file.name}-{file.number}", file.lang, text, told=told)
+        return
+    if source.format == "s2ut":
         yield from read_targets(Path(source.path), source.lang)
-    else:
-        _, entries = read_manifest(source.tsv)
-        if source.format == "km":
-            check_dictionary(Path(source.path).with_name("dict.km.txt"), units.num_units)
-        values: Iterator[Any] = read_labels(source.path, len(entries), source.tsv)
-        if source.format == "features":
-            values = checked_features(source, len(entries), units)
-        for entry, value in zip(entries, values, strict=True):
-            yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples)
+        return
+    path = utterances.table_of(source.tsv or source.path)
+    table = utterances.read_utterances(path)
+    if source.format == "quantized":
+        for name, text in read_quantized(source.path):
+            yield Utterance(name, name, source.lang, text, told=utterances.find(table, name, path))
+        return
+    _, entries = read_manifest(source.tsv)
+    if source.format == "km":
+        check_dictionary(Path(source.path).with_name("dict.km.txt"), units.num_units)
+    values: Iterator[Any] = read_labels(source.path, len(entries), source.tsv)
+    if source.format == "features":
+        values = checked_features(source, len(entries), units)
+    for entry, value in zip(entries, values, strict=True):
+        told = utterances.find(table, entry.name, path)
+        yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples, told)
 
 
 def read_targets(folder: Path, lang: str) -> Iterator[Utterance]:
@@ -184,7 +123,8 @@ def read_targets(folder: Path, lang: str) -> Iterator[Utterance]:
             text = format_units(parse_target(line))
             target_lang = speech_folder.language(line, "tgt_lang", lang)
             sentence = speech_folder.utterance_name(line)
-            yield Utterance(line.values["id"], sentence, target_lang, text, split=speech_folder.our_split(split))
+            told = {"split": speech_folder.our_split(split)}
+            yield Utterance(line.values["id"], sentence, target_lang, text, told=told)
 
 
 def check_dictionary(path: Path, num_units: int) -> None:
@@ -218,27 +158,21 @@ def known_utterances(step: Step) -> dict[str, dict[str, Any]] | None:
 
 def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
     """Make the row of an utterance, all but its units; the key `reason` is there if it cannot be used."""
-    utterance_id = utterance.utterance_id or recording_id(utterance.lang, source.split, utterance.name)
+    given = {"lang": utterance.lang, "split": source.split}
+    utterances.check_agrees(utterance.told, given, f"{source.path}: '{utterance.name}'")
     row = {
-        "utterance_id": utterance_id,
+        "utterance_id": recording_id(utterance.lang, source.split, utterance.name),
         "sentence_id": utterance.sentence,
-        "lang": utterance.lang,
-        "split": utterance.split or source.split,
+        **given,
         "speaker": f"fairseq-{utterance.lang}",
         "num_samples": utterance.num_samples,
+        **{column: value for column, value in utterance.told.items() if value},
     }
     if known is None:
         return row
-    found = known.get(utterance_id) or known.get(utterance.name)
+    found = known.get(row["utterance_id"]) or known.get(utterance.name)
     if found is None:
         return {**row, "reason": "the manifest has no such utterance"}
     if (found["lang"], found["split"]) != (utterance.lang, source.split or found["split"]):
         return {**row, "reason": f"the manifest has it in {found['lang']}, {found['split']}"}
     return dict(found)
-
-
-def check_new(identifier: str, seen: set[str], path: str) -> None:
-    """Add an identifier to those seen; raises UserError if it was there."""
-    if identifier in seen:
-        raise UserError(f"{path}: '{identifier}' was read before; ids must be unique, so give each file once")
-    seen.add(identifier)

@@ -8,8 +8,18 @@ row comes out with `reject` set instead of raising.
 
 import hashlib
 from dataclasses import dataclass
+from types import MappingProxyType
 
 SPLITS = ("train", "validation", "test")
+
+# How folders of others name the splits, in lower case.
+SPLIT_OF = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training"), "train"),
+        **dict.fromkeys(("validation", "valid", "val", "dev", "devel", "development", "eval"), "validation"),
+        **dict.fromkeys(("test", "testing"), "test"),
+    }
+)
 
 
 def place(sentence: str, seed: int) -> float:

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLITS, Recording, Shard
+from s2st.corpora.corpus import SPLIT_OF, SPLITS, Recording, Shard
 
 HUB = "hf://datasets/google/fleurs@refs/convert/parquet"
 COLUMNS = ["id", "path", "audio", "transcription", "gender"]
@@ -116,10 +116,16 @@ class Fleurs:
             ) from error
         found = []
         for info in infos:
+            if not info.path.endswith(".parquet"):
+                continue
             folder, part, name = PurePosixPath("-", "-", info.path).parts[-3:]
-            split = part.removeprefix("partial-")  # of a split that the hub converted in part
-            if folder == config and split in SPLITS and name.endswith(".parquet"):
-                found.append((f"{config}/{part}/{name}", split))
+            split = SPLIT_OF.get(part.removeprefix("partial-"))  # of a split that the hub converted in part
+            if folder != config or not split:
+                raise UserError(
+                    f"{info.path} is in no {config}/<split> with a split of {', '.join(SPLIT_OF)}; rename its folder, "
+                    "or move the file elsewhere"
+                )
+            found.append((f"{config}/{part}/{name}", split))
         if not found:
             raise UserError(
                 f"{self.root} has no {config}/<split>/*.parquet with a split of {', '.join(SPLITS)}; "

@@ -1,28 +1,33 @@
 """A folder of recordings, named in one of two ways, or both:
 
     <root>/<lang>/<split>/<id>.wav       the same id in every language
-    <root>/.../<name>_<lang>_<n>.wav     the same name and n in every language (as UTUT's units are named)
+    <root>/<split>/<name>_<lang>_<n>.wav the same name and n in every language (as UTUT's units are named)
 
-A folder train, validation or test above a file gives its split; without one, a hash of the sentence does, the
-same for all languages. Text is optional, in files `transcripts.tsv` of lines `path or id<TAB>text`: paths are
-relative to the file's own folder; ids are file names without suffix, and must tell the language by themselves
-or by the folder that the file is in.
+Splits are train or training; validation, valid, val, dev, devel, development or eval; test or testing; in any case of
+letters. More folders may lie above or below: en/train/speaker1/a.wav is the sentence speaker1-a. Files in no folder
+but the language's are split by a hash of the sentence, the same for all languages. A file in folders that name no
+split, such as en/speaker1/a.wav, is refused, since what en/heldout holds would end up in training; where the folders
+hold nothing out, folders_without_split=true leaves such files to the hash too.
+
+Text is optional, in files `transcripts.tsv` of lines `path or id<TAB>text`: paths are relative to the file's own
+folder; ids are file names without suffix, and must tell the language by themselves or by the folder that the file is
+in.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pyarrow import fs
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLITS, Recording, Shard, place
+from s2st.corpora.corpus import SPLIT_OF, Recording, Shard, place
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 TRANSCRIPTS = "transcripts.tsv"
-LAYOUTS = "<lang>/<split>/<id>.wav or <name>_<lang>_<n>.wav"
+LAYOUTS = "<lang>/<split>/<id>.wav or <split>/<name>_<lang>_<n>.wav"
 NAME = re.compile(r"(.+)_([a-z]{2,3})_(\d+)")
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 FILES_PER_SHARD = 100
@@ -32,6 +37,7 @@ FILES_PER_SHARD = 100
 class FolderConfig:
     root: str  # a folder or a bucket (s3://, gs://)
     languages: tuple[str, ...] = ()  # ISO 639-1; none named: all that are there
+    folders_without_split: bool = False  # take files that lie in folders, but in none that names a split
     validation_share: float = 0.05  # of the sentences that no folder gives a split
     test_share: float = 0.05  # of the same
     seed: int = 0  # of the hash that splits them
@@ -50,6 +56,7 @@ class File:
     lang: str
     sentence: str  # the same in every language
     split: str
+    split_folder: str  # that gives the split, "" where the hash does
     text: str = ""
 
 
@@ -72,7 +79,7 @@ class Folder:
         texts = self._transcripts()
         groups: dict[tuple[str, str], list[File]] = {}
         for file in files:
-            with_text = File(file.path, file.lang, file.sentence, file.split, find_text(file, texts))
+            with_text = replace(file, text=find_text(file, texts))
             groups.setdefault((file.lang, file.split), []).append(with_text)
         return [
             FolderShard(f"{self.config.root} ({lang}, {split})", len(part), tuple(part))
@@ -118,6 +125,12 @@ class Folder:
             if lang not in there:
                 raise UserError(f"{self.config.root} has no language '{lang}'; it has {', '.join(there)}")
         files = [file for file in files if file.lang in (self.config.languages or there)]
+        self._check_sentences(files)
+        self._check_split_folders(files)
+        return files
+
+    def _check_sentences(self, files: list[File]) -> None:
+        """Raise UserError for a sentence in two splits, or twice in a language."""
         first: dict[str, File] = {}
         recordings: dict[tuple[str, str], File] = {}
         for file in files:
@@ -133,7 +146,19 @@ class Folder:
                     f"{self.config.root}: {twin.path} and {file.path} are the same sentence in one "
                     "language; remove or rename one"
                 )
-        return files
+
+    def _check_split_folders(self, files: list[File]) -> None:
+        """Raise UserError where two folders of a language mean one split: of dev and eval, eval is rather the test."""
+        first: dict[tuple[str, str], File] = {}
+        for file in files:
+            if not file.split_folder:
+                continue
+            other = first.setdefault((file.lang, file.split), file)
+            if other.split_folder.lower() != file.split_folder.lower():
+                raise UserError(
+                    f"{self.config.root}: the folders of {other.path} and {file.path} would both be the split "
+                    f"{file.split}; rename them train, validation or test"
+                )
 
     def _paths(self, suffix: str) -> list[str]:
         _, root = storage.resolve(self.config.root)
@@ -145,17 +170,35 @@ class Folder:
         """Tell language, sentence and split by the path below the root."""
         *folders, _ = PurePosixPath(path).parts
         stem = PurePosixPath(path).stem
-        lang_folder = folders[0] if folders and LANGUAGE.fullmatch(folders[0]) else None
-        split = next((folder for folder in reversed(folders) if folder in SPLITS), None)
+        naming_splits = [folder for folder in folders if folder.lower() in SPLIT_OF]
+        others = [folder for folder in folders if folder not in naming_splits]
+        # a first folder dev or val is no language, though it looks like one
+        first = folders[0] if folders and folders[0] not in naming_splits else ""
+        lang_folder = first if LANGUAGE.fullmatch(first) else None
+        inner = others[1:] if lang_folder else others
         name = NAME.fullmatch(stem)
         if name and name[2] == (lang_folder or name[2]):
             lang, sentence = name[2], f"{name[1]}-{name[3]}"
         elif lang_folder:
-            inner = [folder for folder in folders[1:] if folder not in SPLITS]
             lang, sentence = lang_folder, "-".join([*inner, stem])
         else:
             raise UserError(f"{self.config.root}/{path} does not tell its language; name it {LAYOUTS}")
-        return File(path, lang, sentence, split or self._hashed_split(sentence))
+        split = self._told_split(path, naming_splits, inner) or self._hashed_split(sentence)
+        return File(path, lang, sentence, split, naming_splits[-1] if naming_splits else "")
+
+    def _told_split(self, path: str, naming_splits: list[str], inner: list[str]) -> str | None:
+        """Give the split that folders tell, None if there are no folders; raises UserError where it is in doubt."""
+        splits = {SPLIT_OF[folder.lower()] for folder in naming_splits}
+        if len(splits) > 1:
+            raise UserError(
+                f"{self.config.root}/{path} is in folders of two splits ({', '.join(naming_splits)}); move it into one"
+            )
+        if inner and not splits and not self.config.folders_without_split:
+            raise UserError(
+                f"{self.config.root}/{path}: no folder of {'/'.join(inner)} names a split ({', '.join(SPLIT_OF)}); "
+                "rename one, or, if they hold nothing out, set folders_without_split=true for a hash to split them"
+            )
+        return next(iter(splits), None)
 
     def _hashed_split(self, sentence: str) -> str:
         there = place(sentence, self.config.seed)

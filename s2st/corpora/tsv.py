@@ -1,7 +1,8 @@
 """Recordings that fairseq's manifests list: `train.tsv` as wav2vec_manifest.py writes it, one a language and split.
 
-A recording's name is its path below the manifest's folder without suffix, and the sentence's too: the same path in
-two languages is the same sentence.
+A recording's name is its path below the manifest's folder without suffix. Its sentence is told by the table beside the
+manifest, train.ids.tsv, which those that we wrote have (s2st.fairseq.utterances). Without a table it is the name: the
+same path in two languages is the same sentence.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from s2st.corpora.corpus import Recording, Shard
 from s2st.fairseq.address import parse_address, read_address
 from s2st.fairseq.lines import check_language, check_local
 from s2st.fairseq.manifest import Entry, read_manifest, recording_id
+from s2st.fairseq.utterances import check_agrees, find, read_utterances, table_of
 
 FILES_PER_SHARD = 100
 
@@ -35,12 +37,22 @@ class TsvConfig:
 
 
 @dataclass(frozen=True)
+class Item:
+    """A recording of a manifest, and what is known of it."""
+
+    entry: Entry
+    utterance_id: str
+    sentence_id: str
+    speaker: str
+
+
+@dataclass(frozen=True)
 class TsvShard(Shard):
     """Some recordings of one manifest."""
 
     file: TsvFile
     folder: str
-    entries: tuple[Entry, ...]
+    items: tuple[Item, ...]
 
 
 class Tsv:
@@ -61,33 +73,53 @@ class Tsv:
                 raise UserError(f"{file.path}, line 1: {error}; give the path or the bucket of the folder") from None
             if not entries:
                 raise UserError(f"{file.path} lists no recordings; leave it out, or write it again")
-            for entry in entries:
-                other = splits.setdefault(entry.name, file)
+            items = _items(file, entries)
+            for item in items:
+                other = splits.setdefault(item.sentence_id, file)
                 if other.split != file.split:
                     raise UserError(
-                        f"'{entry.name}' is in two splits ({other.path} and {file.path}); move it to one, or the test "
-                        "would be on what was trained on"
+                        f"the sentence '{item.sentence_id}' is in two splits ({other.path} and {file.path}); move it "
+                        "to one, or the test would be on what was trained on"
                     )
-            for start in range(0, len(entries), FILES_PER_SHARD):
-                part = tuple(entries[start : start + FILES_PER_SHARD])
+            for start in range(0, len(items), FILES_PER_SHARD):
+                part = tuple(items[start : start + FILES_PER_SHARD])
                 shards.append(TsvShard(file.path, len(part), file, folder, part))
         return shards
 
     def read(self, shard: TsvShard) -> Iterator[Recording]:
         """Read the recordings of a shard, one at a time."""
-        for entry in shard.entries:
+        for item in shard.items:
             data, reject = b"", None
             try:
-                data = read_address(*parse_address(f"{shard.folder}/{entry.path}"))
+                data = read_address(*parse_address(f"{shard.folder}/{item.entry.path}"))
             except (OSError, ValueError) as error:  # ValueError: an address of an unknown kind
                 reject = f"the file cannot be read: {getattr(error, 'strerror', None) or error}"
             yield Recording(
-                utterance_id=recording_id(shard.file.lang, shard.file.split, entry.name),
-                sentence_id=entry.name,
+                utterance_id=item.utterance_id,
+                sentence_id=item.sentence_id,
                 lang=shard.file.lang,
                 split=shard.file.split,
-                speaker=f"fairseq-{shard.file.lang}",
+                speaker=item.speaker,
                 text="",
                 audio=data,
                 reject=reject,
             )
+
+
+def _items(file: TsvFile, entries: list[Entry]) -> list[Item]:
+    """Give the recordings of a manifest with what its table tells, if it has one."""
+    path = table_of(file.path)
+    table = read_utterances(path)
+    items = []
+    for entry in entries:
+        told = find(table, entry.name, path)
+        check_agrees(told, {"lang": file.lang, "split": file.split}, f"{file.path}: '{entry.name}'")
+        items.append(
+            Item(
+                entry,
+                told.get("utterance_id") or recording_id(file.lang, file.split, entry.name),
+                told.get("sentence_id") or entry.name,
+                told.get("speaker") or f"fairseq-{file.lang}",
+            )
+        )
+    return items

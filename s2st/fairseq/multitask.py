@@ -90,7 +90,7 @@ def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per
             for split, pairs in splits.items()
             for pair_id, line in pairs.items()
             if _needs_decoder_steps(task.settings)
-            and ctc_steps(task.targets[split][pair_id]) > _decoder_steps(line, frames_per_step)
+            and ctc_steps(task.targets[split][pair_id]) > _steps_of_line(line, frames_per_step)
         ]
     write_bytes(str(folder / MULTITASK), yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
     return unlearnable
@@ -99,6 +99,14 @@ def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per
 def ctc_steps(tokens: Sequence[str]) -> int:
     """Count the steps that CTC needs for some tokens: a blank must part two that are equal."""
     return len(tokens) + sum(left == right for left, right in pairwise(tokens))
+
+
+def decoder_steps(num_frames: int, frames_per_step: int, tells_units: bool) -> int:
+    """Count the steps of the translator's decoder for a target of units or of spectrogram frames.
+
+    One that tells units tells their end too; frames that do not fill a step fall away.
+    """
+    return num_frames // frames_per_step + tells_units
 
 
 def read_multitask(folder: Path, splits: Sequence[str]) -> dict[str, AuxiliaryTask]:
@@ -165,10 +173,9 @@ def _needs_decoder_steps(settings: Mapping[str, Any]) -> bool:
     return settings.get("decoder_type") == "ctc" and "decoder_layer" in settings
 
 
-def _decoder_steps(line: Line, frames_per_step: int) -> int:
-    """Count the steps of the translator's decoder; one that tells units tells their end too."""
+def _steps_of_line(line: Line, frames_per_step: int) -> int:
     tells_units = line.values["tgt_audio"].replace(" ", "").isdecimal()
-    return count(line, "tgt_n_frames") // frames_per_step + tells_units
+    return decoder_steps(count(line, "tgt_n_frames"), frames_per_step, tells_units)
 
 
 def _by_frequency(task: AuxiliaryTask) -> tuple[str, ...]:

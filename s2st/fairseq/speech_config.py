@@ -19,23 +19,15 @@ SPECAUGMENT = "specaugment"
 NORMALIZED = "utterance_cmvn"  # mean 0 and variance 1 in each band of a recording
 WITH_DELTAS = "delta_deltas"  # three channels of each band, as the S2SPECT of the paper has them
 
-# fairseq's names: how many masks in frequency, how wide, in time, how long, at most which part of the recording.
-POLICIES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+# fairseq's policy "lb": how many masks in frequency, how wide, in time, how long, at most which part of the recording.
+MASKS: Mapping[str, float] = MappingProxyType(
     {
-        name: {
-            "time_warp_W": 0,
-            "freq_mask_N": n,
-            "freq_mask_F": f,
-            "time_mask_N": m,
-            "time_mask_T": t,
-            "time_mask_p": p,
-        }
-        for name, (n, f, m, t, p) in {
-            "lb": (1, 27, 1, 100, 1.0),
-            "ld": (2, 27, 2, 100, 1.0),
-            "sm": (2, 15, 2, 70, 0.2),
-            "ss": (2, 27, 2, 70, 0.2),
-        }.items()
+        "time_warp_W": 0,
+        "freq_mask_N": 1,
+        "freq_mask_F": 27,
+        "time_mask_N": 1,
+        "time_mask_T": 100,
+        "time_mask_p": 1.0,
     }
 )
 
@@ -64,30 +56,28 @@ class SpeechConfig:
     audio_root: str  # paths in the tables are relative to it, itself to where fairseq starts
     transforms: dict[str, list[str]]  # of the source's features, by split: "_train", "*" for all others, or its name
     specaugment: dict[str, float] = field(default_factory=dict)
-    vocoder: dict[str, str] = field(default_factory=dict)  # type, config, checkpoint; for validation with speech
     output_sample_rate: int = speech_mel.MEL_RATE  # of the vocoder
     language_first: bool = False  # the decoder begins with the target language's tag, which is in dict.txt
     others: dict[str, Any] = field(default_factory=dict)  # what else the file holds, under fairseq's names
 
 
-def s2ut_config(audio_root: str, policy: str = "lb", vocoder: Mapping[str, str] | None = None) -> SpeechConfig:
+def s2ut_config(audio_root: str) -> SpeechConfig:
     """Give what Lee et al. 2021 train S2UT with; the output rate is that of our units and vocoders."""
     return SpeechConfig(
         audio_root,
         {"*": [NORMALIZED], "_train": [NORMALIZED, SPECAUGMENT]},
-        _policy(policy),
-        _vocoder(vocoder),
+        dict(MASKS),
         SAMPLE_RATE,  # left out, fairseq measures the speech of a 16 kHz vocoder as if it were 22.05 kHz
         others={"input_channels": 1, "input_feat_per_channel": 80, "vocab_filename": DICTIONARY},
     )
 
 
-def s2spect_config(audio_root: str, policy: str = "lb") -> SpeechConfig:
+def s2spect_config(audio_root: str) -> SpeechConfig:
     """Give what Lee et al. 2021 train S2SPECT with."""
     return SpeechConfig(
         audio_root,
         {"*": [NORMALIZED, WITH_DELTAS], "_train": [NORMALIZED, WITH_DELTAS, SPECAUGMENT]},
-        _policy(policy),
+        dict(MASKS),
         others={"input_channels": 1, "input_feat_per_channel": 80, "features": dict(MEL_FEATURES)},
     )
 
@@ -108,8 +98,6 @@ def write_config(path: Path, config: SpeechConfig) -> None:
     }
     if config.specaugment:
         content[SPECAUGMENT] = config.specaugment
-    if config.vocoder:
-        content["vocoder"] = config.vocoder
     write_bytes(str(path), yaml.safe_dump(content, allow_unicode=True).encode())
 
 
@@ -130,7 +118,6 @@ def read_config(path: Path) -> SpeechConfig:
         content.pop("audio_root", ""),
         transforms,
         specaugment,
-        content.pop("vocoder", {}),
         content.pop("output_sample_rate", speech_mel.MEL_RATE),
         content.pop("prepend_tgt_lang_tag_as_bos", False),
         content,
@@ -148,15 +135,3 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of settings; write it again")
     return content
-
-
-def _policy(name: str) -> dict[str, float]:
-    if name not in POLICIES:
-        raise UserError(f"specaugment policy '{name}' is none of fairseq's; choose from {', '.join(POLICIES)}")
-    return dict(POLICIES[name])
-
-
-def _vocoder(vocoder: Mapping[str, str] | None) -> dict[str, str]:
-    if vocoder is not None and set(vocoder) != {"type", "config", "checkpoint"}:
-        raise UserError(f"the vocoder has the settings {sorted(vocoder)}; give type, config and checkpoint")
-    return dict(vocoder or {})

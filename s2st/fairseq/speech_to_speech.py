@@ -52,23 +52,16 @@ def mel_pairs(pairs: Iterable[Mapping[str, Any]], recordings: Mapping[str, Mappi
         yield MelPair(_source(pair, recordings), target["utterance_id"], speech_log_mel(to_mel_rate(waveform)).numpy())
 
 
-def write_s2ut(
-    folder: Path,
-    splits: Mapping[str, Iterable[UnitPair]],
-    num_units: int,
-    reduce: bool,
-    policy: str = "lb",
-    vocoder: Mapping[str, str] | None = None,
-) -> dict[str, int]:
+def write_s2ut(folder: Path, splits: Mapping[str, Iterable[UnitPair]], num_units: int, reduce: bool) -> dict[str, int]:
     """Write pairs by fairseq's name of the split, for --target-is-code --target-code-size `num_units`.
 
     `reduce` joins runs of a unit; stacked models (--n-frames-per-step 5) want one a frame, hence units that were never
     reduced. Of more than one target language the decoder is told by a tag: dict.txt holds the units and one tag a
-    language. `policy` is fairseq's name of the specaugment, `vocoder` its type, config and checkpoint.
+    language.
 
     Gives the number of pairs of each split; raises UserError for what fairseq would misread.
     """
-    config = s2ut_config(str(folder.absolute()), policy, vocoder)
+    config = s2ut_config(str(folder.absolute()))
     writer = FolderWriter(folder, list(splits))
     for split, pairs in splits.items():
         rows = []
@@ -85,12 +78,12 @@ def write_s2ut(
     return writer.counts
 
 
-def write_s2spect(folder: Path, splits: Mapping[str, Iterable[MelPair]], policy: str = "lb") -> dict[str, int]:
+def write_s2spect(folder: Path, splits: Mapping[str, Iterable[MelPair]]) -> dict[str, int]:
     """Write pairs by fairseq's name of the split; spectrograms that pairs share are written once.
 
     Gives the number of pairs of each split; raises UserError for what fairseq would misread.
     """
-    config = s2spect_config(str(folder.absolute()), policy)
+    config = s2spect_config(str(folder.absolute()))
     writer = FolderWriter(folder, list(splits))
     tables = {}
     with mel_zip.MelZipWriter(folder / mel_zip.MEL_ZIP) as mels:

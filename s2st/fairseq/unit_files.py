@@ -9,17 +9,19 @@ Source: simple_kmeans/dump_km_label.py, gslm/speech2unit/clustering/quantize_wit
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from s2st.config import UserError
 from s2st.fairseq.lines import check_name, read_lines, write_lines
+from s2st.fairseq.utterances import find, read_utterances, write_utterances
 
 UNIT_FILE = re.compile(r"(.+)_([a-z]{2,3})_(\d+)\.unit")
-IDS = "ids.tsv"  # beside .unit files that we write: which utterance a file is
+IDS = "ids.tsv"  # the table of utterances beside .unit files
 
 
 class UnitsError(ValueError):
@@ -100,26 +102,26 @@ class UnitFile:
         return f"{check_name(self.name, '/')}_{self.lang}_{self.number}.unit"
 
 
-def write_unit_folder(folder: str | Path, rows: Iterable[tuple[UnitFile, str, np.ndarray]]) -> None:
-    """Write a .unit file for each (file, utterance_id, units), and the sidecar that tells utterances by file."""
-    identifiers = {}
-    for file, utterance_id, units in rows:
-        if file.file_name in identifiers:
+def write_unit_folder(folder: str | Path, rows: Iterable[tuple[UnitFile, Mapping[str, Any]]]) -> None:
+    """Write a .unit file for each row of UNITS, and the table of the utterances."""
+    written: dict[str, Mapping[str, Any]] = {}
+    for file, row in rows:
+        if file.file_name in written:
             raise UserError(f"{folder}/{file.file_name} would hold two utterances; give each its own number")
-        identifiers[file.file_name] = check_name(utterance_id, "\t")
-        write_lines(Path(folder, file.file_name), [format_units(units)])
-    write_lines(Path(folder, IDS), (f"{name}\t{utterance_id}" for name, utterance_id in identifiers.items()))
+        written[file.file_name] = row
+        write_lines(Path(folder, file.file_name), [format_units(row["units"])])
+    write_utterances(Path(folder, IDS), written.items())
 
 
-def read_unit_folder(folder: str | Path) -> Iterator[tuple[UnitFile, str | None, str]]:
-    """Yield each .unit file below a folder, sorted, with its utterance_id if a sidecar tells it, and its text.
+def read_unit_folder(folder: str | Path) -> Iterator[tuple[UnitFile, dict[str, Any], str]]:
+    """Yield each .unit file below a folder, sorted, with what a table beside it tells, and its text.
 
     Raises UserError for names of another form, files of several lines, and a folder without files.
     """
     paths = sorted(Path(folder).rglob("*.unit"))
     if not paths:
         raise UserError(f"there are no .unit files in {folder}; give the folder of <name>_<lang>_<n>.unit")
-    identifiers: dict[Path, dict[str, str]] = {}
+    tables: dict[Path, dict[str, dict[str, Any]] | None] = {}
     for path in paths:
         match = UNIT_FILE.fullmatch(path.name)
         if not match:
@@ -127,19 +129,8 @@ def read_unit_folder(folder: str | Path) -> Iterator[tuple[UnitFile, str | None,
         lines = [line for _, line in read_lines(path)]
         if len(lines) > 1:
             raise UserError(f"{path} has {len(lines)} lines; write each utterance to a file of its own")
-        if path.parent not in identifiers:
-            identifiers[path.parent] = _read_identifiers(path.parent / IDS)
+        table = path.parent / IDS
+        if table not in tables:
+            tables[table] = read_utterances(table)
         file = UnitFile(match[1], match[2], int(match[3]))
-        yield file, identifiers[path.parent].get(path.name), "".join(lines)
-
-
-def _read_identifiers(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    identifiers = {}
-    for where, line in read_lines(path):
-        name, tab, utterance_id = line.partition("\t")
-        if not tab or name in identifiers:
-            raise UserError(f"{where} must be file<TAB>utterance_id, each file once")
-        identifiers[name] = utterance_id
-    return identifiers
+        yield file, find(tables[table], path.name, table), "".join(lines)

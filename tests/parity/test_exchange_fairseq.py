@@ -76,7 +76,7 @@ def test_hubert_trains_on_our_labels(a_run, lang):
     dictionary = Dictionary.load(str(folder / "dict.km.txt"))
     assert len(dictionary) == NUM_UNITS + 4
     names = sorted(path.name for path in (a_run / "theirs/manifest" / lang).glob("*.tsv"))
-    assert names == ["train.tsv", "valid.tsv"]
+    assert names == ["train.ids.tsv", "train.tsv", "valid.ids.tsv", "valid.tsv"]
     units = {row["utterance_id"]: row["units"] for row in datasets.read_table(f"{a_run}/units", UNITS).to_pylist()}
     for split in SPLITS.values():
         theirs = HubertDataset(

@@ -162,6 +162,19 @@ def test_languages_that_are_not_there(tmp_path: Path, languages: tuple[str, ...]
         corpus(tmp_path, *languages).shards()
 
 
+def test_a_folder_dev_is_the_validation_split(tmp_path: Path) -> None:
+    write(tmp_path / "en_us/dev/0000.parquet", [row(0)])
+    assert [shard.split for shard in corpus(tmp_path).shards()] == ["validation"]
+
+
+@pytest.mark.parametrize("path", ["en_us/heldout/0000.parquet", "en_us/0000.parquet", "en_us/train/more/0000.parquet"])
+def test_files_outside_the_splits_are_not_left_out_in_silence(tmp_path: Path, path: str) -> None:
+    write(tmp_path / "en_us/train/0000.parquet", [row(0)])
+    write(tmp_path / path, [row(1)])
+    with pytest.raises(UserError, match=f"{path} is in no en_us/<split> with a split of train, training, validation"):
+        corpus(tmp_path).shards()
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere has no en_us"):
         corpus(tmp_path / "nowhere").shards()

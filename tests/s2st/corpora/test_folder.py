@@ -39,7 +39,7 @@ def test_language_and_split_folders(tmp_path: Path) -> None:
 
 
 def test_names_with_language_share_the_sentence_and_the_split(tmp_path: Path) -> None:
-    put(tmp_path, *(f"talks/my_talk_{lang}_{n}.wav" for lang in ("en", "ko", "hi") for n in range(300)))
+    put(tmp_path, *(f"my_talk_{lang}_{n}.wav" for lang in ("en", "ko", "hi") for n in range(300)))
     recordings = read(tmp_path, validation_share=0.1, test_share=0.2)
     splits: dict[str, set[str]] = {}
     for recording in recordings:
@@ -62,6 +62,42 @@ def test_a_split_folder_above_named_files_is_honoured(tmp_path: Path) -> None:
     )
     found = {(r.split, r.sentence_id) for r in read(tmp_path)}
     assert found == {("test", "folder-talk-1"), ("validation", "folder-talk-2")}
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [
+        ("train", ["train", "training", "Train"]),
+        ("validation", ["validation", "valid", "val", "dev", "devel", "development", "eval", "DEV"]),
+        ("test", ["test", "testing", "TEST"]),
+    ],
+)
+def test_folders_of_a_split_by_all_its_names(tmp_path: Path, split: str, names: list[str]) -> None:
+    for name in names:
+        put(tmp_path / name, *(f"en/{name}/{n}.wav" for n in range(10)), f"{name}/talk_hi_1.wav", f"hi/s1/{name}/a.wav")
+        recordings = read(tmp_path / name)
+        assert {(r.lang, r.split) for r in recordings} == {("en", split), ("hi", split)}
+        assert {r.sentence_id for r in recordings} >= {"folder-0", "folder-talk-1", "folder-s1-a"}
+
+
+@pytest.mark.parametrize(
+    "path", ["en/heldout/a.wav", "en/dev-clean/a.wav", "heldout/talk_en_1.wav", "en/s1/dev1/a.wav"]
+)
+def test_folders_that_name_no_split_never_end_up_in_training_unasked(tmp_path: Path, path: str) -> None:
+    put(tmp_path, "en/train/b.wav", path)
+    with pytest.raises(UserError, match=rf"{path}: no folder of .* names a split \(train, training, validation, .*dev"):
+        read(tmp_path)
+
+
+def test_folders_without_split_are_split_by_the_hash_where_asked_for(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{lang}/speaker{n}/a.wav" for lang in ("en", "hi") for n in range(100)), "en/dev/b.wav")
+    splits: dict[str, set[str]] = {}
+    for recording in read(tmp_path, folders_without_split=True, test_share=0.3):
+        splits.setdefault(recording.sentence_id, set()).add(recording.split)
+    assert splits.pop("folder-b") == {"validation"}
+    assert len(splits) == 100
+    assert {*map(len, splits.values())} == {1}
+    assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
 
 
 def test_splits_of_the_hash_stay_when_files_are_added(tmp_path: Path) -> None:
@@ -124,12 +160,15 @@ def test_hidden_files_and_other_files_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ([], "no .wav, .flac, .ogg, .opus files named <lang>/<split>/<id>.wav or <name>_<lang>_<n>.wav"),
+        ([], "no .wav, .flac, .ogg, .opus files named <lang>/<split>/<id>.wav or <split>/<name>_<lang>_<n>.wav"),
         (["recording.wav"], "recording.wav does not tell its language"),
         (
             ["en/train/a.wav", "hi/test/a.wav"],
             "sentence 'a' is in two splits .en/train/a.wav and hi/test/a.wav.",
         ),
+        (["en/train/dev/a.wav"], r"is in folders of two splits .train, dev.; move it into one"),
+        (["en/dev/a.wav", "en/eval/b.wav"], "en/dev/a.wav and en/eval/b.wav would both be the split validation"),
+        (["dev/en/a.wav"], "dev/en/a.wav does not tell its language"),
         (["en/train/a.wav", "en/train/a.flac"], "are the same sentence in one language"),
     ],
 )

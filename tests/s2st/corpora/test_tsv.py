@@ -30,6 +30,33 @@ def test_the_same_name_in_two_languages_is_a_sentence(speech):
     assert all(len(audio.decode(recording.audio)) == 16_000 for recording in found)
 
 
+def test_a_table_beside_the_manifest_tells_sentences_and_speakers(speech):
+    files = (tsv(speech, "en", "train", "a.wav", "b.wav"), tsv(speech, "hi", "train", "a.wav"))
+    (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tutterance_id\tspeaker\na\ts1\tu1\tann\nb\ts2\tu2\t\n")
+    (speech / "hi-train.ids.tsv").write_text("name\tsentence_id\na\ts2\n")
+    corpus = Tsv(TsvConfig(files))
+    found = [recording for shard in corpus.shards() for recording in corpus.read(shard)]
+    assert [(recording.utterance_id, recording.sentence_id, recording.speaker) for recording in found] == [
+        ("u1", "s1", "ann"),
+        ("u2", "s2", "fairseq-en"),
+        ("hi-train-a", "s2", "fairseq-hi"),
+    ]
+
+
+def test_tables_that_contradict_are_refused(speech):
+    files = (tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))
+    for lang, split in (("en", "train"), ("hi", "test")):
+        (speech / f"{lang}-{split}.ids.tsv").write_text("name\tsentence_id\na\ts1\n")
+    with pytest.raises(UserError, match="the sentence 's1' is in two splits .*en-train.tsv and .*hi-test.tsv"):
+        Tsv(TsvConfig(files)).shards()
+    (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tsplit\na\ts1\ttest\n")
+    with pytest.raises(UserError, match="en-train.tsv: 'a' has split test in the table beside it, not train; mend"):
+        Tsv(TsvConfig(files)).shards()
+    (speech / "en-train.ids.tsv").write_text("name\tsentence_id\nb\ts1\n")
+    with pytest.raises(UserError, match="en-train.ids.tsv does not name 'a', which is beside it"):
+        Tsv(TsvConfig(files)).shards()
+
+
 def test_a_file_that_is_not_there_is_a_reject(speech):
     corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "lost.wav"),)))
     (recording,) = corpus.read(corpus.shards()[0])

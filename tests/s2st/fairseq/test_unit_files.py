@@ -75,13 +75,19 @@ def test_a_name_that_would_split_the_line_is_refused(tmp_path):
         write_quantized(tmp_path / "train.txt", [("a|b", UNITS[0])])
 
 
+def row(name, units):
+    columns = {"utterance_id": name, "sentence_id": "s", "lang": "en", "split": "", "speaker": "a", "num_samples": 400}
+    return {**columns, "units": units}
+
+
 def test_unit_folders_come_back_with_their_utterances(tmp_path):
-    rows = [(UnitFile("good_day", "en", 0), "u1", UNITS[0]), (UnitFile("good_day", "hi", 12), "u2", UNITS[1])]
+    rows = [(UnitFile("good_day", "en", 0), row("u1", UNITS[0])), (UnitFile("good_day", "hi", 12), row("u2", UNITS[1]))]
     write_unit_folder(tmp_path, rows)
     assert (tmp_path / "good_day_en_0.unit").read_text() == "7 7 0\n"
-    assert list(read_unit_folder(tmp_path)) == [(file, name, format_units(units)) for file, name, units in rows]
+    back = [(file, {**told, "units": text}) for file, told, text in read_unit_folder(tmp_path)]
+    assert back == [(file, {**columns, "units": format_units(columns["units"])}) for file, columns in rows]
     (tmp_path / "ids.tsv").unlink()
-    assert [name for _, name, _ in read_unit_folder(tmp_path)] == [None, None]
+    assert [told for _, told, _ in read_unit_folder(tmp_path)] == [{}, {}]
 
 
 def test_unit_folders_that_cannot_be_read_say_why(tmp_path):
@@ -96,6 +102,6 @@ def test_unit_folders_that_cannot_be_read_say_why(tmp_path):
 
 
 def test_two_utterances_of_one_file_are_refused(tmp_path):
-    row = (UnitFile("a", "en", 0), "u1", UNITS[0])
+    file = (UnitFile("a", "en", 0), row("u1", UNITS[0]))
     with pytest.raises(UserError, match="a_en_0.unit would hold two utterances"):
-        write_unit_folder(tmp_path, [row, row])
+        write_unit_folder(tmp_path, [file, file])

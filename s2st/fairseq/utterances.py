@@ -1,0 +1,68 @@
+"""Which recordings our files for fairseq are of: a table beside them, which fairseq does not read.
+
+    train.ids.tsv    beside train.tsv, train.km or train.txt
+    ids.tsv          beside .unit files
+
+fairseq's files name an utterance. They tell neither its sentence, by which recordings of two languages make pairs, nor
+its speaker. A table that was made elsewhere needs two columns, `name` (of the recording in the .tsv, or of the line or
+file of units) and `sentence_id`; what else it tells of OPTIONAL is taken too.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from s2st.config import UserError
+from s2st.fairseq.lines import check_language
+from s2st.fairseq.manifest import SPLITS
+from s2st.fairseq.tsv import count, read_tsv, write_tsv
+
+REQUIRED = ("name", "sentence_id")
+OPTIONAL = ("utterance_id", "lang", "split", "speaker", "num_samples")
+
+
+def table_of(path: str | Path) -> Path:
+    """Name the table of a manifest or a file of units."""
+    return Path(path).with_suffix(".ids.tsv")
+
+
+def write_utterances(path: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Write what rows of UNITS or MANIFEST tell, each with the name that fairseq's files give it."""
+    lines = ([name, row["sentence_id"], *(row[column] for column in OPTIONAL)] for name, row in rows)
+    write_tsv(path, (*REQUIRED, *OPTIONAL), lines)
+
+
+def read_utterances(path: Path) -> dict[str, dict[str, Any]] | None:
+    """Read a table: by name, columns of UNITS. None if there is no table."""
+    if not path.is_file():
+        return None
+    utterances = {}
+    for line in read_tsv(path, REQUIRED, OPTIONAL):
+        row: dict[str, Any] = {**line.values}
+        if not row["sentence_id"]:
+            raise UserError(f"{line.where}: '{row['name']}' has no sentence_id; add it, the same in every language")
+        if row.get("split", "") not in ("", *SPLITS):
+            raise UserError(f"{line.where}: the split is '{row['split']}'; name it {', '.join(SPLITS)}")
+        if "lang" in row:
+            check_language(row["lang"], line.where)
+        if "num_samples" in row:
+            row["num_samples"] = count(line, "num_samples")
+        utterances[row.pop("name")] = row
+    return utterances
+
+
+def find(utterances: Mapping[str, dict[str, Any]] | None, name: str, path: Path) -> dict[str, Any]:
+    """Give the row of a name, an empty one without a table; raises UserError for a name that the table lacks."""
+    if utterances is None:
+        return {}
+    if name not in utterances:
+        raise UserError(f"{path} does not name '{name}', which is beside it; add its line, or remove the table")
+    return utterances[name]
+
+
+def check_agrees(row: Mapping[str, Any], given: Mapping[str, str], where: str) -> None:
+    """Raise UserError where a table contradicts a language or split that is given otherwise."""
+    for column, value in given.items():
+        told = row.get(column) or value
+        if value and told != value:
+            raise UserError(f"{where} has {column} {told} in the table beside it, not {value}; mend settings or table")

@@ -1,0 +1,91 @@
+"""A small run to exchange with fairseq: two languages, four sentences, all splits; and what is done in it."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines import build_pairs
+from pipelines.exchange import ExchangeConfig, run
+from s2st import audio
+from s2st.config import build
+from s2st.pairing import PairingConfig
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import SpeechToUnits
+from s2st.units import reduce
+from stages import datasets
+from stages.stage import Step
+
+RANDOM = np.random.default_rng(0)
+SENTENCES = {"a": "train", "nava": "train", "b.wav": "validation", "c": "test"}
+
+
+@pytest.fixture(scope="session")
+def codebook(tiny_model):
+    """What makes the units of the run, of 20 of them."""
+    return SpeechToUnits.load(f"{tiny_model}/codebook")
+
+
+@pytest.fixture
+def a_run(tmp_path, tiny_model, codebook, pair):
+    """A run's folder with a manifest, its units, their pairs and the codebook."""
+    shutil.copytree(f"{tiny_model}/codebook", tmp_path / "codebook")
+    manifest, rows = [], []
+    for lang, (sentence, split) in [(lang, item) for lang in ("en", "hi") for item in SENTENCES.items()]:
+        waveform = RANDOM.normal(0, 0.1, 8000 + 320 * len(rows)).astype(np.float32)
+        shared = {"sentence_id": sentence, "lang": lang, "split": split, "speaker": f"voice-{lang}"}
+        shared.update(utterance_id=f"u-{lang}-{sentence}", num_samples=len(waveform))
+        manifest.append({**shared, "text": "", "audio": {"bytes": audio.encode(waveform), "path": "x.flac"}})
+        (units,) = codebook([waveform])
+        rows.append({**shared, "units": units, "durations": reduce(units)[1], **codebook.origin})
+    datasets.write_table(pa.Table.from_pylist(manifest, MANIFEST), f"{tmp_path}/manifest")
+    datasets.write_table(pa.Table.from_pylist(rows, UNITS), f"{tmp_path}/units")
+    pair(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pair():
+    """A function that pairs the units of a folder, as the recipe's section pairs does; it gives the number of pairs."""
+
+    def pair_units(folder, units="units"):
+        step = Step("pairs", "pipelines.build_pairs", str(folder), {}, {"units": [units]})
+        return build_pairs.run(PairingConfig(min_seconds=0), step).rows_out
+
+    return pair_units
+
+
+@pytest.fixture
+def exchange():
+    """A function that runs a section of pipelines.exchange; it gives what the section counted."""
+
+    def run_section(folder, settings, name="out", **inputs):
+        step = Step(name, "pipelines.exchange", str(folder), settings, {key: [value] for key, value in inputs.items()})
+        return run(build(ExchangeConfig, settings, name), step)
+
+    return run_section
+
+
+@pytest.fixture
+def rows_of():
+    """A function that gives the rows of a dataset, sorted."""
+
+    def read(folder, schema, key="utterance_id"):
+        return sorted(datasets.read_table(str(folder), schema).to_pylist(), key=lambda row: row[key])
+
+    return read
+
+
+@pytest.fixture
+def with_texts(a_run, rows_of):
+    """A function that makes the manifest `texts` by a text for each language and sentence; it gives them by id."""
+
+    def write(text_of):
+        rows = rows_of(a_run / "manifest", MANIFEST)
+        for row in rows:
+            row["text"] = text_of(row["lang"], row["sentence_id"])
+        datasets.write_table(pa.Table.from_pylist(rows, MANIFEST), f"{a_run}/texts")
+        return {row["utterance_id"]: row["text"] for row in rows}
+
+    return write
