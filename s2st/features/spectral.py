@@ -9,7 +9,6 @@ from math import log, pi
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from s2st.audio import HOP, SAMPLE_RATE, WINDOW
@@ -29,18 +28,24 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
     samples = torch.as_tensor(waveform, dtype=torch.float32)
     if len(samples) < WINDOW:
         return torch.zeros(0, num_mels)
-    parts = samples.unfold(0, WINDOW, hop).split(FRAMES_AT_ONCE)
-    return torch.cat([_log_mel_of(frames, num_mels) for frames in parts])
+    emphasised = samples - PREEMPHASIS * torch.cat([samples[:1], samples[:-1]])
+    windows = (x.unfold(0, WINDOW, hop).split(FRAMES_AT_ONCE) for x in (samples, emphasised))
+    padded = torch.zeros(FRAMES_AT_ONCE, FFT_SIZE)  # padding inside rfft is several times slower
+    return torch.cat([_log_mel_of(*parts, padded[: len(parts[0])], num_mels) for parts in zip(*windows, strict=True)])
 
 
-def _log_mel_of(frames: Tensor, num_mels: int) -> Tensor:
-    """Windows of samples (T, WINDOW) -> (T, num_mels)."""
-    frames = frames - frames.mean(1, keepdim=True)
-    before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
-    windowed = (frames - PREEMPHASIS * before) * _window()
-    spectrum = torch.fft.rfft(F.pad(windowed, (0, FFT_SIZE - WINDOW)))  # padding inside rfft is several times slower
-    power = spectrum.real.square() + spectrum.imag.square()
-    return (power @ _mel_filters(num_mels)).clamp(min=torch.finfo(torch.float32).eps).log()
+def _log_mel_of(frames: Tensor, emphasised: Tensor, padded: Tensor, num_mels: int) -> Tensor:
+    """Windows of samples (T, WINDOW), and of emphasised samples -> (T, num_mels); `padded` (T, FFT_SIZE) is scratch.
+
+    Kaldi takes out each window's mean before it emphasises: of the mean (1 - PREEMPHASIS) is then left. A window's
+    first sample has none before it, and stands in for it.
+    """
+    constant = (1 - PREEMPHASIS) * frames.mean(1, keepdim=True)
+    windowed = torch.sub(emphasised, constant, out=padded[:, :WINDOW])
+    windowed[:, :1] = (1 - PREEMPHASIS) * frames[:, :1] - constant
+    windowed *= _window()
+    spectrum = torch.view_as_real(torch.fft.rfft(padded)).flatten(1)
+    return (spectrum.square_() @ _power_filters(num_mels)).clamp_(min=torch.finfo(torch.float32).eps).log_()
 
 
 def mfcc(waveform: np.ndarray | Tensor) -> Tensor:
@@ -89,15 +94,18 @@ def _window() -> Tensor:
 
 
 @cache
-def _mel_filters(num_mels: int) -> Tensor:
-    """Triangles that are equally wide on the mel scale: (FFT_SIZE / 2 + 1, num_mels)."""
+def _power_filters(num_mels: int) -> Tensor:
+    """Triangles that are equally wide on the mel scale, for squares of real and imaginary parts in turn.
+
+    (FFT_SIZE + 2, num_mels)
+    """
     lowest, highest = (1127 * log(1 + hz / 700) for hz in (LOWEST_HZ, SAMPLE_RATE / 2))
     step = (highest - lowest) / (num_mels + 1)
     hz = torch.arange(FFT_SIZE // 2 + 1, dtype=torch.float64) * SAMPLE_RATE / FFT_SIZE
     position = (1127 * torch.log1p(hz / 700) - lowest)[:, None] / step - torch.arange(num_mels)
     filters = torch.minimum(position, 2 - position).clamp(min=0)
     filters[-1] = 0  # Kaldi leaves out the Nyquist frequency
-    return filters.float()
+    return filters.float().repeat_interleave(2, dim=0)
 
 
 @cache
