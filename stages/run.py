@@ -13,13 +13,11 @@ import pyarrow as pa
 import ray
 
 from s2st import storage
-from s2st.config import UserError, build, load_recipe
+from s2st.config import UserError
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
-from stages.stage import MADE_BY, Step, execute, finished, load_stage, parse_steps
-
-RECIPES = Path(__file__).parents[1] / "recipes"
-
+from stages.recipe import find_recipe, open_recipe
+from stages.stage import MADE_BY, Step, config_of, execute, finished
 
 # Ray Data survives the loss of a node that works on its rows, but not of one that reads footers for it: this comes as
 # an error that cannot be unpickled.
@@ -145,8 +143,7 @@ def _task(step: Step, address: str) -> Any:
 
 def _training_workers(step: Step) -> int:
     """Number of Ray Train workers of a step."""
-    config = build(load_stage(step.stage).config, step.settings, step.name)
-    return getattr(getattr(config, "loop", None), "num_workers", 0)
+    return getattr(getattr(config_of(step), "loop", None), "num_workers", 0)
 
 
 def _cores(step: Step) -> int:
@@ -157,26 +154,6 @@ def _cores(step: Step) -> int:
 def _describe(record: dict[str, Any]) -> str:
     rejects = f", {record['rejects']} rejects" if record["rejects"] else ""
     return f"{record['rows_in']} rows in, {record['rows_out']} out{rejects}, {record['seconds']:.0f} s"
-
-
-def find_recipe(name: str) -> str:
-    """Turn `demo` into the path of recipes/demo.yaml; a path stays as it is."""
-    if name.endswith((".yaml", ".yml")):
-        return name
-    path = RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
-        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
-    return str(path)
-
-
-def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Step], int]:
-    """Read a recipe: its mapping, its steps, and how many workers may run at once."""
-    recipe = load_recipe(path, overrides)
-    parallel = recipe.get("parallel", os.cpu_count() or 1)
-    if not isinstance(parallel, int) or parallel < 1:
-        raise UserError(f"'parallel' in {path} must be a whole number of at least 1, found {parallel!r}")
-    return recipe, parse_steps(recipe, path), parallel
 
 
 def parse_arguments(module: str, description: str) -> argparse.Namespace:

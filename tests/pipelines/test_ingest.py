@@ -8,7 +8,8 @@ from s2st.config import UserError
 from s2st.corpora.corpus import Recording
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.run import open_recipe, run_steps
+from stages.recipe import open_recipe
+from stages.run import run_steps
 
 RECIPE = "run: {run}\nmanifest:\n  stage: pipelines.ingest\n  folder: {{root: {root}}}\n"
 

@@ -4,7 +4,7 @@ import pytest
 
 from recipes.__main__ import _short, table
 from s2st.config import UserError
-from stages.run import find_recipe, open_recipe
+from stages.recipe import find_recipe, open_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from s2st.config import UserError
+from s2st.config import UserError, to_mapping
 from stages import stage as stages
+from stages.recipe import parse_steps
 
 RECIPE = {
     "run": "runs/x",
@@ -14,42 +15,13 @@ RECIPE = {
 
 
 def steps_of(tmp_path, **sections):
-    return stages.parse_steps({**RECIPE, "run": str(tmp_path), **sections})
+    return parse_steps({**RECIPE, "run": str(tmp_path), **sections})
 
 
 def write_record(step, **changes):
-    record = {"fingerprint": stages.fingerprint(step), "settings": stages._settings(step), "rows_out": 1}
+    record = {"fingerprint": stages.fingerprint(step), "settings": to_mapping(stages.config_of(step)), "rows_out": 1}
     record["date"] = "2020-01-01"
     stages.storage.write_json(f"{step.output}/{stages.MADE_BY}", {**record, **changes})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"run": ""}, "the recipe has no 'run'"),
-        ({"codebook": {"num_units": 3}}, "section 'codebook' of the recipe needs a 'stage'"),
-        ({"..": {"stage": "pipelines.ingest", "phrasebook": {}}}, "'..' cannot name a section"),
-        ({"codebook": {"stage": 3}}, "section 'codebook' of the recipe needs a 'stage'"),
-        ({"codebook": {"stage": "os.path"}}, "'os.path' is not a stage"),
-        ({"codebook": {"stage": "pipelines.nothing"}}, "'pipelines.nothing' is not a stage"),
-        ({"codebook": {"stage": "pipelines.fit_codebook"}}, "section 'codebook' needs the input 'manifest'"),
-        (
-            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "units"}},
-            "which no section above it makes",
-        ),
-        (
-            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": ["manifest", "x"]}},
-            "takes one 'manifest'",
-        ),
-        (
-            {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "manifest", "num_unit": 3}},
-            "codebook: unknown setting 'num_unit'; did you mean 'num_units'?",
-        ),
-    ],
-)
-def test_mistakes_in_recipes(change, message):
-    with pytest.raises(UserError, match=message.replace("?", r"\?")):
-        stages.parse_steps({**RECIPE, **change})
 
 
 def test_a_finished_step_is_skipped_and_a_changed_one_refused(tmp_path):
