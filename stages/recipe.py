@@ -8,6 +8,7 @@ A recipe's section is a step: the stage that it runs, its inputs (names of other
       max_workers: 4                  # a setting
 """
 
+import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from s2st import storage
-from s2st.config import UserError, build, load_recipe
-from stages.stage import Stage, Step, load_stage
+from s2st.config import UserError, load_recipe, unknown
+from stages.stage import Stage, Step, config_of, load_stage
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 RESERVED = ("title", "run", "parallel")  # keys of a recipe that are not sections
@@ -59,8 +60,9 @@ def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
         settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
         inputs = {k: _names(section[k]) for k in stage.reads if section.get(k) is not None}
         step = Step(name, section["stage"], run_folder, settings, inputs, path)
+        _check_keys(step, stage)
         _check_inputs(step, stage, {earlier.name for earlier in steps})
-        build(stage.config, settings, name)
+        config_of(step)
         steps.append(step)
     if not steps:
         raise UserError("the recipe has no sections; look at recipes/demo.yaml for an example")
@@ -69,6 +71,13 @@ def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
 
 def _names(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _check_keys(step: Step, stage: Stage) -> None:
+    known = [*stage.reads, *(field.name for field in dataclasses.fields(stage.config))]
+    for key in step.settings:
+        if key not in known:
+            raise UserError(f"section '{step.name}': {unknown('input or setting', str(key), known)}")
 
 
 def _check_inputs(step: Step, stage: Stage, known: set[str]) -> None:

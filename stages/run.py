@@ -17,7 +17,7 @@ from s2st.config import UserError
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
 from stages.recipe import find_recipe, open_recipe
-from stages.stage import MADE_BY, Step, config_of, execute, finished
+from stages.stage import MADE_BY, Step, config_of, execute, finished, load_stage
 
 # Ray Data survives the loss of a node that works on its rows, but not of one that reads footers for it: this comes as
 # an error that cannot be unpickled.
@@ -49,10 +49,12 @@ def run_steps(
     """
     with _alone(steps[0].run_folder):
         records = done_before(steps, redo)
+        waiting = [step for step in steps if step.name not in records]
+        for step in waiting:
+            load_stage(step.stage).check(config_of(step), step)
         for step in steps:
             if step.name in records:
                 tell(f"{step.name}: done before, {records[step.name]['rows_out']} rows")
-        waiting = [step for step in steps if step.name not in records]
         if waiting:
             _run(waiting, records, parallel, tell)
     return [records[step.name] for step in steps]
@@ -161,7 +163,11 @@ def parse_arguments(module: str, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("recipe", nargs="?", help="demo, or another name in recipes/, or a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
-    parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="replace what other settings or inputs made; what these made, whole or half, is kept and gone on with",
+    )
     arguments = parser.parse_intermixed_args()
     if arguments.recipe is None or "=" in arguments.recipe:
         parser.error("name a recipe, for example demo")

@@ -43,6 +43,10 @@ class Counts:
     audio_hours: float = 0.0
 
 
+def nothing(config: Any, step: "Step") -> None:
+    """Check nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """A kind of step; every module of pipelines/ and trainers/ that can be run has one, named STAGE."""
@@ -51,6 +55,11 @@ class Stage:
     run: Callable[[Any, "Step"], Counts]
     reads: Mapping[str, Input]
     resumes: bool = False  # what a killed run of the same settings and inputs left is kept, and `run` goes on from it
+    # Mistakes are told before they cost anything. Both raise UserError: `check` for what the settings, the names of
+    # inputs and files from outside tell, before any step runs; `check_inputs` for what the inputs tell once they are
+    # there, before the step's old output is deleted.
+    check: Callable[[Any, "Step"], None] = nothing
+    check_inputs: Callable[[Any, "Step"], None] = nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +189,7 @@ def execute(step: Step) -> dict[str, Any]:
     stage = load_stage(step.stage)
     config = config_of(step)
     made = fingerprint(step)
+    stage.check_inputs(config, step)
     if not (stage.resumes and _begun(step) == made and not storage.is_file(f"{step.output}/{MADE_BY}")):
         _clear(step, made)
     start = time.time()

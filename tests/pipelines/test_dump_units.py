@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.dump_units import DumpUnitsConfig, run
+from pipelines.dump_units import DumpUnitsConfig, check_inputs, run
 from pipelines.speech_batches import BATCHES, Decoder
 from s2st import audio, storage
+from s2st.config import UserError
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.hubert import Hubert, HubertConfig
@@ -197,6 +198,14 @@ def test_bf16_tells_how_many_units_it_changes(run_folder, local_ray, capsys):
     found = storage.read_json(f"{run_folder}/units/bf16.json")
     assert found["frames"] > 1000
     assert 0 < found["share"] < 0.2
+
+
+def test_bf16_of_features_without_an_encoder_is_refused(tmp_path):
+    extractor = FeatureExtractor(FeaturesConfig("mfcc"))
+    SpeechToUnits(extractor, Codebook(CodebookConfig(num_units=3, feature_dim=39))).save(f"{tmp_path}/codebook", {})
+    check_inputs(DumpUnitsConfig(), step_in(tmp_path))
+    with pytest.raises(UserError, match="section 'units': bf16 is for features of an encoder"):
+        check_inputs(DumpUnitsConfig(bf16=True), step_in(tmp_path))
 
 
 def written(folder):

@@ -31,8 +31,13 @@ RECIPE = {
         ),
         (
             {"codebook": {"stage": "pipelines.fit_codebook", "manifest": "manifest", "num_unit": 3}},
-            "codebook: unknown setting 'num_unit'; did you mean 'num_units'?",
+            "section 'codebook': unknown input or setting 'num_unit'; did you mean 'num_units'?",
         ),
+        (
+            {"units": {**RECIPE["units"], "encoder": "encoder"}},
+            "unknown input or setting 'encoder'; known: manifest, codebook, bf16, ",
+        ),
+        ({"units": {"stage": "pipelines.dump_units", "manifst": "manifest"}}, "did you mean 'manifest'?"),
     ],
 )
 def test_mistakes_in_recipes(change, message):

@@ -66,6 +66,25 @@ def test_an_output_of_other_settings_is_refused_before_anything_runs(tmp_path):
     assert done_before([first, second], redo=True) == {}
 
 
+def test_mistakes_that_settings_tell_end_the_command_before_ray_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "connect", lambda: 1 / 0)
+    (tmp_path / "km.bin").write_text("")
+    features = {"kind": "hubert", "layer": 2}
+    for settings, inputs, message in [
+        ({"features": features}, {}, "section 'codebook': features of kind hubert need the input 'encoder'"),
+        ({}, {"encoder": ["manifest"]}, "section 'codebook': features of kind mfcc need no encoder; remove"),
+        ({"centroids": f"{tmp_path}/nothing"}, {}, "codebook.centroids: there is no file .*/nothing; give one that"),
+        ({"centroids": str(tmp_path)}, {}, "codebook.centroids: there is no file"),
+        ({"centroids": "ftq://x/km.bin"}, {}, "codebook.centroids: cannot look for ftq://x/km.bin .*; give a path or"),
+    ]:
+        inputs = {"manifest": ["manifest"], **inputs}
+        codebook = Step("codebook", "pipelines.fit_codebook", str(tmp_path), settings, inputs)
+        with pytest.raises(UserError, match=message):
+            run_steps([*steps_in(tmp_path), codebook], parallel=1)
+    with pytest.raises(ZeroDivisionError):
+        run_steps(steps_in(tmp_path), parallel=1)
+
+
 def test_options_and_settings_may_stand_in_any_order(monkeypatch):
     for line in ("demo --redo run=x a.b=1", "--redo demo run=x a.b=1", "demo run=x a.b=1 --redo"):
         monkeypatch.setattr("sys.argv", ["recipes", *line.split()])

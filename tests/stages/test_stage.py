@@ -88,3 +88,15 @@ def test_a_step_without_a_record_starts_from_an_empty_folder(tmp_path, monkeypat
     record = stages.execute(manifest)
     assert (record["rows_in"], record["rows_out"], record["rejects"]) == (3, 2, 1)
     assert json.loads((tmp_path / "manifest" / stages.MADE_BY).read_text()) == record
+
+
+def test_a_mistake_that_the_inputs_tell_leaves_the_old_output(tmp_path):
+    """Of a run with --redo, which is here when the step starts."""
+    manifest, codebook, _ = steps_of(tmp_path)
+    write_record(manifest)
+    write_record(codebook)
+    (tmp_path / "km.bin").write_bytes(b"no centroids")
+    settings = {"stage": "pipelines.fit_codebook", "manifest": "manifest", "centroids": f"{tmp_path}/km.bin"}
+    with pytest.raises(UserError, match="km.bin is no"):
+        stages.execute(steps_of(tmp_path, codebook=settings)[1])
+    assert stages.finished(codebook)["rows_out"] == 1
