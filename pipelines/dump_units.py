@@ -105,7 +105,7 @@ def measure_bf16(config: DumpUnitsConfig, step: Step) -> str:
         changed += int((np.asarray(row["units"]) != expected[row["utterance_id"]]).sum())
         frames += len(row["units"])
     share = changed / max(1, frames)
-    storage.write_json(f"{step.output}/bf16.json", {"frames": frames, "changed": changed, "share": share})
+    storage.write_json(f"{step.output}/_bf16.json", {"frames": frames, "changed": changed, "share": share})
     return f"{step.name}: bf16 changes {share:.2%} of the units ({changed} of {frames} frames, a sample)"
 
 

@@ -195,9 +195,10 @@ def test_a_merge_that_was_broken_off_is_done_again(run_folder, uninterrupted, mo
 def test_bf16_tells_how_many_units_it_changes(run_folder, local_ray, capsys):
     set_up_data()
     run(DumpUnitsConfig(bf16=True), step_in(run_folder, bf16=True))
-    found = storage.read_json(f"{run_folder}/units/bf16.json")
+    found = storage.read_json(f"{run_folder}/units/_bf16.json")
     assert found["frames"] > 1000
     assert 0 < found["share"] < 0.2
+    assert pq.read_table(run_folder / "units").num_rows == NUM_ROWS - BROKEN  # names that begin with _ are left out
 
 
 def test_bf16_of_features_without_an_encoder_is_refused(tmp_path):
