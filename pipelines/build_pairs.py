@@ -55,7 +55,7 @@ def run(config: PairingConfig, step: Step) -> Counts:
     rejects = misplaced + unpaired(recordings, pairs)
     datasets.set_aside(rejects, step.output)
     write(recordings, pairs, reduced_units(table["units"]), config.seed, step.output)
-    return Counts(len(table), len(pairs.source), len(rejects))
+    return Counts(len(table), len(pairs.source), len(rejects), unit="pairs")
 
 
 def read_units(step: Step) -> pa.Table:

@@ -149,7 +149,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
     for name in config.exports:
         codebooks.write(f"{step.output}/{codebooks.EXPORTS[name]}", codebook)
-    return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4))
+    return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4), "centroids")
 
 
 def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> Sample:

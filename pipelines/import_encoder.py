@@ -50,7 +50,7 @@ def run(config: ImportEncoderConfig, step: Step) -> Counts:
     ((kind, address),) = ((kind, address) for kind, address in asdict(config).items() if address is not None)
     model, info = READERS[kind](address)
     checkpoint.save(step.output, model, info)
-    return Counts(0, 1)
+    return Counts(0, 1, unit="encoders")
 
 
 STAGE = Stage(ImportEncoderConfig, run, reads={}, check=check)

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from s2st import storage
 from s2st.config import UserError
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
+from stages.datasets import REJECTS_FOLDER
 from stages.recipe import find_recipe, open_recipe
 from stages.stage import MADE_BY, Step, config_of, execute, finished, load_stage
 
@@ -54,7 +55,7 @@ def run_steps(
             load_stage(step.stage).check(config_of(step), step)
         for step in steps:
             if step.name in records:
-                tell(f"{step.name}: done before, {records[step.name]['rows_out']} rows")
+                tell(f"{step.name}: done before, {_rows_out(records[step.name])}")
         if waiting:
             _run(waiting, records, parallel, tell)
     return [records[step.name] for step in steps]
@@ -118,7 +119,7 @@ def _run(waiting: list[Step], records: dict[str, dict[str, Any]], parallel: int,
                 if "error" in record:
                     raise UserError(record["error"])
                 records[step.name] = record
-                tell(f"[{len(records)}/{total}] {step.name}: {_describe(record)}")
+                tell(f"[{len(records)}/{total}] {step.name}: {describe(step, record)}")
     finally:
         for reference in running:  # of a run that failed: no step writes on when the folder is free for another run
             ray.cancel(reference, force=True)
@@ -153,9 +154,23 @@ def _cores(step: Step) -> int:
     return max(1, _training_workers(step))
 
 
-def _describe(record: dict[str, Any]) -> str:
-    rejects = f", {record['rejects']} rejects" if record["rejects"] else ""
-    return f"{record['rows_in']} rows in, {record['rows_out']} out{rejects}, {record['seconds']:.0f} s"
+def describe(step: Step, record: Mapping[str, Any]) -> str:
+    """Say in a line what went into a step and came out of it."""
+    rejects = ""
+    if record["rejects"]:
+        rejects = f", {_counted(record['rejects'], 'rejects')}"
+        if reason := record["usual_reason"]:
+            most = "most: " if record["rejects"] > 1 else ""
+            rejects += f" ({most}{reason}; see {step.output}/{REJECTS_FOLDER})"
+    return f"{_counted(record['rows_in'], 'rows')} in, {_rows_out(record)} out{rejects}, {record['seconds']:.0f} s"
+
+
+def _rows_out(record: Mapping[str, Any]) -> str:
+    return _counted(record["rows_out"], record.get("unit", "rows"))  # older records have none
+
+
+def _counted(number: int, things: str) -> str:
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
 
 
 def parse_arguments(module: str, description: str) -> argparse.Namespace:
@@ -196,7 +211,6 @@ def main(module: str) -> None:
         chosen = [step for step in steps if step.stage == module]
         if not chosen:
             raise UserError(f"{path} has no section with 'stage: {module}'; add one")
-        for record in run_steps(chosen, parallel, arguments.redo):
-            print(f"{record['step']}: {_describe(record)}")
+        run_steps(chosen, parallel, arguments.redo)
 
     stop_on_mistakes(command)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from s2st import storage
 from s2st.config import UserError, build, to_mapping
+from stages import datasets
 
 MADE_BY = "_made_by.json"  # written last: a folder with it is whole
 BEGUN = "_begun.json"  # written first: a folder with it is ours, to go on in or to delete
@@ -41,6 +42,7 @@ class Counts:
     rows_out: int
     rejects: int = 0
     audio_hours: float = 0.0
+    unit: str = "rows"  # what comes out, where it is not the rows that went in
 
 
 def nothing(config: Any, step: "Step") -> None:
@@ -204,6 +206,7 @@ def execute(step: Step) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         **dataclasses.asdict(counts),
+        "usual_reason": datasets.usual_reason(step.output) if counts.rejects else None,
         "seconds": round(time.time() - start, 1),
     }
     storage.write_json(f"{step.output}/{MADE_BY}", record)

@@ -51,7 +51,7 @@ def import_encoder(folder: Path, **settings: Any) -> Counts:
 
 def test_an_imported_encoder_is_a_checkpoint_with_the_same_features(tmp_path: Path, tiny: Wav2Vec2Model) -> None:
     write_folder(tmp_path / "given", tiny)
-    assert import_encoder(tmp_path, huggingface=f"{tmp_path}/given") == Counts(0, 1)
+    assert import_encoder(tmp_path, huggingface=f"{tmp_path}/given") == Counts(0, 1, unit="encoders")
     encoder, info = checkpoint.load(f"{tmp_path}/encoder", "hubert", "speech_encoder", "cpc")
     assert info == {"architecture": "hubert", "source": f"{tmp_path}/given"}
     assert encoder.config.hop == 320

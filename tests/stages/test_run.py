@@ -7,7 +7,7 @@ import ray
 from pipelines.fit_codebook import FitCodebookConfig
 from s2st.config import UserError, to_mapping
 from stages import run
-from stages.run import done_before, parse_arguments, run_steps, stop_on_mistakes
+from stages.run import describe, done_before, parse_arguments, run_steps, stop_on_mistakes
 from stages.stage import MADE_BY, Step
 
 
@@ -110,3 +110,15 @@ def test_a_run_that_goes_on_starts_in_the_recipes_order(local_ray, tmp_path, mon
     run_steps(steps, parallel=1, tell=told.append)
     assert [line.split(":")[0] for line in told if "starts" in line] == ["first", "second"]
     assert told[0] == "made: done before, 3 rows"
+
+
+def test_a_line_says_what_went_in_and_came_out_and_why_rows_did_not():
+    step = Step("units", "pipelines.dump_units", "runs/x", {}, {})
+    record = {"rows_in": 5, "rows_out": 4, "rejects": 1, "seconds": 2.0, "usual_reason": "the audio is silent"}
+    assert describe(step, record) == (
+        "5 rows in, 4 rows out, 1 reject (the audio is silent; see runs/x/units/_rejects), 2 s"
+    )
+    assert "rows out, 9 rejects (most: the audio is silent; see" in describe(step, {**record, "rejects": 9})
+    assert "out, 2 rejects, 2 s" in describe(step, {**record, "rejects": 2, "usual_reason": None})
+    codebook = {**record, "rows_in": 1, "rows_out": 100, "rejects": 0, "unit": "centroids"}
+    assert describe(step, codebook) == "1 row in, 100 centroids out, 2 s"
