@@ -11,7 +11,7 @@ import ray.data
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording
-from s2st.corpora.fleurs import HUB, Fleurs, FleursConfig
+from s2st.corpora.fleurs import Fleurs, FleursConfig
 from s2st.corpora.folder import Folder, FolderConfig
 from s2st.corpora.phrasebook import Phrasebook, PhrasebookConfig
 from s2st.corpora.s2s import S2s, S2sConfig
@@ -128,7 +128,7 @@ def check(config: IngestConfig, step: Step) -> None:
     """Raise UserError if the corpus is not where the settings say."""
     for name in ("fleurs", "folder", "s2s"):
         corpus = getattr(config, name)
-        if corpus is not None and corpus.root != HUB:
+        if corpus is not None and not corpus.root.startswith("hf://"):  # the hub is asked when it is read
             storage.need_folder(corpus.root, f"{step.name}.{name}.root")
     for file in config.tsv.files if config.tsv is not None else ():
         storage.need_file(file.path, f"{step.name}.tsv.files")

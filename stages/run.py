@@ -49,10 +49,11 @@ def run_steps(
     user's mistake, and if another run works in the same folder.
     """
     with _alone(steps[0].run_folder):
-        records = done_before(steps, redo)
-        waiting = [step for step in steps if step.name not in records]
-        for step in waiting:
+        done = done_before(steps, redo=True)
+        waiting = [step for step in steps if step.name not in done]
+        for step in waiting:  # before anybody is told to add --redo
             load_stage(step.stage).check(config_of(step), step)
+        records = done_before(steps, redo)
         for step in steps:
             if step.name in records:
                 tell(f"{step.name}: done before, {_rows_out(records[step.name])}")

@@ -5,6 +5,7 @@ import pytest
 import ray
 
 from pipelines.fit_codebook import FitCodebookConfig
+from s2st import storage
 from s2st.config import UserError, to_mapping
 from stages import run
 from stages.run import describe, done_before, parse_arguments, run_steps, stop_on_mistakes
@@ -81,6 +82,8 @@ def test_mistakes_that_settings_tell_end_the_command_before_ray_starts(tmp_path,
         codebook = Step("codebook", "pipelines.fit_codebook", str(tmp_path), settings, inputs)
         with pytest.raises(UserError, match=message):
             run_steps([*steps_in(tmp_path), codebook], parallel=1)
+        record = {"fingerprint": "x", "settings": to_mapping(FitCodebookConfig()), "rows_out": 1}
+        storage.write_json(f"{codebook.output}/{MADE_BY}", record)  # the next one is no reason to add --redo either
     with pytest.raises(ZeroDivisionError):
         run_steps(steps_in(tmp_path), parallel=1)
 
