@@ -100,3 +100,21 @@ def test_a_mistake_that_the_inputs_tell_leaves_the_old_output(tmp_path):
     with pytest.raises(UserError, match="km.bin is no"):
         stages.execute(steps_of(tmp_path, codebook=settings)[1])
     assert stages.finished(codebook)["rows_out"] == 1
+
+
+def test_half_a_step_is_gone_on_with_if_its_settings_are_the_same(tmp_path, monkeypatch):
+    real = stages.load_stage("pipelines.ingest")
+    half = tmp_path / "manifest" / "half.parquet"
+    found = []
+
+    def run(config, step):
+        found.append(half.exists())
+        half.write_bytes(b"left by a kill")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "load_stage", lambda name: stages.Stage(real.config, run, real.reads, resumes=True))
+    for max_workers, languages in ((1, ["en"]), (2, ["en"]), (2, ["hi"])):
+        settings = {"phrasebook": {"languages": languages}, "max_workers": max_workers}
+        with pytest.raises(KeyboardInterrupt):
+            stages.execute(stages.Step("manifest", "pipelines.ingest", str(tmp_path), settings, {}))
+    assert found == [False, True, False]
