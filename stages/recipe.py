@@ -74,6 +74,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _check_keys(step: Step, stage: Stage) -> None:
+    """Raise UserError for a key that is none of the stage's; where it lists them, inputs come first."""
     known = [*stage.reads, *(field.name for field in dataclasses.fields(stage.config))]
     for key in step.settings:
         if key not in known:
