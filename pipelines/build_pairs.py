@@ -1,6 +1,6 @@
 """Build the parallel corpus: recordings of one sentence in two languages, as reduced units.
 
-Beside the pairs lie `filters.json`, what each filter took, and `missing_partners.tsv`, the languages that a sentence
+Beside the pairs lie `_filtered.json`, what each filter took, and `_missing_partners.tsv`, the languages that a sentence
 lacks. Units stay in Arrow: a million recordings fit in memory.
 """
 
@@ -55,7 +55,7 @@ def run(config: PairingConfig, step: Step) -> Counts:
     rejects = misplaced + unpaired(recordings, pairs)
     datasets.set_aside(rejects, step.output)
     write(recordings, pairs, reduced_units(table["units"]), config.seed, step.output)
-    return Counts(len(table), len(pairs.source), len(rejects))
+    return Counts(len(table), len(pairs.source), len(rejects), unit="pairs")
 
 
 def read_units(step: Step) -> pa.Table:
@@ -81,7 +81,7 @@ def without_units(table: pa.Table) -> pa.Table:
 
 
 def tell_missing_partners(recordings: Recordings, step: Step) -> None:
-    """List the languages of the corpus that each sentence lacks, in missing_partners.tsv."""
+    """List the languages of the corpus that each sentence lacks, in _missing_partners.tsv."""
     lacks = recordings.counts == 0
     lacking = np.flatnonzero(lacks.any(axis=1))
     languages = np.array(recordings.languages)
@@ -89,21 +89,21 @@ def tell_missing_partners(recordings: Recordings, step: Step) -> None:
     lines = ["sentence_id\tsplit\tmissing"]
     for sentence, row in zip(lacking, one_each.select(["sentence_id", "split"]).to_pylist(), strict=True):
         lines.append(f"{row['sentence_id']}\t{row['split']}\t{','.join(languages[lacks[sentence]])}")
-    path = f"{step.output}/missing_partners.tsv"
+    path = f"{step.output}/_missing_partners.tsv"
     storage.write_bytes(path, ("\n".join(lines) + "\n").encode())
     if len(lacking):
         tell(f"{step.name}: {len(lacking)} of {len(lacks)} sentences lack a language, see {path}")
 
 
 def tell_filters(pairs: Pairs, directions: list[tuple[str, str]], step: Step) -> None:
-    """Write what each filter took of each direction to filters.json, and tell it in a line."""
+    """Write what each filter took of each direction to _filtered.json, and tell it in a line."""
     record, taken = {}, []
     for direction, (*counts, kept) in zip(map("-".join, directions), pairs.verdicts.tolist(), strict=True):
         by_filter = dict(zip(FILTERS, counts, strict=True))
         record[direction] = {"pairs": sum(counts) + kept, **by_filter, "kept": kept}
         if sum(counts):
             taken.append(f"{direction} {', '.join(f'{name} {count}' for name, count in by_filter.items() if count)}")
-    path = f"{step.output}/filters.json"
+    path = f"{step.output}/_filtered.json"
     storage.write_json(path, record)
     if len(taken) > TOLD_DIRECTIONS:
         taken[TOLD_DIRECTIONS:] = [f"{len(taken) - TOLD_DIRECTIONS} more directions in {path}"]
@@ -118,7 +118,7 @@ def check_some_are_kept(recordings: Recordings, pairs: Pairs, step: Step) -> Non
     met = pairs.met[recordings.split == TRAIN]
     if met.any() and not (met & (1 << KEPT)).any():
         raise UserError(
-            f"section '{step.name}': the filters took every training pair; look at {step.output}/filters.json "
+            f"section '{step.name}': the filters took every training pair; look at {step.output}/_filtered.json "
             "and widen min_seconds, max_seconds or max_ratio"
         )
 

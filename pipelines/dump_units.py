@@ -56,11 +56,15 @@ class UnitDumper:
         return pa.Table.from_pylist([{**row, **self.origin} for row in rows], schema=WRITTEN)
 
 
+def check_inputs(config: DumpUnitsConfig, step: Step) -> None:
+    """Raise UserError if the settings do not go with the codebook."""
+    if config.bf16 and not read_features(step.input("codebook")).needs_encoder:
+        raise UserError(f"section '{step.name}': bf16 is for features of an encoder, and these are none; remove it")
+
+
 def run(config: DumpUnitsConfig, step: Step) -> Counts:
     """Stream the manifest through a pool of workers into Parquet."""
     manifest = step.input("manifest")
-    if config.bf16 and not read_features(step.input("codebook")).needs_encoder:
-        raise UserError(f"section '{step.name}': bf16 is for features of an encoder, and these are none; remove it")
     rows_in = datasets.count(manifest, MANIFEST)
 
     def stream() -> ray.data.Dataset:
@@ -104,11 +108,17 @@ def measure_bf16(config: DumpUnitsConfig, step: Step) -> str:
         changed += int((np.asarray(row["units"]) != expected[row["utterance_id"]]).sum())
         frames += len(row["units"])
     share = changed / max(1, frames)
-    storage.write_json(f"{step.output}/bf16.json", {"frames": frames, "changed": changed, "share": share})
+    storage.write_json(f"{step.output}/_bf16.json", {"frames": frames, "changed": changed, "share": share})
     return f"{step.name}: bf16 changes {share:.2%} of the units ({changed} of {frames} frames, a sample)"
 
 
-STAGE = Stage(DumpUnitsConfig, run, reads={"manifest": Input(MANIFEST), "codebook": Input()}, resumes=True)
+STAGE = Stage(
+    DumpUnitsConfig,
+    run,
+    reads={"manifest": Input(MANIFEST), "codebook": Input()},
+    resumes=True,
+    check_inputs=check_inputs,
+)
 
 if __name__ == "__main__":
     main("pipelines.dump_units")

@@ -71,7 +71,7 @@ class Judge:
 
 
 def run(config: EvaluateConfig, step: Step) -> Counts:
-    """Transcribe on the workers, score here; writes rows and scores.json."""
+    """Transcribe on the workers, score here; writes rows and _scores.json."""
     languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
     translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
     if len(languages) < len(step.input_list("recognizers")):
@@ -91,7 +91,7 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
     rows = complete(heard.take_all(), spoken, config.seed)
     datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
     datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
-    storage.write_json(f"{step.output}/scores.json", score_directions(rows, config.seed))
+    storage.write_json(f"{step.output}/_scores.json", score_directions(rows, config.seed))
     return Counts(len(translations), len(rows))
 
 

@@ -32,14 +32,15 @@ from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
 CHECKED_FRAMES = 20_000  # that centroids from a file are tried on
+NUM_UNITS = 100  # where none are asked for
 BLOCK = 4096  # frames looked at at once: with 10,000 units their distances are 160 MB
 
 
 @dataclass(frozen=True)
 class FitCodebookConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    num_units: int = 100  # centroids
-    centroids: str | None = None  # km.bin, .npy or .index (path or bucket) to take instead of fitting; knows num_units
+    num_units: int | None = None  # centroids to fit; none: NUM_UNITS
+    centroids: str | None = None  # km.bin, .npy or .index (path or bucket) to take instead of fitting
     search: Search = "exact"  # how a frame finds its centroid, here and in dump_units; hnsw and ivf for thousands
     normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
     num_frames: int = 200_000  # of whole utterances, drawn from the training set
@@ -52,14 +53,24 @@ class FitCodebookConfig:
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
     def __post_init__(self) -> None:
-        CodebookConfig(self.num_units, 1)  # says what is wrong with num_units
+        CodebookConfig(self.fitted_units, 1)  # says what is wrong with num_units
+        if self.centroids and self.num_units is not None:
+            raise ValueError(
+                f"num_units={self.num_units} is of centroids that are fitted, and {self.centroids} has its own number; "
+                f"remove num_units, or set it to null"
+            )
         for name in ("num_frames", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.num_frames < self.num_units and not self.centroids:
-            raise ValueError(f"num_frames={self.num_frames} cannot make num_units={self.num_units}; raise num_frames")
+        if self.num_frames < self.fitted_units and not self.centroids:
+            raise ValueError(f"num_frames={self.num_frames} cannot make {self.fitted_units} units; raise num_frames")
         if self.normalize and (self.centroids or self.exports):
             raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
+
+    @property
+    def fitted_units(self) -> int:
+        """Number of centroids to fit."""
+        return NUM_UNITS if self.num_units is None else self.num_units
 
 
 @dataclass(frozen=True)
@@ -94,15 +105,30 @@ class Features:
             yield {"frame": np.concatenate(features), "start": starts}
 
 
-def run(config: FitCodebookConfig, step: Step) -> Counts:
-    """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
-    encoder = step.input("encoder") if step.input_list("encoder") else None
-    if config.features.needs_encoder and encoder is None:
-        raise UserError(f"section '{step.name}': features of kind {config.features.kind} need the input 'encoder'")
-    if encoder is not None:
-        check_encoder(encoder, config.features, f"section '{step.name}'")
+def check(config: FitCodebookConfig, step: Step) -> None:
+    """Raise UserError if the features do not go with the inputs, or the file of centroids is not there."""
+    kind = f"section '{step.name}': features of kind {config.features.kind}"
+    if config.features.needs_encoder and not step.inputs.get("encoder"):
+        raise UserError(f"{kind} need the input 'encoder'; name the section that makes it")
+    if step.inputs.get("encoder") and not config.features.needs_encoder:
+        raise UserError(f"{kind} need no encoder; remove the input 'encoder'")
+    if config.centroids:
+        storage.need_file(config.centroids, f"{step.name}.centroids")
+
+
+def check_inputs(config: FitCodebookConfig, step: Step) -> None:
+    """Raise UserError if the encoder has no such features, the centroids cannot be read or copies not be written."""
+    if config.features.needs_encoder:
+        check_encoder(step.input("encoder"), config.features, f"section '{step.name}'")
+    if config.centroids:
+        codebooks.read(config.centroids, config.search)
     if "fairseq" in config.exports:
         codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
+
+
+def run(config: FitCodebookConfig, step: Step) -> Counts:
+    """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
+    encoder = step.input("encoder") if config.features.needs_encoder else None
     given = codebooks.read(config.centroids, config.search) if config.centroids else None
     sample = sample_frames(config, step, encoder)
     if given is None:
@@ -123,7 +149,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     storage.write_bytes(f"{step.output}/report.html", codebook_report.render(report).encode())
     for name in config.exports:
         codebooks.write(f"{step.output}/{codebooks.EXPORTS[name]}", codebook)
-    return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4))
+    return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4), "centroids")
 
 
 def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> Sample:
@@ -171,17 +197,18 @@ def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:
     """Fit centroids to frames (N, D), which normalize=true scales where they are."""
-    if len(frames) < config.num_units:
+    num_units = config.fitted_units
+    if len(frames) < num_units:
         raise UserError(
-            f"section '{name}': {len(frames)} frames cannot make {config.num_units} units; "
+            f"section '{name}': {len(frames)} frames cannot make {num_units} units; "
             f"lower num_units or bring more speech"
         )
-    codebook = Codebook(CodebookConfig(config.num_units, frames.shape[1], search=config.search))
+    codebook = Codebook(CodebookConfig(num_units, frames.shape[1], search=config.search))
     if config.normalize:
         mean, std = standardize(frames)
         codebook.mean.copy_(torch.from_numpy(mean))
         codebook.std.copy_(torch.from_numpy(std))
-    arguments = (frames, config.num_units, config.iterations, config.seed, config.search, config.restarts)
+    arguments = (frames, num_units, config.iterations, config.seed, config.search, config.restarts)
     if config.num_gpus:  # a step of its own sees no GPU: Ray shows them to those who ask
         clustering = ray.get(ray.remote(num_gpus=config.num_gpus)(kmeans.fit).remote(*arguments))
     else:
@@ -219,7 +246,13 @@ def apply(codebook: Codebook, frames: np.ndarray, where: str) -> kmeans.Clusteri
     return kmeans.Clustering(codebook.centroids.numpy(), found, [total / len(found)])
 
 
-STAGE = Stage(FitCodebookConfig, run, reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)})
+STAGE = Stage(
+    FitCodebookConfig,
+    run,
+    reads={"manifest": Input(MANIFEST), "encoder": Input(optional=True)},
+    check=check,
+    check_inputs=check_inputs,
+)
 
 if __name__ == "__main__":
     main("pipelines.fit_codebook")

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from s2st import checkpoint
+from s2st import checkpoint, storage
 from s2st.fairseq import checkpoints, cpc
 from s2st.interop import huggingface, torchaudio
 from stages.run import main
@@ -35,15 +35,25 @@ class ImportEncoderConfig:
             raise ValueError(f"give one of {', '.join(READERS)}, found {' and '.join(given) or 'none'}")
 
 
+def check(config: ImportEncoderConfig, step: Step) -> None:
+    """Raise UserError if the file or folder is not there."""
+    if config.fairseq is not None:
+        storage.need_file(config.fairseq, f"{step.name}.fairseq")
+    if config.huggingface is not None:
+        storage.need_folder(config.huggingface, f"{step.name}.huggingface")
+    if config.cpc is not None:
+        storage.need_file(config.cpc, f"{step.name}.cpc")
+
+
 def run(config: ImportEncoderConfig, step: Step) -> Counts:
     """Read it, and write it as a checkpoint that fit_codebook takes as its encoder."""
     ((kind, address),) = ((kind, address) for kind, address in asdict(config).items() if address is not None)
     model, info = READERS[kind](address)
     checkpoint.save(step.output, model, info)
-    return Counts(0, 1)
+    return Counts(0, 1, unit="encoders")
 
 
-STAGE = Stage(ImportEncoderConfig, run, reads={})
+STAGE = Stage(ImportEncoderConfig, run, reads={}, check=check)
 
 if __name__ == "__main__":
     main("pipelines.import_encoder")

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from s2st import audio
+from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording
 from s2st.corpora.fleurs import Fleurs, FleursConfig
@@ -124,6 +124,16 @@ def run(config: IngestConfig, step: Step) -> Counts:
     return Counts(rows_in, len(table), num_rejects, round(hours, 4))
 
 
+def check(config: IngestConfig, step: Step) -> None:
+    """Raise UserError if the corpus is not where the settings say."""
+    for name in ("fleurs", "folder", "s2s"):
+        corpus = getattr(config, name)
+        if corpus is not None and not corpus.root.startswith("hf://"):  # the hub is asked when it is read
+            storage.need_folder(corpus.root, f"{step.name}.{name}.root")
+    for file in config.tsv.files if config.tsv is not None else ():
+        storage.need_file(file.path, f"{step.name}.tsv.files")
+
+
 def _check_unique(identifiers: pa.ChunkedArray, folder: str) -> None:
     counts = identifiers.value_counts()
     repeated = [entry["values"] for entry in counts.to_pylist() if entry["counts"] > 1]
@@ -131,7 +141,7 @@ def _check_unique(identifiers: pa.ChunkedArray, folder: str) -> None:
         raise UserError(f"{folder}: the utterance '{repeated[0]}' comes twice in the corpus; give each its own name")
 
 
-STAGE = Stage(IngestConfig, run, reads={})
+STAGE = Stage(IngestConfig, run, reads={}, check=check)
 
 if __name__ == "__main__":
     main("pipelines.ingest")

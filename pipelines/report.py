@@ -45,7 +45,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
     if len(set(step.inputs["units"])) < len(evaluations):
         raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
-    scored = [storage.read_json(f"{folder}/scores.json") for folder in evaluations]
+    scored = [storage.read_json(f"{folder}/_scores.json") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
     main_rows = heard_where_any(rows[0])
     ranked = sorted((sentence_of(row, kinds[0]) for row in main_rows), key=_arrived, reverse=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from s2st import storage
-from stages.run import find_recipe, open_recipe, parse_arguments, run_steps, stop_on_mistakes
+from stages.recipe import find_recipe, open_recipe
+from stages.run import parse_arguments, run_steps, stop_on_mistakes
 from stages.stage import Step
 
 

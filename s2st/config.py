@@ -5,7 +5,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ def _set(recipe: dict[str, Any], keys: list[str], value: Any) -> None:
     for depth, key in enumerate(keys[:-1]):
         if not isinstance(node.get(key), dict):
             if depth == 0:  # a section that is not there is a typing mistake, a nested mapping may be new
-                raise UserError(f"override {'.'.join(keys)}: {_unknown('section', key, node)}")
+                raise UserError(f"override {'.'.join(keys)}: {unknown('section', key, node)}")
             node[key] = {}
         node = node[key]
     node[keys[-1]] = value
@@ -68,7 +68,7 @@ def build(kind: type[Config], mapping: Mapping[str, Any], where: str) -> Config:
     hints = typing.get_type_hints(kind)
     for key in mapping:
         if key not in fields:
-            raise UserError(f"{where}: {_unknown('setting', str(key), fields)}")
+            raise UserError(f"{where}: {unknown('setting', str(key), fields)}")
     values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in mapping.items()}
     missing = [name for name, field in fields.items() if name not in values and _is_required(field)]
     if missing:
@@ -90,8 +90,9 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _unknown(what: str, key: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+def unknown(what: str, key: str, known: Collection[str]) -> str:
+    """Say that a name is unknown, and which one may be meant."""
+    near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
     return f"unknown {what} '{key}'; {hint}"
 

@@ -84,9 +84,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 
 def check_encoder(folder: str, features: FeaturesConfig, where: str) -> None:
-    """Raise UserError if the model of a folder does not give these features; reads no weights."""
-    if not features.needs_encoder:
-        raise UserError(f"{where}: features of kind {features.kind} need no encoder; remove the input 'encoder'")
+    """Raise UserError if the model of a folder does not give these features of an encoder; reads no weights."""
     found = checkpoint.read_config(folder, *MODELS[features.kind])
     architecture = found["info"].get("architecture", features.kind)
     if architecture != features.kind:

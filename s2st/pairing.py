@@ -36,6 +36,12 @@ class PairingConfig:
     seed: int = 0  # of the splits, of the choice among too many pairs, and of the order of rows
 
     def __post_init__(self) -> None:
+        for number, direction in enumerate(self.directions):
+            source, _, target = direction.partition("-")
+            if not source or not target:
+                raise ValueError(f"'{direction}' is no direction; write two languages with - between them, like hi-en")
+            if source == target or direction in self.directions[:number]:
+                raise ValueError(f"direction '{direction}' goes nowhere or is named twice; name two languages, once")
         if not 0 <= self.validation_share < 1:
             raise ValueError("validation_share must be at least 0, and below 1 to leave a rest to train on")
         if self.min_seconds > self.max_seconds:
@@ -71,7 +77,7 @@ class Pairs:
 
 
 def parse_directions(directions: tuple[str, ...], languages: list[str]) -> list[tuple[str, str]]:
-    """Turn "hi-en" into ("hi", "en"); none given means all. Raises UserError for what cannot be paired."""
+    """Turn "hi-en" into ("hi", "en"); none given means all. Raises UserError for a language that is not there."""
     if not directions:
         return [(a, b) for a in languages for b in languages if a != b]
     parsed: list[tuple[str, str]] = []
@@ -82,8 +88,6 @@ def parse_directions(directions: tuple[str, ...], languages: list[str]) -> list[
                 raise UserError(
                     f"direction '{direction}': the units have no language '{lang}' (found: {', '.join(languages)})"
                 )
-        if source == target or (source, target) in parsed:
-            raise UserError(f"direction '{direction}' goes nowhere or is named twice; name two languages, once")
         parsed.append((source, target))
     return parsed
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pyarrow import fs
 
+from s2st.config import UserError
+
 
 def resolve(address: str) -> tuple[fs.FileSystem, str]:
     """Split an address into its file system and the path inside it."""
@@ -49,6 +51,27 @@ def is_file(address: str) -> bool:
     """Tell whether a file is there."""
     system, path = resolve(address)
     return system.get_file_info(path).type == fs.FileType.File
+
+
+def need_file(address: str, where: str) -> None:
+    """Raise UserError if a file that the setting `where` names is not there."""
+    _need(fs.FileType.File, "file", address, where)
+
+
+def need_folder(address: str, where: str) -> None:
+    """Raise UserError if a folder that the setting `where` names is not there."""
+    _need(fs.FileType.Directory, "folder", address, where)
+
+
+def _need(kind: fs.FileType, name: str, address: str, where: str) -> None:
+    try:
+        system, path = resolve(address)
+        found = system.get_file_info(path).type
+    except (OSError, ValueError) as error:  # ValueError: an address of an unknown kind
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{where}: cannot look for {address} ({reason}); give a path or a bucket in reach") from None
+    if found != kind:
+        raise UserError(f"{where}: there is no {name} {address}; give one that is there")
 
 
 def list_files(folder: str, suffix: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Datasets on disk: folders of Parquet, partitioned by language and split, read and written by schema."""
 
+import collections
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -144,6 +145,12 @@ def rejects(folder: str) -> list[dict[str, Any]]:
     system, _ = storage.resolve(f"{folder}/{REJECTS_FOLDER}")
     paths = storage.list_files(f"{folder}/{REJECTS_FOLDER}", ".parquet")
     return [row for file in paths for row in pyarrow.parquet.read_table(file, filesystem=system).to_pylist()]
+
+
+def usual_reason(folder: str) -> str | None:
+    """Give the most frequent reason of the rejected rows of a dataset; None where no row is set aside."""
+    reasons = collections.Counter(row["reason"] for row in rejects(folder))
+    return reasons.most_common(1)[0][0] if reasons else None
 
 
 def check_nothing_lost(folder: str, rows_in: int, rows_out: int, num_rejects: int) -> None:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ import pyarrow as pa
 import ray
 
 from s2st import storage
-from s2st.config import UserError, build, load_recipe
+from s2st.config import UserError
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
-from stages.stage import MADE_BY, Step, execute, finished, load_stage, parse_steps
-
-RECIPES = Path(__file__).parents[1] / "recipes"
-
+from stages.datasets import REJECTS_FOLDER
+from stages.recipe import find_recipe, open_recipe
+from stages.stage import MADE_BY, Step, config_of, execute, finished, load_stage
 
 # Ray Data survives the loss of a node that works on its rows, but not of one that reads footers for it: this comes as
 # an error that cannot be unpickled.
@@ -50,11 +49,14 @@ def run_steps(
     user's mistake, and if another run works in the same folder.
     """
     with _alone(steps[0].run_folder):
+        done = done_before(steps, redo=True)
+        waiting = [step for step in steps if step.name not in done]
+        for step in waiting:  # before anybody is told to add --redo
+            load_stage(step.stage).check(config_of(step), step)
         records = done_before(steps, redo)
         for step in steps:
             if step.name in records:
-                tell(f"{step.name}: done before, {records[step.name]['rows_out']} rows")
-        waiting = [step for step in steps if step.name not in records]
+                tell(f"{step.name}: done before, {_rows_out(records[step.name])}")
         if waiting:
             _run(waiting, records, parallel, tell)
     return [records[step.name] for step in steps]
@@ -118,7 +120,7 @@ def _run(waiting: list[Step], records: dict[str, dict[str, Any]], parallel: int,
                 if "error" in record:
                     raise UserError(record["error"])
                 records[step.name] = record
-                tell(f"[{len(records)}/{total}] {step.name}: {_describe(record)}")
+                tell(f"[{len(records)}/{total}] {step.name}: {describe(step, record)}")
     finally:
         for reference in running:  # of a run that failed: no step writes on when the folder is free for another run
             ray.cancel(reference, force=True)
@@ -145,8 +147,7 @@ def _task(step: Step, address: str) -> Any:
 
 def _training_workers(step: Step) -> int:
     """Number of Ray Train workers of a step."""
-    config = build(load_stage(step.stage).config, step.settings, step.name)
-    return getattr(getattr(config, "loop", None), "num_workers", 0)
+    return getattr(getattr(config_of(step), "loop", None), "num_workers", 0)
 
 
 def _cores(step: Step) -> int:
@@ -154,29 +155,23 @@ def _cores(step: Step) -> int:
     return max(1, _training_workers(step))
 
 
-def _describe(record: dict[str, Any]) -> str:
-    rejects = f", {record['rejects']} rejects" if record["rejects"] else ""
-    return f"{record['rows_in']} rows in, {record['rows_out']} out{rejects}, {record['seconds']:.0f} s"
+def describe(step: Step, record: Mapping[str, Any]) -> str:
+    """Say in a line what went into a step and came out of it."""
+    rejects = ""
+    if record["rejects"]:
+        rejects = f", {_counted(record['rejects'], 'rejects')}"
+        if reason := record["usual_reason"]:
+            most = "most: " if record["rejects"] > 1 else ""
+            rejects += f" ({most}{reason}; see {step.output}/{REJECTS_FOLDER})"
+    return f"{_counted(record['rows_in'], 'rows')} in, {_rows_out(record)} out{rejects}, {record['seconds']:.0f} s"
 
 
-def find_recipe(name: str) -> str:
-    """Turn `demo` into the path of recipes/demo.yaml; a path stays as it is."""
-    if name.endswith((".yaml", ".yml")):
-        return name
-    path = RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
-        raise UserError(f"there is no recipe '{name}' (known: {known}); give one of these or a path to a YAML file")
-    return str(path)
+def _rows_out(record: Mapping[str, Any]) -> str:
+    return _counted(record["rows_out"], record.get("unit", "rows"))  # older records have none
 
 
-def open_recipe(path: str, overrides: Sequence[str]) -> tuple[dict[str, Any], list[Step], int]:
-    """Read a recipe: its mapping, its steps, and how many workers may run at once."""
-    recipe = load_recipe(path, overrides)
-    parallel = recipe.get("parallel", os.cpu_count() or 1)
-    if not isinstance(parallel, int) or parallel < 1:
-        raise UserError(f"'parallel' in {path} must be a whole number of at least 1, found {parallel!r}")
-    return recipe, parse_steps(recipe, path), parallel
+def _counted(number: int, things: str) -> str:
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
 
 
 def parse_arguments(module: str, description: str) -> argparse.Namespace:
@@ -184,7 +179,11 @@ def parse_arguments(module: str, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("recipe", nargs="?", help="demo, or another name in recipes/, or a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="settings other than the recipe's")
-    parser.add_argument("--redo", action="store_true", help="replace outputs that other settings made")
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="replace what other settings or inputs made; what these made, whole or half, is kept and gone on with",
+    )
     arguments = parser.parse_intermixed_args()
     if arguments.recipe is None or "=" in arguments.recipe:
         parser.error("name a recipe, for example demo")
@@ -213,7 +212,6 @@ def main(module: str) -> None:
         chosen = [step for step in steps if step.stage == module]
         if not chosen:
             raise UserError(f"{path} has no section with 'stage: {module}'; add one")
-        for record in run_steps(chosen, parallel, arguments.redo):
-            print(f"{record['step']}: {_describe(record)}")
+        run_steps(chosen, parallel, arguments.redo)
 
     stop_on_mistakes(command)

@@ -1,12 +1,4 @@
-"""What a stage is: named inputs, settings, one output folder, and a record of how it was made.
-
-A recipe's section is a step: the stage that it runs, its inputs (names of other sections) and its settings.
-
-    units:                            # the step's name, and its folder in the run
-      stage: pipelines.dump_units
-      manifest: manifest              # an input: the section `manifest`
-      max_workers: 4                  # a setting
-"""
+"""What a stage is: named inputs, settings, one output folder, and a record of how it was made."""
 
 import dataclasses
 import datetime
@@ -15,7 +7,6 @@ import importlib
 import json
 import os
 import platform
-import re
 import subprocess
 import time
 import typing
@@ -27,11 +18,11 @@ import pyarrow as pa
 
 from s2st import storage
 from s2st.config import UserError, build, to_mapping
+from stages import datasets
 
 MADE_BY = "_made_by.json"  # written last: a folder with it is whole
 BEGUN = "_begun.json"  # written first: a folder with it is ours, to go on in or to delete
 ROOMS = ("pipelines", "trainers")
-RESERVED = ("title", "run", "parallel")  # keys of a recipe that are not sections
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +42,11 @@ class Counts:
     rows_out: int
     rejects: int = 0
     audio_hours: float = 0.0
+    unit: str = "rows"  # what comes out, where it is not the rows that went in
+
+
+def nothing(config: Any, step: "Step") -> None:
+    """Check nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +57,11 @@ class Stage:
     run: Callable[[Any, "Step"], Counts]
     reads: Mapping[str, Input]
     resumes: bool = False  # what a killed run of the same settings and inputs left is kept, and `run` goes on from it
+    # Mistakes are told before they cost anything. Both raise UserError: `check` for what the settings, the names of
+    # inputs and files from outside tell, before any step runs; `check_inputs` for what the inputs tell once they are
+    # there, before the step's old output is deleted.
+    check: Callable[[Any, "Step"], None] = nothing
+    check_inputs: Callable[[Any, "Step"], None] = nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,57 +112,17 @@ def load_stage(name: str) -> Stage:
         raise UserError(f"'{name}' is not a stage; a stage is a module such as pipelines.ingest") from None
 
 
-def parse_steps(recipe: Mapping[str, Any], path: str = "") -> list[Step]:
-    """Turn a recipe into its steps, in order; every input must be a section above its reader."""
-    run_folder = storage.absolute(str(recipe.get("run", "")))
-    if not recipe.get("run"):
-        raise UserError("the recipe has no 'run'; add the folder of its output, for example run: runs/demo")
-    steps: list[Step] = []
-    for name, section in recipe.items():
-        if name in RESERVED:
-            continue
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise UserError(f"'{name}' cannot name a section; take letters, digits and _, beginning with a letter")
-        if not isinstance(section, dict) or not isinstance(section.get("stage"), str):
-            raise UserError(f"section '{name}' of the recipe needs a 'stage', for example stage: pipelines.ingest")
-        stage = load_stage(section["stage"])
-        settings = {k: v for k, v in section.items() if k != "stage" and k not in stage.reads}
-        inputs = {k: _names(section[k]) for k in stage.reads if section.get(k) is not None}
-        step = Step(name, section["stage"], run_folder, settings, inputs, path)
-        _check_inputs(step, stage, {earlier.name for earlier in steps})
-        build(stage.config, settings, name)
-        steps.append(step)
-    if not steps:
-        raise UserError("the recipe has no sections; look at recipes/demo.yaml for an example")
-    return steps
-
-
-def _names(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-def _check_inputs(step: Step, stage: Stage, known: set[str]) -> None:
-    for name, spec in stage.reads.items():
-        sections = step.inputs.get(name, [])
-        if not sections and not spec.optional:
-            raise UserError(f"section '{step.name}' needs the input '{name}'; name the section that makes it")
-        if len(sections) > 1 and not spec.many:
-            raise UserError(f"section '{step.name}' takes one '{name}', found {', '.join(sections)}")
-        for section in sections:
-            if section not in known:
-                raise UserError(f"section '{step.name}' reads '{section}', which no section above it makes")
+def config_of(step: Step) -> Any:
+    """Build the config of a step; raises UserError for what is wrong in its settings."""
+    return build(load_stage(step.stage).config, step.settings, step.name)
 
 
 def fingerprint(step: Step) -> str:
     """Name what a step makes: a hash of its stage, its settings and its inputs, as they were made last."""
-    settings = _without_resources(load_stage(step.stage).config, _settings(step))
+    settings = _without_resources(load_stage(step.stage).config, to_mapping(config_of(step)))
     inputs = {name: [_origin(step, section) for section in sections] for name, sections in step.inputs.items()}
     described = json.dumps([step.stage, settings, inputs], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
-
-
-def _settings(step: Step) -> dict[str, Any]:
-    return to_mapping(build(load_stage(step.stage).config, step.settings, step.name))
 
 
 def _without_resources(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,7 +176,7 @@ def finished(step: Step, redo: bool = False, new_inputs: bool = False) -> dict[s
 
 def _difference(step: Step, record: Mapping[str, Any]) -> str:
     kind = load_stage(step.stage).config
-    new = _without_resources(kind, _settings(step))
+    new = _without_resources(kind, to_mapping(config_of(step)))
     old = {key: value for key, value in record["settings"].items() if key in new}
     if set(old) == set(new):
         old = _without_resources(kind, record["settings"])
@@ -228,8 +189,9 @@ def _difference(step: Step, record: Mapping[str, Any]) -> str:
 def execute(step: Step) -> dict[str, Any]:
     """Run a step and write its record last, so that a folder with a record is whole."""
     stage = load_stage(step.stage)
-    config = build(stage.config, step.settings, step.name)
+    config = config_of(step)
     made = fingerprint(step)
+    stage.check_inputs(config, step)
     if not (stage.resumes and _begun(step) == made and not storage.is_file(f"{step.output}/{MADE_BY}")):
         _clear(step, made)
     start = time.time()
@@ -237,13 +199,14 @@ def execute(step: Step) -> dict[str, Any]:
     record = {
         "step": step.name,
         "stage": step.stage,
-        "settings": _settings(step),
+        "settings": to_mapping(config),
         "inputs": step.inputs,
         "fingerprint": made,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         **dataclasses.asdict(counts),
+        "usual_reason": datasets.usual_reason(step.output) if counts.rejects else None,
         "seconds": round(time.time() - start, 1),
     }
     storage.write_json(f"{step.output}/{MADE_BY}", record)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from recipes.__main__ import run_recipe
@@ -52,6 +53,7 @@ def test_datasets_keep_their_schemas_and_lose_nothing(chain, summary):
         ("evaluation", SCORES),
     ]:
         assert len(datasets.read_table(f"{chain}/{name}", schema)) == rows[name]["rows_out"]
+        assert pq.read_table(f"{chain}/{name}").num_rows == rows[name]["rows_out"]  # as pandas reads it
 
 
 def test_units_are_one_for_each_frame(chain):

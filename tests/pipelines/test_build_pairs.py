@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines import build_pairs
@@ -83,13 +84,14 @@ def test_filters_and_missing_partners_are_written_and_told(build, tmp_path, caps
         "b-en": "no partner in another language",
         "c-hi": "no partner in another language",
     }
-    written = json.loads((tmp_path / "pairs/filters.json").read_text())
+    written = json.loads((tmp_path / "pairs/_filtered.json").read_text())
     assert {direction: (c["pairs"], c["max_seconds"], c["kept"]) for direction, c in written.items()} == {
         **{"en-hi": (1, 0, 1), "hi-en": (1, 0, 1)},
         **{"en-ko": (1, 1, 0), "ko-en": (1, 1, 0), "hi-ko": (1, 1, 0), "ko-hi": (1, 1, 0)},
     }
-    lines = (tmp_path / "pairs/missing_partners.tsv").read_text().splitlines()
+    lines = (tmp_path / "pairs/_missing_partners.tsv").read_text().splitlines()
     assert lines == ["sentence_id\tsplit\tmissing", "b\ttest\thi,ko", "c\ttrain\ten,ko"]
+    assert pq.read_table(tmp_path / "pairs").num_rows == 2  # as pandas reads it: names that begin with _ are left out
     assert told[0].startswith("pairs: 2 of 3 sentences lack a language")
     assert told[1].startswith("pairs: 2 of 6 pairs are kept; filters took: en-ko max_seconds 1; hi-ko max_seconds 1;")
 
@@ -126,7 +128,7 @@ def test_filters_that_leave_nothing_to_train_on_are_told(build):
     rows = [
         row(name, lang, split, seconds=0.9) for name, split in [("a", "train"), ("b", "test")] for lang in ("en", "hi")
     ]
-    with pytest.raises(UserError, match="the filters took every training pair; look at .*filters.json"):
+    with pytest.raises(UserError, match="the filters took every training pair; look at .*_filtered.json"):
         build(rows)
     assert len(build(rows[2:])[1]) == 2  # a test set alone is all right
 

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.dump_units import DumpUnitsConfig, run
+from pipelines.dump_units import DumpUnitsConfig, check_inputs, run
 from pipelines.speech_batches import BATCHES, Decoder
 from s2st import audio, storage
+from s2st.config import UserError
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.hubert import Hubert, HubertConfig
@@ -195,10 +196,19 @@ def test_a_merge_that_was_broken_off_is_done_again(run_folder, uninterrupted, mo
 def test_bf16_tells_how_many_units_it_changes(run_folder, local_ray, capsys):
     set_up_data()
     run(DumpUnitsConfig(bf16=True), step_in(run_folder, bf16=True))
-    found = storage.read_json(f"{run_folder}/units/bf16.json")
+    found = storage.read_json(f"{run_folder}/units/_bf16.json")
     assert found["frames"] > 1000
     assert found["share"] < 0.2
     assert (found["share"] > 0) == has_bf16(torch.device("cpu"))
+    assert pq.read_table(run_folder / "units").num_rows == NUM_ROWS - BROKEN  # names that begin with _ are left out
+
+
+def test_bf16_of_features_without_an_encoder_is_refused(tmp_path):
+    extractor = FeatureExtractor(FeaturesConfig("mfcc"))
+    SpeechToUnits(extractor, Codebook(CodebookConfig(num_units=3, feature_dim=39))).save(f"{tmp_path}/codebook", {})
+    check_inputs(DumpUnitsConfig(), step_in(tmp_path))
+    with pytest.raises(UserError, match="section 'units': bf16 is for features of an encoder"):
+        check_inputs(DumpUnitsConfig(bf16=True), step_in(tmp_path))
 
 
 def written(folder):

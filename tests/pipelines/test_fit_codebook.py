@@ -12,6 +12,7 @@ from s2st.config import UserError, build
 from s2st.fairseq import codebooks
 from s2st.feature_extractor import FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
+from s2st.models.cpc import Cpc, CpcConfig
 from s2st.schemas import MANIFEST as MANIFEST_SCHEMA
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
@@ -88,10 +89,20 @@ def test_mistakes_are_told():
         ({"num_frames": 0}, "num_frames=0 must be at least 1"),
         ({"search": "lsh"}, "'lsh' is not one of exact, hnsw, ivf"),
         ({"exports": ["fairseq", "onnx"]}, "'onnx' is not one of fairseq, seamless"),
+        ({"num_units": 50, "centroids": "km.bin"}, "num_units=50 is of centroids that are fitted.*; remove num_units"),
+        ({"num_frames": 99}, "num_frames=99 cannot make 100 units; raise num_frames"),
         ({"normalize": True, "centroids": "km.bin"}, "normalize=true goes with neither centroids nor exports"),
     ):
         with pytest.raises(UserError, match=message):
             build(FitCodebookConfig, settings, "codebook")
+
+
+def test_an_encoder_without_the_layer_is_refused_before_the_old_output_is_deleted(tmp_path):
+    checkpoint.save(f"{tmp_path}/encoder", Cpc(CpcConfig(8, 8, 1)))
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"encoder": ["encoder"]})
+    fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 1)), step)
+    with pytest.raises(UserError, match="section 'codebook': layer=2, but .*/encoder has 1; choose one it has"):
+        fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 2)), step)
 
 
 @pytest.fixture
@@ -116,8 +127,8 @@ def test_a_codebook_of_training_speech_and_its_copies(local_ray, run_folder):
     """Fitted by one worker and by three, and read back from the file for fairseq that the first one writes."""
     set_up_data()
 
-    def run(name, manifest="manifest", **settings):
-        config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_units=12, num_frames=3000, **settings)
+    def run(name, manifest="manifest", num_units=12, **settings):
+        config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), num_units, num_frames=3000, **settings)
         step = Step(name, "pipelines.fit_codebook", run_folder, {}, {"manifest": [manifest]})
         counts = fit_codebook.run(config, step)
         return counts, SpeechToUnits.load(step.output), checkpoint.read_config(step.output)["info"]
@@ -136,7 +147,7 @@ def test_a_codebook_of_training_speech_and_its_copies(local_ray, run_folder):
     assert info["mean_segment_ms"] > 20
     assert storage.read_bytes(f"{run_folder}/one/report.html").count(b"<svg") == 3
 
-    _, copy, copied = run("copy", centroids=f"{run_folder}/one/km.bin", search="hnsw")
+    _, copy, copied = run("copy", num_units=None, centroids=f"{run_folder}/one/km.bin", search="hnsw")
     assert copy.fingerprint == f"{one.fingerprint}-hnsw"
     assert copied["centroids"] == f"{run_folder}/one/km.bin"
     assert copied["inertia"] == pytest.approx(info["inertia"], rel=1e-3)

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
-from pipelines.import_encoder import STAGE, run
+from pipelines.import_encoder import STAGE, check, run
 from s2st import checkpoint
 from s2st.config import UserError, build
 from stages.stage import Counts, Step
@@ -51,7 +51,7 @@ def import_encoder(folder: Path, **settings: Any) -> Counts:
 
 def test_an_imported_encoder_is_a_checkpoint_with_the_same_features(tmp_path: Path, tiny: Wav2Vec2Model) -> None:
     write_folder(tmp_path / "given", tiny)
-    assert import_encoder(tmp_path, huggingface=f"{tmp_path}/given") == Counts(0, 1)
+    assert import_encoder(tmp_path, huggingface=f"{tmp_path}/given") == Counts(0, 1, unit="encoders")
     encoder, info = checkpoint.load(f"{tmp_path}/encoder", "hubert", "speech_encoder", "cpc")
     assert info == {"architecture": "hubert", "source": f"{tmp_path}/given"}
     assert encoder.config.hop == 320
@@ -96,8 +96,8 @@ def test_folders_without_an_encoder_are_refused(tmp_path: Path, tiny: Wav2Vec2Mo
 @pytest.mark.parametrize("kind", ["fairseq", "cpc"])
 def test_files_of_other_models_are_refused(tmp_path: Path, kind: str) -> None:
     path = f"{tmp_path}/model.pt"
-    with pytest.raises(UserError, match="there is no file"):
-        import_encoder(tmp_path, **{kind: path})
+    with pytest.raises(UserError, match=f"encoder.{kind}: there is no file .*/model.pt; give one that is there"):
+        check(build(STAGE.config, {kind: path}, "encoder"), step(tmp_path, {}))
     for name in ("model", "weights"):
         torch.save({name: {"linear.weight": torch.ones(1)}}, path)
         with pytest.raises(UserError, match="known here|has no '"):

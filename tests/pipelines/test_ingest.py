@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.ingest import IngestConfig, manifest_row
+from pipelines.ingest import IngestConfig, check, manifest_row
 from s2st import audio
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.run import open_recipe, run_steps
+from stages.recipe import open_recipe
+from stages.run import run_steps
+from stages.stage import Step, config_of
 
 RECIPE = "run: {run}\nmanifest:\n  stage: pipelines.ingest\n  folder: {{root: {root}}}\n"
 
@@ -76,9 +78,25 @@ def test_bad_files_are_set_aside_and_the_rest_goes_on(local_ray, folder, tmp_pat
     assert any("silent" in reason for reason in reasons.values())
 
 
-def test_a_missing_folder_stops_with_one_sentence(local_ray, tmp_path):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(RECIPE.format(run=tmp_path / "run", root=tmp_path / "nothing"))
-    _, steps, _ = open_recipe(str(path), [])
-    with pytest.raises(UserError, match="nothing"):
-        run_steps(steps, parallel=1, tell=lambda line: None)
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ({"folder": {"root": "nothing"}}, "manifest.folder.root: there is no folder nothing; give one that is there"),
+        ({"fleurs": {"root": "nothing"}}, "manifest.fleurs.root: there is no folder nothing"),
+        ({"s2s": {"root": "nothing"}}, "manifest.s2s.root: there is no folder nothing"),
+        (
+            {"tsv": {"files": [{"path": "nothing.tsv", "lang": "en", "split": "train"}]}},
+            "manifest.tsv.files: there is no file nothing.tsv",
+        ),
+    ],
+)
+def test_a_corpus_that_is_not_there_stops_with_one_sentence(corpus, message):
+    step = Step("manifest", "pipelines.ingest", "run", corpus, {})
+    with pytest.raises(UserError, match=message):
+        check(config_of(step), step)
+
+
+def test_a_corpus_from_elsewhere_is_not_looked_for():
+    for corpus in ("fleurs", "phrasebook", "sample"):
+        step = Step("manifest", "pipelines.ingest", "run", {corpus: {}}, {})
+        check(config_of(step), step)

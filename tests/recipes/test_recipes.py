@@ -4,7 +4,7 @@ import pytest
 
 from recipes.__main__ import _short, table
 from s2st.config import UserError
-from stages.run import find_recipe, open_recipe
+from stages.recipe import find_recipe, open_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -21,10 +21,10 @@ def test_full_size_models_are_only_other_numbers():
 
     from s2st.models.hubert import Hubert
     from s2st.models.unit_hifigan import UnitHifigan
-    from stages.stage import build, load_stage
+    from stages.stage import config_of
 
     _, steps, _ = open_recipe(find_recipe("fleurs_en_hi"), [])
-    configs = {step.name: build(load_stage(step.stage).config, step.settings, step.name) for step in steps}
+    configs = {step.name: config_of(step) for step in steps}
     with torch.device("meta"):
         sizes = {
             "hubert": sum(p.numel() for p in Hubert(configs["hubert_1"].model).parameters()),

@@ -42,3 +42,10 @@ def test_the_loop_of_a_dataset_pauses(local_ray, monkeypatch):
         cluster.set_up_data()
         assert len(ray.data.range(8).map(lambda row: row).take_all()) == 8
     assert steps
+
+
+def test_the_most_frequent_reason_of_rejects(tmp_path):
+    assert datasets.usual_reason(str(tmp_path)) is None
+    for name, reason in (("a", "cut"), ("b", "silent"), ("c", "silent")):
+        datasets.set_aside([{"utterance_id": name, "lang": "en", "split": "train", "reason": reason}], str(tmp_path))
+    assert datasets.usual_reason(str(tmp_path)) == "silent"
