@@ -29,9 +29,10 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
     if len(samples) < WINDOW:
         return torch.zeros(0, num_mels)
     emphasised = samples - PREEMPHASIS * torch.cat([samples[:1], samples[:-1]])
-    windows = (x.unfold(0, WINDOW, hop).split(FRAMES_AT_ONCE) for x in (samples, emphasised))
+    windows = [x.unfold(0, WINDOW, hop).split(FRAMES_AT_ONCE) for x in (samples, emphasised)]
     padded = torch.zeros(FRAMES_AT_ONCE, FFT_SIZE)  # padding inside rfft is several times slower
-    return torch.cat([_log_mel_of(*parts, padded[: len(parts[0])], num_mels) for parts in zip(*windows, strict=True)])
+    parts = [_log_mel_of(x, y, padded[: len(x)], num_mels) for x, y in zip(*windows, strict=True)]
+    return torch.cat(parts)
 
 
 def _log_mel_of(frames: Tensor, emphasised: Tensor, padded: Tensor, num_mels: int) -> Tensor:
