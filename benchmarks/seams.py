@@ -1,8 +1,8 @@
 """What cutting a long recording changes: units of pieces beside those of the recording as a whole.
 
-python -m benchmarks.seams runs/demo/codebook_hubert runs/demo/manifest [--minutes 5]
+python -m benchmarks.seams runs/demo/codebook runs/demo/manifest [--minutes 5]
 
-The peer is fairseq's cut: 100 s apart, without overlap, each piece normalised alone, a frame lost at every cut.
+The peer is fairseq's way: cuts 100 s apart, without overlap, GroupNorm over each piece, a frame lost at every cut.
 """
 
 import argparse
@@ -37,12 +37,16 @@ def one_recording(manifest: str, minutes: float) -> np.ndarray:
 
 
 @torch.inference_mode()
-def units_of(speech_to_units: SpeechToUnits, waveform: Tensor) -> np.ndarray:
-    """Encode a waveform (N,) in one go, however long, and give its units (T,)."""
+def units_of(speech_to_units: SpeechToUnits, waveform: Tensor, level_of: Tensor) -> np.ndarray:
+    """Encode a waveform (N,) in one go, however long, scaled as `level_of` (M,) is, and give its units (T,)."""
     extractor = speech_to_units.extractor
-    assert isinstance(extractor.encoder, SpeechEncoder)
-    features, _ = extractor.encoder.extract(waveform[None], torch.tensor([len(waveform)]), extractor.config.layer)
-    return speech_to_units.quantize(features[0].numpy())
+    encoder = extractor.encoder
+    assert isinstance(encoder, SpeechEncoder)
+    lengths = torch.tensor([len(waveform)])
+    level = encoder.statistics(level_of[None], torch.tensor([len(level_of)])).level
+    statistics = encoder.statistics(waveform[None], lengths)._replace(level=level)
+    features, frames = encoder.extract(waveform[None], lengths, extractor.config.layer, statistics)
+    return speech_to_units.quantize(features[0, : int(frames)].numpy())
 
 
 def measure(codebook: str, manifest: str, minutes: float) -> Iterator[Row]:
@@ -50,10 +54,10 @@ def measure(codebook: str, manifest: str, minutes: float) -> Iterator[Row]:
     speech_to_units = SpeechToUnits.load(codebook)
     if not isinstance(speech_to_units.extractor.encoder, SpeechEncoder):
         raise UserError(f"the features of {codebook} are cut nowhere; name the codebook of a HuBERT")
-    waveform = one_recording(manifest, minutes)
-    whole = units_of(speech_to_units, torch.from_numpy(waveform))
-    ours = speech_to_units([waveform])[0]
-    pieces = [units_of(speech_to_units, piece) for piece in torch.from_numpy(waveform).split(PEER_SAMPLES)]
+    waveform = torch.from_numpy(one_recording(manifest, minutes))
+    whole = units_of(speech_to_units, waveform, waveform)
+    ours = speech_to_units([waveform.numpy()])[0]
+    pieces = [units_of(speech_to_units, piece, waveform) for piece in waveform.split(PEER_SAMPLES)]
     peer = np.concatenate([part for piece in pieces for part in (piece, [LOST])])[: len(whole)]
     yield row("units.seams_changed", float((ours != whole).mean()), float((peer != whole).mean()), "share of frames")
 

@@ -109,7 +109,7 @@ def measure_bf16(config: DumpUnitsConfig, step: Step) -> str:
         frames += len(row["units"])
     share = changed / max(1, frames)
     storage.write_json(f"{step.output}/_bf16.json", {"frames": frames, "changed": changed, "share": share})
-    return f"{step.name}: bf16 changes {share:.2%} of the units ({changed} of {frames} frames, a sample)"
+    return f"{step.name}: bf16: true changes {share:.2%} of the units ({changed} of {frames} frames, a sample)"
 
 
 STAGE = Stage(

@@ -11,8 +11,8 @@ INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # the last one of ARM
 
 def has_bf16(device: torch.device) -> bool:
     """Tell whether bfloat16 is worth its while on a device."""
-    if device.type != "cpu":
-        return True
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(torch.cpu.get_capabilities().get(name) for name in INSTRUCTIONS)
 
 

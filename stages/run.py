@@ -182,7 +182,7 @@ def parse_arguments(module: str, description: str) -> argparse.Namespace:
     parser.add_argument(
         "--redo",
         action="store_true",
-        help="replace what other settings or inputs made; what these made, whole or half, is kept and gone on with",
+        help="replace what other settings or inputs made or began; what these made is kept",
     )
     arguments = parser.parse_intermixed_args()
     if arguments.recipe is None or "=" in arguments.recipe:

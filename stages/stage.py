@@ -157,11 +157,17 @@ def _read_record(step: Step, section: str) -> dict[str, Any]:
 def finished(step: Step, redo: bool = False, new_inputs: bool = False) -> dict[str, Any] | None:
     """Return the record of a step that is done with these settings and inputs, None if it is to be run.
 
-    `new_inputs` says that its inputs will be made first. Raises UserError if its folder was made by other settings or
-    from other inputs, unless `redo` allows to make it anew.
+    `new_inputs` says that its inputs will be made first. Raises UserError if its folder was made, or begun by a stage
+    that resumes, by other settings or from other inputs, unless `redo` allows to make it anew.
     """
     address = f"{step.output}/{MADE_BY}"
     if not storage.is_file(address):
+        begun = _begun(step) if load_stage(step.stage).resumes else None
+        if begun and not (redo or new_inputs or begun == fingerprint(step)):
+            raise UserError(
+                f"{step.output} was begun with other settings or inputs, and would go on with those; "
+                f"choose another folder with run=..., or add --redo to begin anew"
+            )
         return None
     record = storage.read_json(address)
     if not new_inputs and record["fingerprint"] == fingerprint(step):

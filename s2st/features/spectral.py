@@ -28,22 +28,28 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
     samples = torch.as_tensor(waveform, dtype=torch.float32)
     if len(samples) < WINDOW:
         return torch.zeros(0, num_mels)
-    emphasised = samples - PREEMPHASIS * torch.cat([samples[:1], samples[:-1]])
-    windows = [x.unfold(0, WINDOW, hop).split(FRAMES_AT_ONCE) for x in (samples, emphasised)]
+    num_windows = 1 + (len(samples) - WINDOW) // hop
     padded = torch.zeros(FRAMES_AT_ONCE, FFT_SIZE)  # padding inside rfft is several times slower
-    parts = [_log_mel_of(x, y, padded[: len(x)], num_mels) for x, y in zip(*windows, strict=True)]
+    parts = []
+    for start in range(0, num_windows, FRAMES_AT_ONCE):
+        stop = min(start + FRAMES_AT_ONCE, num_windows)
+        stretch = samples[start * hop : (stop - 1) * hop + WINDOW]
+        parts.append(_log_mel_of(stretch, hop, padded[: stop - start], num_mels))
     return torch.cat(parts)
 
 
-def _log_mel_of(frames: Tensor, emphasised: Tensor, padded: Tensor, num_mels: int) -> Tensor:
-    """Windows of samples (T, WINDOW), and of emphasised samples -> (T, num_mels); `padded` (T, FFT_SIZE) is scratch.
+def _log_mel_of(stretch: Tensor, hop: int, padded: Tensor, num_mels: int) -> Tensor:
+    """Samples of T windows -> (T, num_mels); `padded` (T, FFT_SIZE) is scratch, zero from WINDOW on.
 
-    Kaldi takes out each window's mean before it emphasises: of the mean (1 - PREEMPHASIS) is then left. A window's
-    first sample has none before it, and stands in for it.
+    Samples are emphasised once, not in each window that they are in. Kaldi takes out a window's mean before it
+    emphasises: of the mean, 1 - PREEMPHASIS is then left. A window's first sample stands in for the one before it.
     """
-    constant = (1 - PREEMPHASIS) * frames.mean(1, keepdim=True)
-    windowed = torch.sub(emphasised, constant, out=padded[:, :WINDOW])
-    windowed[:, :1] = (1 - PREEMPHASIS) * frames[:, :1] - constant
+    emphasised = stretch.clone()
+    emphasised[1:] -= PREEMPHASIS * stretch[:-1]
+    windows = stretch.unfold(0, WINDOW, hop)
+    constant = (1 - PREEMPHASIS) * windows.mean(1, keepdim=True)
+    windowed = torch.sub(emphasised.unfold(0, WINDOW, hop), constant, out=padded[:, :WINDOW])
+    windowed[:, :1] = (1 - PREEMPHASIS) * windows[:, :1] - constant
     windowed *= _window()
     spectrum = torch.view_as_real(torch.fft.rfft(padded)).flatten(1)
     return (spectrum.square_() @ _power_filters(num_mels)).clamp_(min=torch.finfo(torch.float32).eps).log_()

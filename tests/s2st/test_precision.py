@@ -29,5 +29,7 @@ def test_not_unless_wanted():
         assert torch.nn.Linear(4, 4)(torch.zeros(2, 4)).dtype == torch.float32
 
 
-def test_gpus_have_it():
-    assert has_bf16(torch.device("cuda"))
+@pytest.mark.parametrize("native", [True, False])
+def test_gpus_that_emulate_it_do_without(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert has_bf16(torch.device("cuda")) == native

@@ -113,8 +113,13 @@ def test_half_a_step_is_gone_on_with_if_its_settings_are_the_same(tmp_path, monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stages, "load_stage", lambda name: stages.Stage(real.config, run, real.reads, resumes=True))
-    for max_workers, languages in ((1, ["en"]), (2, ["en"]), (2, ["hi"])):
+    for max_workers, languages, redo in ((1, ["en"], False), (2, ["en"], False), (2, ["hi"], True)):
         settings = {"phrasebook": {"languages": languages}, "max_workers": max_workers}
+        step = stages.Step("manifest", "pipelines.ingest", str(tmp_path), settings, {})
+        if redo:
+            with pytest.raises(UserError, match="was begun with other settings"):
+                stages.finished(step)
+        assert stages.finished(step, redo) is None
         with pytest.raises(KeyboardInterrupt):
-            stages.execute(stages.Step("manifest", "pipelines.ingest", str(tmp_path), settings, {}))
+            stages.execute(step)
     assert found == [False, True, False]
