@@ -44,6 +44,7 @@ class Item:
     utterance_id: str
     sentence_id: str
     speaker: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Tsv:
                 lang=shard.file.lang,
                 split=shard.file.split,
                 speaker=item.speaker,
-                text="",
+                text=item.text,
                 audio=data,
                 reject=reject,
             )
@@ -120,6 +121,7 @@ def _items(file: TsvFile, entries: list[Entry]) -> list[Item]:
                 told.get("utterance_id") or recording_id(file.lang, file.split, entry.name),
                 told.get("sentence_id") or entry.name,
                 told.get("speaker") or f"fairseq-{file.lang}",
+                told.get("text", ""),
             )
         )
     return items

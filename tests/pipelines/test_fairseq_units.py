@@ -56,16 +56,17 @@ def test_exported_units_make_the_same_pairs_without_a_manifest(a_run, format, ex
     assert rows_of(a_run / "pairs", PAIRS, "pair_id") == before
 
 
-def test_exported_recordings_are_ingested_as_they_were(a_run, exchange, rows_of):
-    exchange(a_run, {"write": ["manifest"]}, "theirs", manifest="manifest")
+def test_exported_recordings_are_ingested_as_they_were(a_run, exchange, rows_of, with_texts):
+    with_texts(lambda lang, sentence: f"{sentence}\tin {lang}\nआम" if sentence != "c" else "")
+    exchange(a_run, {"write": ["manifest"]}, "theirs", manifest="texts")
     folder = a_run / "theirs/manifest"
     files = tuple(
         TsvFile(f"{folder}/{lang}/{theirs}.tsv", lang, ours) for lang in ("en", "hi") for ours, theirs in SPLITS
     )
     corpus = Tsv(TsvConfig(files))
     found = [ingest.manifest_row(row) for shard in corpus.shards() for row in corpus.read(shard)]
-    told = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
-    before = [{name: row[name] for name in told} for row in rows_of(a_run / "manifest", MANIFEST)]
+    told = ("utterance_id", "sentence_id", "lang", "split", "speaker", "text", "num_samples")
+    before = [{name: row[name] for name in told} for row in rows_of(a_run / "texts", MANIFEST)]
     assert sorted(({name: row[name] for name in told} for row in found), key=lambda row: row["utterance_id"]) == before
 
 

@@ -13,6 +13,24 @@ def test_rows_come_back_by_their_names(tmp_path):
     rows = {"a": ROW, "b c": {**ROW, "split": "", "num_samples": 0}}
     write_utterances(path, rows.items())
     assert read_utterances(path) == rows
+    assert path.read_text().startswith("name\tsentence_id\tutterance_id\tlang\tsplit\tspeaker\tnum_samples\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "आम, C:\\temp\\new", "a tab\tand\r\na line", r"\t is no tab, \\n no line", "\u2028\x85"]
+)
+def test_texts_come_back_whatever_they_hold(tmp_path, text):
+    write_utterances(tmp_path / "ids.tsv", [("a", {**ROW, "text": text})])
+    assert read_utterances(tmp_path / "ids.tsv") == {"a": {**ROW, "text": text}}
+
+
+def test_what_is_left_blank_is_not_told(tmp_path):
+    columns = ("utterance_id", "lang", "split", "speaker", "num_samples", "text")
+    (tmp_path / "ids.tsv").write_text(
+        "\t".join(["name", "sentence_id", *columns]) + "\na\tb" + "\t" * len(columns) + "\n"
+    )
+    (row,) = read_utterances(tmp_path / "ids.tsv").values()
+    assert {name for name, value in row.items() if value} == {"sentence_id"}
 
 
 def test_two_columns_are_enough(tmp_path):
