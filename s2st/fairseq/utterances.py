@@ -19,7 +19,7 @@ from typing import Any
 from s2st.config import UserError
 from s2st.fairseq.lines import check_language
 from s2st.fairseq.manifest import SPLITS
-from s2st.fairseq.tsv import count, read_tsv, write_tsv
+from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
 
 REQUIRED = ("name", "sentence_id")
 OPTIONAL = ("utterance_id", "lang", "split", "speaker", "num_samples", "text")
@@ -40,24 +40,34 @@ def write_utterances(path: Path, rows: Iterable[tuple[str, Mapping[str, Any]]]) 
 
 
 def read_utterances(path: Path) -> dict[str, dict[str, Any]] | None:
-    """Read a table: by name, columns of UNITS. None if there is no table."""
+    """Read a table: by name, columns of UNITS or MANIFEST, blank or 0 where not told. None if there is no table."""
     if not path.is_file():
         return None
     utterances = {}
+    owners: dict[str, str] = {}
     for line in read_tsv(path, REQUIRED, OPTIONAL):
-        row: dict[str, Any] = {**line.values}
-        if not row["sentence_id"]:
-            raise UserError(f"{line.where}: '{row['name']}' has no sentence_id; add it, the same in every language")
-        if row.get("split", "") not in ("", *SPLITS):
-            raise UserError(f"{line.where}: the split is '{row['split']}'; name it {', '.join(SPLITS)}")
-        if row.get("lang"):
-            check_language(row["lang"], line.where)
-        if "num_samples" in row:
-            row["num_samples"] = count(line, "num_samples") if row["num_samples"] else 0
-        if "text" in row:
-            row["text"] = unescape(row["text"])
+        row = parse_row(line)
+        identifier = row.get("utterance_id", "")
+        if identifier and owners.setdefault(identifier, line.where) != line.where:
+            raise UserError(f"{line.where} has the utterance_id '{identifier}' of {owners[identifier]}; rename one")
         utterances[row.pop("name")] = row
     return utterances
+
+
+def parse_row(line: Line) -> dict[str, Any]:
+    """Check a line of a table, and give its values."""
+    row: dict[str, Any] = {**line.values}
+    if not row["sentence_id"]:
+        raise UserError(f"{line.where}: '{row['name']}' has no sentence_id; add it, the same in every language")
+    if row.get("split", "") not in ("", *SPLITS):
+        raise UserError(f"{line.where}: the split is '{row['split']}'; name it {', '.join(SPLITS)}")
+    if row.get("lang"):
+        check_language(row["lang"], line.where)
+    if "num_samples" in row:
+        row["num_samples"] = count(line, "num_samples") if row["num_samples"] else 0
+    if "text" in row:
+        row["text"] = unescape(row["text"])
+    return row
 
 
 def find(utterances: Mapping[str, dict[str, Any]] | None, name: str, path: Path) -> dict[str, Any]:

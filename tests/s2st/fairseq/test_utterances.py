@@ -49,6 +49,7 @@ def test_two_columns_are_enough(tmp_path):
         ("name\tsentence_id", "a\t", "line 2: 'a' has no sentence_id"),
         ("name\tsentence_id\tsplit", "a\tb\tdev", "line 2: the split is 'dev'; name it train, validation, test"),
         ("name\tsentence_id\tlang", "a\tb\t../x", "line 2: '../x' is no language"),
+        ("name\tsentence_id\tutterance_id", "a\tb\tu\nc\td\tu", "line 3 has the utterance_id 'u' of .*line 2; rename"),
         ("name\tsentence_id\tnum_samples", "a\tb\t1.5", "line 2: num_samples is '1.5', not a whole number"),
     ],
 )
