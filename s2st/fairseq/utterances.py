@@ -89,7 +89,7 @@ def check_agrees(row: Mapping[str, Any], given: Mapping[str, str], where: str) -
 
 def escape(text: str) -> str:
     """Write a text so that a value of a table can hold it."""
-    return text.translate(str.maketrans(ESCAPES))
+    return re.sub(r"[\\\t\n\r]", lambda found: ESCAPES[found[0]], text)
 
 
 def unescape(text: str) -> str:
