@@ -112,7 +112,8 @@ def _items(file: TsvFile, entries: list[Entry]) -> list[Item]:
     items = []
     for entry in entries:
         told = find(table, entry.name, path)
-        check_agrees(told, {"lang": file.lang, "split": file.split}, f"{file.path}: '{entry.name}'")
+        given: dict[str, str | int] = {"lang": file.lang, "split": file.split, "num_samples": entry.num_samples}
+        check_agrees(told, given, f"{file.path}: '{entry.name}'")
         items.append(
             Item(
                 entry,

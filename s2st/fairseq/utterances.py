@@ -70,21 +70,24 @@ def parse_row(line: Line) -> dict[str, Any]:
     return row
 
 
-def find(utterances: Mapping[str, dict[str, Any]] | None, name: str, path: Path) -> dict[str, Any]:
-    """Give the row of a name, an empty one without a table; raises UserError for a name that the table lacks."""
+def find(
+    utterances: Mapping[str, dict[str, Any]] | None, name: str, path: Path, complete: bool = True
+) -> dict[str, Any]:
+    """Give the row of a name, an empty one without a table; raises UserError where a complete table lacks the name."""
     if utterances is None:
         return {}
-    if name not in utterances:
+    if complete and name not in utterances:
         raise UserError(f"{path} does not name '{name}', which is beside it; add its line, or remove the table")
-    return utterances[name]
+    return utterances.get(name, {})
 
 
-def check_agrees(row: Mapping[str, Any], given: Mapping[str, str], where: str) -> None:
-    """Raise UserError where a table contradicts a language or split that is given otherwise."""
+def check_agrees(row: Mapping[str, Any], given: Mapping[str, str | int], where: str) -> None:
+    """Raise UserError where a table contradicts what settings (language, split) or a .tsv (num_samples) tell."""
     for column, value in given.items():
         told = row.get(column) or value
         if value and told != value:
-            raise UserError(f"{where} has {column} {told} in the table beside it, not {value}; mend settings or table")
+            other = ".tsv" if column == "num_samples" else "settings"
+            raise UserError(f"{where} has {column} {told} in the table beside it, not {value}; mend {other} or table")
 
 
 def escape(text: str) -> str:

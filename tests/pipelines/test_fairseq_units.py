@@ -104,6 +104,36 @@ def test_settings_that_the_table_contradicts_are_refused(a_run, exchange, settin
         exchange(a_run, {"read_units": [first]}, "ours", codebook="codebook")
 
 
+@pytest.mark.parametrize("told", ["u-en-a\ttrain\t5", "another\ttest\t5", "\t\t"])
+def test_with_a_manifest_a_table_gives_ids_and_nothing_else(a_run, exchange, rows_of, told):
+    (a_run / "en.txt").write_text("u-en-a|1 2\nu-en-nava|1\n")
+    header = "name\tsentence_id\tutterance_id\tsplit\tnum_samples"
+    (a_run / "en.ids.tsv").write_text(f"{header}\nu-en-a\tstale\t{told}\n")
+    source = {"format": "quantized", "path": f"{a_run}/en.txt", "lang": "en", "split": "train"}
+    counts = exchange(a_run, {"read_units": [source]}, manifest="manifest", codebook="codebook")
+    assert (counts.rows_in, counts.rows_out) == (2, 2)
+    known = {row["utterance_id"]: row for row in rows_of(a_run / "manifest", MANIFEST)}
+    for row in rows_of(a_run / "out", UNITS):
+        assert row["sentence_id"] == known[row["utterance_id"]]["sentence_id"]
+        assert row["num_samples"] == known[row["utterance_id"]]["num_samples"]
+
+
+def test_with_a_manifest_names_that_only_a_table_knows_are_found(a_run, exchange, rows_of):
+    (a_run / "en.txt").write_text("clip7|1 2\n")
+    (a_run / "en.ids.tsv").write_text("name\tsentence_id\tutterance_id\nclip7\tx\tu-en-a\n")
+    source = {"format": "quantized", "path": f"{a_run}/en.txt", "lang": "en", "split": "train"}
+    exchange(a_run, {"read_units": [source]}, manifest="manifest", codebook="codebook")
+    assert [(row["utterance_id"], row["sentence_id"]) for row in rows_of(a_run / "out", UNITS)] == [("u-en-a", "a")]
+
+
+def test_lengths_that_the_table_contradicts_are_refused(a_run, exchange):
+    exchange(a_run, {"write": ["km"]}, "theirs", units="units", codebook="codebook")
+    path = a_run / "theirs/km/en/train.tsv"
+    path.write_text(path.read_text().replace("u-en-a.flac\t8000", "u-en-a.flac\t4000"))
+    with pytest.raises(UserError, match="'u-en-a' has num_samples 8000 in the table beside it, not 4000; mend .tsv or"):
+        exchange(a_run, {"read_units": sources(a_run / "theirs", "km")}, "ours", codebook="codebook")
+
+
 def test_without_a_manifest_names_are_sentences(a_run, exchange, pair, rows_of):
     exchange(a_run, {"write": ["quantized"]}, "theirs", units="units", codebook="codebook")
     lines = (a_run / "theirs/quantized/en/train.txt").read_text().replace("u-en-", "")

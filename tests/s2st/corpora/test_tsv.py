@@ -48,6 +48,9 @@ def test_tables_that_contradict_are_refused(speech):
     (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tsplit\na\ts1\ttest\n")
     with pytest.raises(UserError, match="en-train.tsv: 'a' has split test in the table beside it, not train; mend"):
         Tsv(TsvConfig(files)).shards()
+    (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tnum_samples\na\ts1\t5\n")
+    with pytest.raises(UserError, match="'a' has num_samples 5 in the table beside it, not 16000; mend .tsv or table"):
+        Tsv(TsvConfig(files)).shards()
     (speech / "en-train.ids.tsv").write_text("name\tsentence_id\nb\ts1\n")
     with pytest.raises(UserError, match="en-train.ids.tsv does not name 'a', which is beside it"):
         Tsv(TsvConfig(files)).shards()
