@@ -10,7 +10,7 @@ def test_rows_come_back_by_their_names(tmp_path):
     path = table_of(tmp_path / "train.km")
     assert path == tmp_path / "train.ids.tsv"
     assert read_utterances(path) is None
-    rows = {"a": ROW, "b c": {**ROW, "split": "", "num_samples": 0}}
+    rows = {"a": ROW, "b c": {**ROW, "utterance_id": "v", "split": "", "num_samples": 0}}
     write_utterances(path, rows.items())
     assert read_utterances(path) == rows
     assert path.read_text().startswith("name\tsentence_id\tutterance_id\tlang\tsplit\tspeaker\tnum_samples\n")
