@@ -87,7 +87,7 @@ def local_folder(output: str) -> Iterator[str]:
 def write_manifests(given: Export, folder: Path) -> int:
     """Write the recordings as FLAC, and a .tsv for each language and split."""
     recordings: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    columns = ["utterance_id", "sentence_id", "lang", "split", "speaker", "audio", "num_samples"]
+    columns = ["utterance_id", "sentence_id", "lang", "split", "speaker", "text", "audio", "num_samples"]
     for batch in datasets.read_batches(given.step.input("manifest"), MANIFEST, columns):
         for row in batch.to_pylist():
             path = folder / row["lang"] / "audio" / recording(row).path

@@ -1,9 +1,10 @@
 """Read units from fairseq's formats into a dataset of UNITS; see pipelines.exchange.
 
-An utterance has only a name there. If the input `manifest` is given, the name must be an utterance of it, and the
-sentence, the speaker and the length come from it. Else they come from the table of utterances beside the units, which
-those that we wrote have (s2st.fairseq.utterances). Without either, the name is taken for the sentence's, so that files
-of two languages that have the same names make pairs. Targets of S2UT take the sentence of their source's recording.
+An utterance has only a name there. If the input `manifest` is given, the utterance must be in it, by the id that the
+table of utterances beside the units tells or by its name, and the sentence, the speaker and the length come from it.
+Else they come from that table, which those that we wrote have (s2st.fairseq.utterances). Without either, the name is
+taken for the sentence's, so that files of two languages that have the same names make pairs. Targets of S2UT take the
+sentence of their source's recording.
 """
 
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Utterance:
     lang: str
     value: str | np.ndarray  # text of units, or features (T, D)
     num_samples: int = 0  # 0 if unknown
-    told: dict[str, Any] = field(default_factory=dict)  # columns of UNITS that a table beside the units tells
+    told: dict[str, Any] = field(default_factory=dict)  # by a table beside the units
 
 
 def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
@@ -75,7 +76,7 @@ def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> 
     seen: set[str] = set()
     num_samples = 0
     for source in sources:
-        for utterance in read_units(source, units):
+        for utterance in read_units(source, units, complete_tables=known is None):
             row = identify(utterance, source, known)
             check_new(row["utterance_id"], seen, source.path)
             try:
@@ -89,10 +90,10 @@ def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> 
     return parts.close(num_samples / audio.SAMPLE_RATE / 3600)
 
 
-def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
-    """Yield the utterances of a source, in the order of its files."""
+def read_units(source: UnitsSource, units: Units, complete_tables: bool) -> Iterator[Utterance]:
+    """Yield the utterances of a source, in the order of its files; complete tables beside them must name each."""
     if source.format == "unit_files":
-        for file, told, text in read_unit_folder(source.path):
+        for file, told, text in read_unit_folder(source.path, complete_tables):
             name = file.file_name.removesuffix(".unit")
             yield Utterance(name, f"{file.name}-{file.number}", file.lang, text, told=told)
         return
@@ -103,7 +104,8 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
     table = utterances.read_utterances(path)
     if source.format == "quantized":
         for name, text in read_quantized(source.path):
-            yield Utterance(name, name, source.lang, text, told=utterances.find(table, name, path))
+            told = utterances.find(table, name, path, complete_tables)
+            yield Utterance(name, name, source.lang, text, told=told)
         return
     _, entries = read_manifest(source.tsv)
     if source.format == "km":
@@ -112,7 +114,7 @@ def read_units(source: UnitsSource, units: Units) -> Iterator[Utterance]:
     if source.format == "features":
         values = checked_features(source, len(entries), units)
     for entry, value in zip(entries, values, strict=True):
-        told = utterances.find(table, entry.name, path)
+        told = utterances.find(table, entry.name, path, complete_tables)
         yield Utterance(entry.name, entry.name, source.lang, value, entry.num_samples, told)
 
 
@@ -158,19 +160,21 @@ def known_utterances(step: Step) -> dict[str, dict[str, Any]] | None:
 
 def identify(utterance: Utterance, source: UnitsSource, known: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
     """Make the row of an utterance, all but its units; the key `reason` is there if it cannot be used."""
-    given = {"lang": utterance.lang, "split": source.split}
-    utterances.check_agrees(utterance.told, given, f"{source.path}: '{utterance.name}'")
-    row = {
+    own = {
         "utterance_id": recording_id(utterance.lang, source.split, utterance.name),
         "sentence_id": utterance.sentence,
-        **given,
+        "lang": utterance.lang,
+        "split": source.split,
         "speaker": f"fairseq-{utterance.lang}",
         "num_samples": utterance.num_samples,
-        **{column: value for column, value in utterance.told.items() if value},
     }
+    row = {column: utterance.told.get(column) or value for column, value in own.items()}
     if known is None:
+        given = {column: own[column] for column in ("lang", "split", "num_samples")}
+        utterances.check_agrees(utterance.told, given, f"{source.path}: '{utterance.name}'")
         return row
-    found = known.get(row["utterance_id"]) or known.get(utterance.name)
+    names = (row["utterance_id"], own["utterance_id"], utterance.name)
+    found = next((known[name] for name in names if name in known), None)
     if found is None:
         return {**row, "reason": "the manifest has no such utterance"}
     if (found["lang"], found["split"]) != (utterance.lang, source.split or found["split"]):

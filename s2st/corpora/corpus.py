@@ -7,8 +7,11 @@ row comes out with `reject` set instead of raising.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from s2st.config import UserError
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,6 +23,27 @@ SPLIT_OF = MappingProxyType(
         **dict.fromkeys(("test", "testing"), "test"),
     }
 )
+
+
+def split_of(folder: str) -> str | None:
+    """Give the split that a folder's name means, in any case of letters; None if it means none."""
+    return SPLIT_OF.get(folder.lower())
+
+
+def check_split_folders(root: str, files: Iterable[tuple[str, str, str]]) -> None:
+    """Raise UserError where two folders of a language mean one split: of dev and eval, eval is rather the test.
+
+    A file is given by its language, the folder that names its split, and its path below the root.
+    """
+    first: dict[tuple[str, str | None], tuple[str, str]] = {}
+    for lang, folder, path in files:
+        split = split_of(folder)
+        other, other_path = first.setdefault((lang, split), (folder, path))
+        if other.lower() != folder.lower():
+            raise UserError(
+                f"{root}: the folders of {other_path} and {path} would both be the split {split}; rename them "
+                "train, validation or test"
+            )
 
 
 def place(sentence: str, seed: int) -> float:

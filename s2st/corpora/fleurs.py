@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLIT_OF, SPLITS, Recording, Shard
+from s2st.corpora.corpus import SPLIT_OF, SPLITS, Recording, Shard, check_split_folders, split_of
 
 HUB = "hf://datasets/google/fleurs@refs/convert/parquet"
 COLUMNS = ["id", "path", "audio", "transcription", "gender"]
@@ -106,6 +106,29 @@ class Fleurs:
 
     def _files(self, config: str) -> list[tuple[str, str]]:
         """List the Parquet files of a language below the root, with their splits."""
+        found, split_folders = [], []
+        for file in self._listed(config):
+            folder, part, name = PurePosixPath("-", "-", file).parts[-3:]
+            split_folder = part.removeprefix("partial-")  # of a split that the hub converted in part
+            split = split_of(split_folder)
+            if folder != config or not split:
+                raise UserError(
+                    f"{file} is in no {config}/<split> with a split of {', '.join(SPLIT_OF)}; rename its folder, "
+                    "or move the file elsewhere"
+                )
+            path = f"{config}/{part}/{name}"
+            found.append((path, split))
+            split_folders.append((config, split_folder, path))
+        if not found:
+            raise UserError(
+                f"{self.root} has no {config}/<split>/*.parquet with a split of {', '.join(SPLITS)}; "
+                f"languages there: {', '.join(self._languages_there()) or 'none'}"
+            )
+        check_split_folders(self.root, split_folders)
+        return found
+
+    def _listed(self, config: str) -> list[str]:
+        """Give the paths of the Parquet files in the folder of a language, sorted."""
         try:
             system, root = storage.resolve(self.root)
             selector = fs.FileSelector(f"{root}/{config}", recursive=True, allow_not_found=True)
@@ -114,24 +137,7 @@ class Fleurs:
             raise UserError(
                 f"cannot list {self.root}/{config}: {first_line(error)}; offline, set root to a copy"
             ) from error
-        found = []
-        for info in infos:
-            if not info.path.endswith(".parquet"):
-                continue
-            folder, part, name = PurePosixPath("-", "-", info.path).parts[-3:]
-            split = SPLIT_OF.get(part.removeprefix("partial-"))  # of a split that the hub converted in part
-            if folder != config or not split:
-                raise UserError(
-                    f"{info.path} is in no {config}/<split> with a split of {', '.join(SPLIT_OF)}; rename its folder, "
-                    "or move the file elsewhere"
-                )
-            found.append((f"{config}/{part}/{name}", split))
-        if not found:
-            raise UserError(
-                f"{self.root} has no {config}/<split>/*.parquet with a split of {', '.join(SPLITS)}; "
-                f"languages there: {', '.join(self._languages_there()) or 'none'}"
-            )
-        return sorted(found)
+        return sorted(info.path for info in infos if info.path.endswith(".parquet"))
 
     def _languages_there(self) -> list[str]:
         system, root = storage.resolve(self.root)

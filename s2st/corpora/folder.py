@@ -23,7 +23,7 @@ from pyarrow import fs
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLIT_OF, Recording, Shard, place
+from s2st.corpora.corpus import SPLIT_OF, Recording, Shard, check_split_folders, place, split_of
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 TRANSCRIPTS = "transcripts.tsv"
@@ -49,14 +49,24 @@ class FolderConfig:
 
 
 @dataclass(frozen=True)
-class File:
-    """One recording in the folder, with what its name tells."""
+class Name:
+    """What the path of a recording tells, before its split is known."""
 
     path: str  # below the root
     lang: str
     sentence: str  # the same in every language
+    split_folders: tuple[str, ...]  # that name a split
+    folders: tuple[str, ...]  # the others, but the language's
+
+
+@dataclass(frozen=True)
+class File:
+    """One recording in the folder."""
+
+    path: str  # below the root
+    lang: str
+    sentence: str
     split: str
-    split_folder: str  # that gives the split, "" where the hash does
     text: str = ""
 
 
@@ -119,14 +129,16 @@ class Folder:
         paths = [path for suffix in SUFFIXES for path in self._paths(suffix)]
         if not paths:
             raise UserError(f"{self.config.root} has no {', '.join(SUFFIXES)} files named {LAYOUTS}")
-        files = [self._parse(path) for path in sorted(paths)]
-        there = sorted({file.lang for file in files})
+        names = [self._name(path) for path in sorted(paths)]
+        there = sorted({name.lang for name in names})
         for lang in self.config.languages:
             if lang not in there:
                 raise UserError(f"{self.config.root} has no language '{lang}'; it has {', '.join(there)}")
-        files = [file for file in files if file.lang in (self.config.languages or there)]
+        names = [name for name in names if name.lang in (self.config.languages or there)]
+        files = [File(name.path, name.lang, name.sentence, self._split(name)) for name in names]
         self._check_sentences(files)
-        self._check_split_folders(files)
+        split_folders = [(name.lang, name.split_folders[-1], name.path) for name in names if name.split_folders]
+        check_split_folders(self.config.root, split_folders)
         return files
 
     def _check_sentences(self, files: list[File]) -> None:
@@ -147,58 +159,44 @@ class Folder:
                     "language; remove or rename one"
                 )
 
-    def _check_split_folders(self, files: list[File]) -> None:
-        """Raise UserError where two folders of a language mean one split: of dev and eval, eval is rather the test."""
-        first: dict[tuple[str, str], File] = {}
-        for file in files:
-            if not file.split_folder:
-                continue
-            other = first.setdefault((file.lang, file.split), file)
-            if other.split_folder.lower() != file.split_folder.lower():
-                raise UserError(
-                    f"{self.config.root}: the folders of {other.path} and {file.path} would both be the split "
-                    f"{file.split}; rename them train, validation or test"
-                )
-
     def _paths(self, suffix: str) -> list[str]:
         _, root = storage.resolve(self.config.root)
         paths = [path for cased in (suffix, suffix.upper()) for path in storage.list_files(self.config.root, cased)]
         below = [str(PurePosixPath(path).relative_to(root)) for path in paths]
         return [path for path in below if not PurePosixPath(path).name.startswith(".")]
 
-    def _parse(self, path: str) -> File:
-        """Tell language, sentence and split by the path below the root."""
+    def _name(self, path: str) -> Name:
+        """Tell the language and the sentence by the path below the root, and which folders may tell the split."""
         *folders, _ = PurePosixPath(path).parts
         stem = PurePosixPath(path).stem
-        naming_splits = [folder for folder in folders if folder.lower() in SPLIT_OF]
-        others = [folder for folder in folders if folder not in naming_splits]
+        naming_splits = tuple(folder for folder in folders if split_of(folder))
+        others = tuple(folder for folder in folders if folder not in naming_splits)
         # a first folder dev or val is no language, though it looks like one
         first = folders[0] if folders and folders[0] not in naming_splits else ""
         lang_folder = first if LANGUAGE.fullmatch(first) else None
         inner = others[1:] if lang_folder else others
         name = NAME.fullmatch(stem)
         if name and name[2] == (lang_folder or name[2]):
-            lang, sentence = name[2], f"{name[1]}-{name[3]}"
-        elif lang_folder:
-            lang, sentence = lang_folder, "-".join([*inner, stem])
-        else:
-            raise UserError(f"{self.config.root}/{path} does not tell its language; name it {LAYOUTS}")
-        split = self._told_split(path, naming_splits, inner) or self._hashed_split(sentence)
-        return File(path, lang, sentence, split, naming_splits[-1] if naming_splits else "")
+            return Name(path, name[2], f"{name[1]}-{name[3]}", naming_splits, inner)
+        if lang_folder:
+            return Name(path, lang_folder, "-".join([*inner, stem]), naming_splits, inner)
+        raise UserError(f"{self.config.root}/{path} does not tell its language; name it {LAYOUTS}")
 
-    def _told_split(self, path: str, naming_splits: list[str], inner: list[str]) -> str | None:
-        """Give the split that folders tell, None if there are no folders; raises UserError where it is in doubt."""
-        splits = {SPLIT_OF[folder.lower()] for folder in naming_splits}
+    def _split(self, name: Name) -> str:
+        """Give the split that folders tell, or that of the hash; raises UserError where it is in doubt."""
+        splits = {split for folder in name.split_folders if (split := split_of(folder))}
         if len(splits) > 1:
             raise UserError(
-                f"{self.config.root}/{path} is in folders of two splits ({', '.join(naming_splits)}); move it into one"
+                f"{self.config.root}/{name.path} is in folders of two splits ({', '.join(name.split_folders)}); move "
+                "it into one"
             )
-        if inner and not splits and not self.config.folders_without_split:
+        if name.folders and not splits and not self.config.folders_without_split:
             raise UserError(
-                f"{self.config.root}/{path}: no folder of {'/'.join(inner)} names a split ({', '.join(SPLIT_OF)}); "
-                "rename one, or, if they hold nothing out, set folders_without_split=true for a hash to split them"
+                f"{self.config.root}/{name.path}: no folder of {'/'.join(name.folders)} names a split "
+                f"({', '.join(SPLIT_OF)}); rename one, or, if they hold nothing out, set folders_without_split=true "
+                "for a hash to split them"
             )
-        return next(iter(splits), None)
+        return splits.pop() if splits else self._hashed_split(name.sentence)
 
     def _hashed_split(self, sentence: str) -> str:
         there = place(sentence, self.config.seed)

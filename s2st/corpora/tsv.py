@@ -2,7 +2,8 @@
 
 A recording's name is its path below the manifest's folder without suffix. Its sentence is told by the table beside the
 manifest, train.ids.tsv, which those that we wrote have (s2st.fairseq.utterances). Without a table it is the name: the
-same path in two languages is the same sentence.
+same path in two languages is the same sentence, and must be in one split. What a table puts into two splits is set
+aside by pipelines.build_pairs, as it was before it was exported.
 """
 
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ class Item:
     utterance_id: str
     sentence_id: str
     speaker: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Tsv:
         """Read the manifests, but no audio; raises UserError for what is wrong in them as a whole."""
         shards = []
         splits: dict[str, TsvFile] = {}
+        owners: dict[str, TsvFile] = {}
         for file in self.config.files:
             folder, entries = read_manifest(file.path)
             try:
@@ -74,13 +77,9 @@ class Tsv:
             if not entries:
                 raise UserError(f"{file.path} lists no recordings; leave it out, or write it again")
             items = _items(file, entries)
-            for item in items:
-                other = splits.setdefault(item.sentence_id, file)
-                if other.split != file.split:
-                    raise UserError(
-                        f"the sentence '{item.sentence_id}' is in two splits ({other.path} and {file.path}); move it "
-                        "to one, or the test would be on what was trained on"
-                    )
+            _check_ids(items, file, owners)
+            if not table_of(file.path).is_file():  # what a table tells is for pipelines.build_pairs to judge
+                _check_splits(items, file, splits)
             for start in range(0, len(items), FILES_PER_SHARD):
                 part = tuple(items[start : start + FILES_PER_SHARD])
                 shards.append(TsvShard(file.path, len(part), file, folder, part))
@@ -100,7 +99,7 @@ class Tsv:
                 lang=shard.file.lang,
                 split=shard.file.split,
                 speaker=item.speaker,
-                text="",
+                text=item.text,
                 audio=data,
                 reject=reject,
             )
@@ -113,13 +112,37 @@ def _items(file: TsvFile, entries: list[Entry]) -> list[Item]:
     items = []
     for entry in entries:
         told = find(table, entry.name, path)
-        check_agrees(told, {"lang": file.lang, "split": file.split}, f"{file.path}: '{entry.name}'")
+        given: dict[str, str | int] = {"lang": file.lang, "split": file.split, "num_samples": entry.num_samples}
+        check_agrees(told, given, f"{file.path}: '{entry.name}'")
         items.append(
             Item(
                 entry,
                 told.get("utterance_id") or recording_id(file.lang, file.split, entry.name),
                 told.get("sentence_id") or entry.name,
                 told.get("speaker") or f"fairseq-{file.lang}",
+                told.get("text", ""),
             )
         )
     return items
+
+
+def _check_ids(items: list[Item], file: TsvFile, owners: dict[str, TsvFile]) -> None:
+    """Add the utterances of a file to those of the files before; raises UserError for one that was there."""
+    for item in items:
+        if item.utterance_id in owners:
+            raise UserError(
+                f"the utterance '{item.utterance_id}' comes twice (in {owners[item.utterance_id].path} and "
+                f"{file.path}); give each file once, and each recording an utterance_id of its own"
+            )
+        owners[item.utterance_id] = file
+
+
+def _check_splits(items: list[Item], file: TsvFile, splits: dict[str, TsvFile]) -> None:
+    """Add the sentences of a file that their names tell; raises UserError for one that was in another split."""
+    for item in items:
+        other = splits.setdefault(item.sentence_id, file)
+        if other.split != file.split:
+            raise UserError(
+                f"the sentence '{item.sentence_id}' is in two splits ({other.path} and {file.path}); move it to one, "
+                "or the test would be on what was trained on"
+            )

@@ -43,7 +43,10 @@ def read_tsv(path: Path, required: Sequence[str], optional: Sequence[str] = ()) 
     missing = [column for column in required if column not in columns]
     unknown = [column for column in columns if column not in (*required, *optional)]
     if missing or unknown or len(set(columns)) < len(columns):
-        raise UserError(f"{path}, line 1: the columns are {columns}, but must be {list(required)}; mend the header")
+        may_be = f", and may be {list(optional)} too" if optional else ""
+        raise UserError(
+            f"{path}, line 1: the columns are {columns}, but must be {list(required)}{may_be}; mend the header"
+        )
     first: dict[str, str] = {}
     table = []
     for where, line in lines:

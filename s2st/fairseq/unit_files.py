@@ -113,10 +113,13 @@ def write_unit_folder(folder: str | Path, rows: Iterable[tuple[UnitFile, Mapping
     write_utterances(Path(folder, IDS), written.items())
 
 
-def read_unit_folder(folder: str | Path) -> Iterator[tuple[UnitFile, dict[str, Any], str]]:
+def read_unit_folder(
+    folder: str | Path, complete_tables: bool = True
+) -> Iterator[tuple[UnitFile, dict[str, Any], str]]:
     """Yield each .unit file below a folder, sorted, with what a table beside it tells, and its text.
 
-    Raises UserError for names of another form, files of several lines, and a folder without files.
+    Raises UserError for names of another form, files of several lines, a folder without files, and a file that a
+    complete table lacks.
     """
     paths = sorted(Path(folder).rglob("*.unit"))
     if not paths:
@@ -133,4 +136,4 @@ def read_unit_folder(folder: str | Path) -> Iterator[tuple[UnitFile, dict[str, A
         if table not in tables:
             tables[table] = read_utterances(table)
         file = UnitFile(match[1], match[2], int(match[3]))
-        yield file, find(tables[table], path.name, table), "".join(lines)
+        yield file, find(tables[table], path.name, table, complete_tables), "".join(lines)

@@ -56,16 +56,17 @@ def test_exported_units_make_the_same_pairs_without_a_manifest(a_run, format, ex
     assert rows_of(a_run / "pairs", PAIRS, "pair_id") == before
 
 
-def test_exported_recordings_are_ingested_as_they_were(a_run, exchange, rows_of):
-    exchange(a_run, {"write": ["manifest"]}, "theirs", manifest="manifest")
+def test_exported_recordings_are_ingested_as_they_were(a_run, exchange, rows_of, with_texts):
+    with_texts(lambda lang, sentence: f"{sentence}\tin {lang}\nआम" if sentence != "c" else "")
+    exchange(a_run, {"write": ["manifest"]}, "theirs", manifest="texts")
     folder = a_run / "theirs/manifest"
     files = tuple(
         TsvFile(f"{folder}/{lang}/{theirs}.tsv", lang, ours) for lang in ("en", "hi") for ours, theirs in SPLITS
     )
     corpus = Tsv(TsvConfig(files))
     found = [ingest.manifest_row(row) for shard in corpus.shards() for row in corpus.read(shard)]
-    told = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
-    before = [{name: row[name] for name in told} for row in rows_of(a_run / "manifest", MANIFEST)]
+    told = ("utterance_id", "sentence_id", "lang", "split", "speaker", "text", "num_samples")
+    before = [{name: row[name] for name in told} for row in rows_of(a_run / "texts", MANIFEST)]
     assert sorted(({name: row[name] for name in told} for row in found), key=lambda row: row["utterance_id"]) == before
 
 
@@ -101,6 +102,36 @@ def test_settings_that_the_table_contradicts_are_refused(a_run, exchange, settin
         UserError, match=f"'u-en-a' has {setting} (en|train) in the table beside it, not {value}; mend settings"
     ):
         exchange(a_run, {"read_units": [first]}, "ours", codebook="codebook")
+
+
+@pytest.mark.parametrize("told", ["u-en-a\ttrain\t5", "another\ttest\t5", "\t\t"])
+def test_with_a_manifest_a_table_gives_ids_and_nothing_else(a_run, exchange, rows_of, told):
+    (a_run / "en.txt").write_text("u-en-a|1 2\nu-en-nava|1\n")
+    header = "name\tsentence_id\tutterance_id\tsplit\tnum_samples"
+    (a_run / "en.ids.tsv").write_text(f"{header}\nu-en-a\tstale\t{told}\n")
+    source = {"format": "quantized", "path": f"{a_run}/en.txt", "lang": "en", "split": "train"}
+    counts = exchange(a_run, {"read_units": [source]}, manifest="manifest", codebook="codebook")
+    assert (counts.rows_in, counts.rows_out) == (2, 2)
+    known = {row["utterance_id"]: row for row in rows_of(a_run / "manifest", MANIFEST)}
+    for row in rows_of(a_run / "out", UNITS):
+        assert row["sentence_id"] == known[row["utterance_id"]]["sentence_id"]
+        assert row["num_samples"] == known[row["utterance_id"]]["num_samples"]
+
+
+def test_with_a_manifest_names_that_only_a_table_knows_are_found(a_run, exchange, rows_of):
+    (a_run / "en.txt").write_text("clip7|1 2\n")
+    (a_run / "en.ids.tsv").write_text("name\tsentence_id\tutterance_id\nclip7\tx\tu-en-a\n")
+    source = {"format": "quantized", "path": f"{a_run}/en.txt", "lang": "en", "split": "train"}
+    exchange(a_run, {"read_units": [source]}, manifest="manifest", codebook="codebook")
+    assert [(row["utterance_id"], row["sentence_id"]) for row in rows_of(a_run / "out", UNITS)] == [("u-en-a", "a")]
+
+
+def test_lengths_that_the_table_contradicts_are_refused(a_run, exchange):
+    exchange(a_run, {"write": ["km"]}, "theirs", units="units", codebook="codebook")
+    path = a_run / "theirs/km/en/train.tsv"
+    path.write_text(path.read_text().replace("u-en-a.flac\t8000", "u-en-a.flac\t4000"))
+    with pytest.raises(UserError, match="'u-en-a' has num_samples 8000 in the table beside it, not 4000; mend .tsv or"):
+        exchange(a_run, {"read_units": sources(a_run / "theirs", "km")}, "ours", codebook="codebook")
 
 
 def test_without_a_manifest_names_are_sentences(a_run, exchange, pair, rows_of):

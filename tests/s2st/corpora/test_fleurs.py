@@ -162,9 +162,18 @@ def test_languages_that_are_not_there(tmp_path: Path, languages: tuple[str, ...]
         corpus(tmp_path, *languages).shards()
 
 
-def test_a_folder_dev_is_the_validation_split(tmp_path: Path) -> None:
-    write(tmp_path / "en_us/dev/0000.parquet", [row(0)])
+@pytest.mark.parametrize("folder", ["dev", "Dev", "partial-validation", "VALIDATION"])
+def test_a_folder_dev_is_the_validation_split_in_any_case(tmp_path: Path, folder: str) -> None:
+    write(tmp_path / "en_us" / folder / "0000.parquet", [row(0)])
     assert [shard.split for shard in corpus(tmp_path).shards()] == ["validation"]
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    for lang, folder in (("hi_in", "eval"), ("en_us", "eval"), ("en_us", "dev")):
+        write(tmp_path / lang / folder / "0000.parquet", [row(0)])
+    assert [shard.split for shard in corpus(tmp_path, "hi").shards()] == ["validation"]
+    with pytest.raises(UserError, match="en_us/dev/.* and en_us/eval/.* would both be the split validation; rename"):
+        corpus(tmp_path).shards()
 
 
 @pytest.mark.parametrize("path", ["en_us/heldout/0000.parquet", "en_us/0000.parquet", "en_us/train/more/0000.parquet"])

@@ -152,6 +152,14 @@ def test_languages_can_be_chosen(tmp_path: Path) -> None:
         read(tmp_path, languages=("hi", "ko"))
 
 
+def test_languages_that_nobody_asked_for_may_be_in_any_folders(tmp_path: Path) -> None:
+    put(tmp_path, "en/train/a.wav", "de/speaker1/a.wav", "fr/dev/b.wav", "fr/eval/c.wav", "hi/train/dev/d.wav")
+    assert {(r.lang, r.split) for r in read(tmp_path, languages=("en",))} == {("en", "train")}
+    for lang, message in (("de", "speaker1 names a split"), ("fr", "would both be"), ("hi", "folders of two splits")):
+        with pytest.raises(UserError, match=message):
+            read(tmp_path, languages=("en", lang))
+
+
 def test_hidden_files_and_other_files_are_left_alone(tmp_path: Path) -> None:
     put(tmp_path, "en/train/a.wav", "en/train/._a.wav", "en/train/notes.txt")
     assert len(read(tmp_path)) == 1

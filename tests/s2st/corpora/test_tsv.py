@@ -45,12 +45,11 @@ def test_a_table_beside_the_manifest_tells_sentences_and_speakers(speech):
 
 def test_tables_that_contradict_are_refused(speech):
     files = (tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))
-    for lang, split in (("en", "train"), ("hi", "test")):
-        (speech / f"{lang}-{split}.ids.tsv").write_text("name\tsentence_id\na\ts1\n")
-    with pytest.raises(UserError, match="the sentence 's1' is in two splits .*en-train.tsv and .*hi-test.tsv"):
-        Tsv(TsvConfig(files)).shards()
     (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tsplit\na\ts1\ttest\n")
     with pytest.raises(UserError, match="en-train.tsv: 'a' has split test in the table beside it, not train; mend"):
+        Tsv(TsvConfig(files)).shards()
+    (speech / "en-train.ids.tsv").write_text("name\tsentence_id\tnum_samples\na\ts1\t5\n")
+    with pytest.raises(UserError, match="'a' has num_samples 5 in the table beside it, not 16000; mend .tsv or table"):
         Tsv(TsvConfig(files)).shards()
     (speech / "en-train.ids.tsv").write_text("name\tsentence_id\nb\ts1\n")
     with pytest.raises(UserError, match="en-train.ids.tsv does not name 'a', which is beside it"):
@@ -89,6 +88,25 @@ def test_a_sentence_in_two_splits_is_refused(speech):
     corpus = Tsv(TsvConfig((tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))))
     with pytest.raises(UserError, match="'a' is in two splits"):
         corpus.shards()
+
+
+def test_a_sentence_that_tables_put_in_two_splits_is_left_to_pairing(speech):
+    files = (tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "test", "a.wav"))
+    for lang, split in (("en", "train"), ("hi", "test")):
+        (speech / f"{lang}-{split}.ids.tsv").write_text("name\tsentence_id\na\ts1\n")
+    corpus = Tsv(TsvConfig(files))
+    found = [recording for shard in corpus.shards() for recording in corpus.read(shard)]
+    assert [(recording.sentence_id, recording.split) for recording in found] == [("s1", "train"), ("s1", "test")]
+
+
+def test_an_utterance_that_comes_twice_is_refused_before_any_audio_is_read(speech):
+    files = (tsv(speech, "en", "train", "a.wav"), tsv(speech, "hi", "train", "a.wav"))
+    with pytest.raises(UserError, match="'en-train-a' comes twice .in .*en-train.tsv and .*en-train.tsv.; give each"):
+        Tsv(TsvConfig((files[0], files[0]))).shards()
+    for lang in ("en", "hi"):
+        (speech / f"{lang}-train.ids.tsv").write_text("name\tsentence_id\tutterance_id\na\ts1\tu1\n")
+    with pytest.raises(UserError, match="'u1' comes twice .in .*en-train.tsv and .*hi-train.tsv.; give each file"):
+        Tsv(TsvConfig(files)).shards()
 
 
 def test_a_language_that_would_be_another_folder_is_refused():

@@ -10,9 +10,27 @@ def test_rows_come_back_by_their_names(tmp_path):
     path = table_of(tmp_path / "train.km")
     assert path == tmp_path / "train.ids.tsv"
     assert read_utterances(path) is None
-    rows = {"a": ROW, "b c": {**ROW, "split": "", "num_samples": 0}}
+    rows = {"a": ROW, "b c": {**ROW, "utterance_id": "v", "split": "", "num_samples": 0}}
     write_utterances(path, rows.items())
     assert read_utterances(path) == rows
+    assert path.read_text().startswith("name\tsentence_id\tutterance_id\tlang\tsplit\tspeaker\tnum_samples\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "आम, C:\\temp\\new", "a tab\tand\r\na line", r"\t is no tab, \\n no line", "\u2028\x85"]
+)
+def test_texts_come_back_whatever_they_hold(tmp_path, text):
+    write_utterances(tmp_path / "ids.tsv", [("a", {**ROW, "text": text})])
+    assert read_utterances(tmp_path / "ids.tsv") == {"a": {**ROW, "text": text}}
+
+
+def test_what_is_left_blank_is_not_told(tmp_path):
+    columns = ("utterance_id", "lang", "split", "speaker", "num_samples", "text")
+    (tmp_path / "ids.tsv").write_text(
+        "\t".join(["name", "sentence_id", *columns]) + "\na\tb" + "\t" * len(columns) + "\n"
+    )
+    (row,) = read_utterances(tmp_path / "ids.tsv").values()
+    assert {name for name, value in row.items() if value} == {"sentence_id"}
 
 
 def test_two_columns_are_enough(tmp_path):
@@ -27,10 +45,11 @@ def test_two_columns_are_enough(tmp_path):
 @pytest.mark.parametrize(
     ("header", "line", "message"),
     [
-        ("name\tsentence", "a\tb", "line 1: the columns are"),
+        ("name\tsentence", "a\tb", "line 1: the columns are .*, and may be .*'speaker', 'num_samples', 'text'. too"),
         ("name\tsentence_id", "a\t", "line 2: 'a' has no sentence_id"),
         ("name\tsentence_id\tsplit", "a\tb\tdev", "line 2: the split is 'dev'; name it train, validation, test"),
         ("name\tsentence_id\tlang", "a\tb\t../x", "line 2: '../x' is no language"),
+        ("name\tsentence_id\tutterance_id", "a\tb\tu\nc\td\tu", "line 3 has the utterance_id 'u' of .*line 2; rename"),
         ("name\tsentence_id\tnum_samples", "a\tb\t1.5", "line 2: num_samples is '1.5', not a whole number"),
     ],
 )
