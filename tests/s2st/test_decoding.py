@@ -161,5 +161,5 @@ def test_learns_to_copy_into_one_language_and_reverse_into_another(trained):
     assert len(right) > 50
     assert np.mean(right) > 0.9
     greedy = translate_units(trained, held_out, *languages, beam=1)
-    # not one by one: a beam may lose the greedy path on the way
-    assert np.mean([hypothesis.score for hypothesis in found]) >= np.mean([one.score for one in greedy]) - 1e-5
+    # not all: with K short ones found, as in fairseq, a search ends before the greedy one may
+    assert np.mean([wide.score >= narrow.score - 1e-5 for wide, narrow in zip(found, greedy, strict=True)]) > 0.95
