@@ -39,7 +39,7 @@ BLOCK = 4096  # frames looked at at once: with 10,000 units their distances are 
 @dataclass(frozen=True)
 class FitCodebookConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    num_units: int | None = None  # centroids to fit; none: NUM_UNITS
+    num_units: int | None = None  # centroids to fit; none: NUM_UNITS, or the number of the centroids given
     centroids: str | None = None  # km.bin, .npy or .index (path or bucket) to take instead of fitting
     search: Search = "exact"  # how a frame finds its centroid, here and in dump_units; hnsw and ivf for thousands
     normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
@@ -53,7 +53,8 @@ class FitCodebookConfig:
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
     def __post_init__(self) -> None:
-        CodebookConfig(self.fitted_units, 1)  # says what is wrong with num_units
+        if self.num_units is None and not self.centroids:
+            object.__setattr__(self, "num_units", NUM_UNITS)  # so that records tell the number that was taken
         if self.centroids and self.num_units is not None:
             raise ValueError(
                 f"num_units={self.num_units} is of centroids that are fitted, and {self.centroids} has its own number; "
@@ -62,15 +63,12 @@ class FitCodebookConfig:
         for name in ("num_frames", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.num_frames < self.fitted_units and not self.centroids:
-            raise ValueError(f"num_frames={self.num_frames} cannot make {self.fitted_units} units; raise num_frames")
+        if self.num_units is not None:
+            CodebookConfig(self.num_units, 1)  # says what is wrong with num_units
+            if self.num_frames < self.num_units:
+                raise ValueError(f"num_frames={self.num_frames} cannot make {self.num_units} units; raise num_frames")
         if self.normalize and (self.centroids or self.exports):
             raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
-
-    @property
-    def fitted_units(self) -> int:
-        """Number of centroids to fit."""
-        return NUM_UNITS if self.num_units is None else self.num_units
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,8 @@ def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:
     """Fit centroids to frames (N, D), which normalize=true scales where they are."""
-    num_units = config.fitted_units
+    num_units = config.num_units
+    assert num_units is not None  # there are no centroids from a file
     if len(frames) < num_units:
         raise UserError(
             f"section '{name}': {len(frames)} frames cannot make {num_units} units; "

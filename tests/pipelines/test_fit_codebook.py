@@ -8,7 +8,7 @@ from pipelines import fit_codebook
 from pipelines.fit_codebook import Features, FitCodebookConfig, apply, choose_utterances, fit, standardize
 from pipelines.speech_batches import BATCHES
 from s2st import audio, checkpoint, storage
-from s2st.config import UserError, build
+from s2st.config import UserError, build, to_mapping
 from s2st.fairseq import codebooks
 from s2st.feature_extractor import FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
@@ -95,6 +95,15 @@ def test_mistakes_are_told():
     ):
         with pytest.raises(UserError, match=message):
             build(FitCodebookConfig, settings, "codebook")
+
+
+def test_the_default_number_of_units_is_recorded():
+    """So that a run that took it is known again, and one that asks for the same number is the same."""
+    assert build(FitCodebookConfig, {}, "codebook").num_units == 100
+    assert build(FitCodebookConfig, {"num_units": None}, "codebook") == FitCodebookConfig(num_units=100)
+    copied = FitCodebookConfig(centroids="km.bin")
+    assert copied.num_units is None
+    assert build(FitCodebookConfig, to_mapping(copied), "codebook") == copied
 
 
 def test_an_encoder_without_the_layer_is_refused_before_the_old_output_is_deleted(tmp_path):
