@@ -104,7 +104,7 @@ class Features:
 
 
 def check(config: FitCodebookConfig, step: Step) -> None:
-    """Raise UserError if the features do not go with the inputs, or the file of centroids is not there."""
+    """Raise UserError if the features do not go with the inputs or the centroids, or copies could not be written."""
     kind = f"section '{step.name}': features of kind {config.features.kind}"
     if config.features.needs_encoder and not step.inputs.get("encoder"):
         raise UserError(f"{kind} need the input 'encoder'; name the section that makes it")
@@ -112,16 +112,37 @@ def check(config: FitCodebookConfig, step: Step) -> None:
         raise UserError(f"{kind} need no encoder; remove the input 'encoder'")
     if config.centroids:
         storage.need_file(config.centroids, f"{step.name}.centroids")
+        check_centroids(config, config.features.dim, f"section '{step.name}'")
+    if "fairseq" in config.exports:
+        codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
 
 
 def check_inputs(config: FitCodebookConfig, step: Step) -> None:
-    """Raise UserError if the encoder has no such features, the centroids cannot be read or copies not be written."""
+    """Raise UserError if the encoder has no such features, the centroids are of others, or there is no training."""
+    dim = config.features.dim
     if config.features.needs_encoder:
-        check_encoder(step.input("encoder"), config.features, f"section '{step.name}'")
+        dim = check_encoder(step.input("encoder"), config.features, f"section '{step.name}'")
     if config.centroids:
-        codebooks.read(config.centroids, config.search)
-    if "fairseq" in config.exports:
-        codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
+        check_centroids(config, dim, f"section '{step.name}'")
+    splits = datasets.read_table(step.input("manifest"), MANIFEST, ["split"])["split"]
+    if not pc.any(pc.equal(splits, "train")).as_py():
+        raise UserError(f"{step.input('manifest')} has no training split, and a codebook is fitted on nothing else")
+
+
+def check_centroids(config: FitCodebookConfig, dim: int | None, where: str) -> None:
+    """Raise UserError if there are no centroids in their file, or those of frames that have not `dim` features.
+
+    Before the encoder is there, `dim` is not known.
+    """
+    assert config.centroids is not None
+    found = codebooks.read(config.centroids, config.search).config
+    if dim is not None and found.feature_dim != dim:
+        raise UserError(
+            f"{where}: {config.centroids} has centroids of {found.feature_dim} features, but a frame has {dim}; "
+            f"take the features or the encoder that they were fitted on"
+        )
+    if found.projected_dim and config.exports:
+        raise UserError(f"{where}: {config.centroids} projects features, and exports cannot tell this; remove exports")
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
@@ -132,7 +153,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     if given is None:
         codebook, clustering = fit(config, sample.frames, step.name)
     else:
-        codebook, clustering = given, apply(given, sample.frames, f"section '{step.name}': {config.centroids}")
+        codebook, clustering = given, apply(given, sample.frames)
     report = codebook_report.describe(
         f"Codebook {step.name}",
         clustering.units,
@@ -155,8 +176,6 @@ def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) ->
     manifest = step.input("manifest")
     columns = ["utterance_id", "split", "num_samples"]
     chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
-    if not len(chosen):
-        raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
     speech = datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"], chosen["utterance_id"].combine_chunks())
     stream = decoded_batches(speech, config.batch_seconds).map_batches(
         Features,
@@ -230,13 +249,8 @@ def standardize(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.inference_mode()
-def apply(codebook: Codebook, frames: np.ndarray, where: str) -> kmeans.Clustering:
+def apply(codebook: Codebook, frames: np.ndarray) -> kmeans.Clustering:
     """Give what centroids that were not fitted here do to frames (N, D)."""
-    if frames.shape[1] != codebook.config.feature_dim:
-        raise UserError(
-            f"{where} has centroids of {codebook.config.feature_dim} features, but a frame has {frames.shape[1]}; "
-            f"take the encoder and the layer that they were fitted on"
-        )
     units, total = [], 0.0
     for block in torch.from_numpy(frames).split(BLOCK):
         units.append(codebook(block))

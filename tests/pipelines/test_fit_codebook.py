@@ -74,15 +74,13 @@ def test_a_codebook_scales_as_its_fit_did():
     frames = np.random.default_rng(0).normal(3, [1, 5, 1, 100], size=(2000, 4)).astype(np.float32)
     config = FitCodebookConfig(num_units=10, normalize=True)
     codebook, clustering = fit(config, frames.copy(), "codebook")
-    np.testing.assert_array_equal(apply(codebook, frames, "here").units, clustering.units)
-    assert apply(codebook, frames, "here").inertias == [pytest.approx(clustering.inertias[-1], rel=1e-4)]
+    np.testing.assert_array_equal(apply(codebook, frames).units, clustering.units)
+    assert apply(codebook, frames).inertias == [pytest.approx(clustering.inertias[-1], rel=1e-4)]
 
 
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="'codebook': 5 frames cannot make 10 units"):
         fit(FitCodebookConfig(num_units=10), np.zeros((5, 3), np.float32), "codebook")
-    with pytest.raises(UserError, match="c.npy has centroids of 3 features, but a frame has 5; take the encoder and"):
-        apply(Codebook(CodebookConfig(10, 3)), np.zeros((5, 5), np.float32), "c.npy")
     for settings, message in (
         ({"num_units": 0}, "num_units=0 must be from 1 to 65,536"),
         ({"num_units": 70_000}, "num_units=70000 must be from 1 to 65,536"),
@@ -106,12 +104,59 @@ def test_the_default_number_of_units_is_recorded():
     assert build(FitCodebookConfig, to_mapping(copied), "codebook") == copied
 
 
+def write_splits(folder, *splits):
+    """Write a manifest of an utterance in each of some splits."""
+    rows = [{"utterance_id": split, "split": split} for split in splits]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{folder}/manifest")
+
+
 def test_an_encoder_without_the_layer_is_refused_before_the_old_output_is_deleted(tmp_path):
+    write_splits(tmp_path, "train")
     checkpoint.save(f"{tmp_path}/encoder", Cpc(CpcConfig(8, 8, 1)))
-    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"encoder": ["encoder"]})
+    inputs = {"manifest": ["manifest"], "encoder": ["encoder"]}
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, inputs)
     fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 1)), step)
     with pytest.raises(UserError, match="section 'codebook': layer=2, but .*/encoder has 1; choose one it has"):
         fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 2)), step)
+
+
+def test_centroids_that_cannot_be_taken_are_told_before_anything_runs(tmp_path, monkeypatch):
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"manifest": ["manifest"]})
+    path = f"{tmp_path}/centroids.npy"
+    np.save(path, np.zeros((4, 39), np.float32))
+    whole = storage.read_bytes(path)
+    fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    with pytest.raises(UserError, match="'codebook': .*centroids.npy has centroids of 39 features, but a frame has 80"):
+        fit_codebook.check(FitCodebookConfig(FeaturesConfig("log_mel"), centroids=path), step)
+    storage.write_bytes(path, whole[:-4])
+    with pytest.raises(UserError, match="centroids.npy is not a whole .npy"):
+        fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    monkeypatch.setattr(codebooks, "read", lambda *_: Codebook(CodebookConfig(4, 39, 8)))
+    fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    with pytest.raises(UserError, match="centroids.npy projects features, and exports cannot tell this; remove"):
+        fit_codebook.check(FitCodebookConfig(centroids=path, exports=("seamless",)), step)
+
+
+def test_centroids_of_another_encoder_are_told_when_it_is_there(tmp_path):
+    write_splits(tmp_path, "train")
+    checkpoint.save(f"{tmp_path}/encoder", Cpc(CpcConfig(8, 16, 1)))
+    inputs = {"manifest": ["manifest"], "encoder": ["encoder"]}
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, inputs)
+    config = FitCodebookConfig(FeaturesConfig("cpc", 1), centroids=f"{tmp_path}/centroids.npy")
+    np.save(config.centroids, np.zeros((4, 16), np.float32))
+    fit_codebook.check(config, step)
+    fit_codebook.check_inputs(config, step)
+    np.save(config.centroids, np.zeros((4, 8), np.float32))
+    fit_codebook.check(config, step)
+    with pytest.raises(UserError, match="has centroids of 8 features, but a frame has 16; take the features or"):
+        fit_codebook.check_inputs(config, step)
+
+
+def test_a_manifest_without_training_speech_is_told(tmp_path):
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"manifest": ["manifest"]})
+    write_splits(tmp_path, "validation", "test")
+    with pytest.raises(UserError, match="manifest has no training split, and a codebook is fitted on nothing else"):
+        fit_codebook.check_inputs(FitCodebookConfig(), step)
 
 
 @pytest.fixture
