@@ -4,19 +4,16 @@ Only utterances of the split "train" are ever read, and a run has one codebook f
 training and validation alike. Nothing here can fit a second one to validation, whose units would be others.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import ray.data
 import torch
 
-from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
-from s2st import audio, storage
+from pipelines.frame_sample import Sampling, sample_frames
+from s2st import storage
 from s2st.config import UserError
 from s2st.evaluation import codebook_report
 from s2st.fairseq import codebooks
@@ -27,7 +24,6 @@ from s2st.models.search import Search
 from s2st.schemas import MANIFEST
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
-from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -69,38 +65,6 @@ class FitCodebookConfig:
                 raise ValueError(f"num_frames={self.num_frames} cannot make {self.num_units} units; raise num_frames")
         if self.normalize and (self.centroids or self.exports):
             raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Frames of whole utterances, one after the other."""
-
-    frames: np.ndarray  # (N, D) float32
-    starts: np.ndarray  # (N,) bool: an utterance begins
-    num_utterances: int
-    hours: float
-
-
-class Features:
-    """Features of manifest rows, all frames of a batch in one array."""
-
-    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = load_encoder(encoder, features).to(device) if encoder else None
-        self.extractor = FeatureExtractor(features, model, batch_seconds)
-
-    def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
-        """Take rows of BATCHES and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
-        rows = [row for batch in table["batch"].to_pylist() for row in batch]
-        for row in rows:
-            if row["reason"] is not None:
-                tell(f"utterance {row['utterance_id']} is left out of the sample: {row['reason']}")
-        rows = [row for row in rows if row["reason"] is None]
-        features = self.extractor([waveform_of(row) for row in rows])
-        if features:
-            starts = np.zeros(sum(map(len, features)), bool)
-            starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
-            yield {"frame": np.concatenate(features), "start": starts}
 
 
 def check(config: FitCodebookConfig, step: Step) -> None:
@@ -149,7 +113,7 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
     encoder = step.input("encoder") if config.features.needs_encoder else None
     given = codebooks.read(config.centroids, config.search) if config.centroids else None
-    sample = sample_frames(config, step, encoder)
+    sample = sample_frames(sampling_of(config, encoder), step.input("manifest"))
     if given is None:
         codebook, clustering = fit(config, sample.frames, step.name)
     else:
@@ -171,45 +135,17 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4), "centroids")
 
 
-def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> Sample:
-    """Stream frames of the drawn utterances into one array; what is in memory is that array and a block."""
-    manifest = step.input("manifest")
-    columns = ["utterance_id", "split", "num_samples"]
-    chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
-    speech = datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"], chosen["utterance_id"].combine_chunks())
-    stream = decoded_batches(speech, config.batch_seconds).map_batches(
-        Features,
-        fn_constructor_args=(config.features, encoder, config.batch_seconds),
-        batch_format="pyarrow",
-        batch_size=1,
-        num_gpus=config.num_gpus or None,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+def sampling_of(config: FitCodebookConfig, encoder: str | None) -> Sampling:
+    """Say which frames to draw: centroids from a file are tried on fewer."""
+    return Sampling(
+        config.features,
+        encoder,
+        min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames,
+        config.seed,
+        config.batch_seconds,
+        config.max_workers,
+        config.num_gpus,
     )
-    seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
-    # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one
-    starts = np.zeros(min(wanted_frames(config), int(seconds * config.features.frames_per_second) + 1), bool)
-    frames, filled = np.empty((0, 0), np.float32), 0
-    for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
-        block = batch["frame"][: len(starts) - filled]
-        if not filled:
-            frames = np.empty((len(starts), block.shape[1]), np.float32)
-        frames[filled : filled + len(block)] = block
-        starts[filled : filled + len(block)] = batch["start"][: len(block)]
-        filled += len(block)
-    return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
-
-
-def wanted_frames(config: FitCodebookConfig) -> int:
-    """Number of frames to look at, if the corpus has as many."""
-    return min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
-
-
-def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
-    """Draw whole utterances of the split "train", as fairseq does, until they have num_frames frames."""
-    training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
-    shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
-    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * config.features.frames_per_second)
-    return shuffled.slice(0, int(np.searchsorted(frames, wanted_frames(config))) + 1)
 
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:

@@ -5,57 +5,18 @@ import pyarrow as pa
 import pytest
 
 from pipelines import fit_codebook
-from pipelines.fit_codebook import Features, FitCodebookConfig, apply, choose_utterances, fit, standardize
-from pipelines.speech_batches import BATCHES
+from pipelines.fit_codebook import FitCodebookConfig, apply, fit, standardize
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError, build, to_mapping
 from s2st.fairseq import codebooks
 from s2st.feature_extractor import FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.cpc import Cpc, CpcConfig
-from s2st.schemas import MANIFEST as MANIFEST_SCHEMA
+from s2st.schemas import MANIFEST
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 from stages.cluster import set_up_data
 from stages.stage import Step
-
-MANIFEST = pa.table(
-    {
-        "utterance_id": [f"u{i}" for i in range(20)],
-        "split": ["train"] * 15 + ["test"] * 5,
-        "num_samples": [16_000] * 20,  # 50 frames each
-    }
-)
-
-
-def chosen(num_frames: int, seed: int = 0, manifest: pa.Table = MANIFEST, **settings: object) -> list[str]:
-    config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), 1, num_frames=num_frames, seed=seed, **settings)
-    return choose_utterances(config, manifest)["utterance_id"].to_pylist()
-
-
-def test_utterances_are_drawn_until_they_have_the_frames():
-    assert [len(chosen(frames)) for frames in (50, 51, 250, 749, 750, 10_000)] == [1, 2, 5, 15, 15, 15]
-
-
-def test_nothing_is_fitted_on_test_speech():
-    assert not set(chosen(10_000)) & {f"u{i}" for i in range(15, 20)}
-
-
-def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows():
-    assert chosen(250) == chosen(250, manifest=MANIFEST.take(list(range(19, -1, -1))))
-    assert chosen(250) != chosen(250, seed=1)
-
-
-def test_features_tell_where_utterances_begin():
-    rng = np.random.default_rng(0)
-    lengths = [8000, 5000, 400, 5000]
-    waveforms = [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-    batch = [{"samples": audio.to_int16(waveform).tobytes(), "reason": None} for waveform in waveforms]
-    batch.insert(1, {"samples": b"", "reason": "broken"})
-    (made,) = Features(FeaturesConfig("stacked_mfcc"), None, 20.0)(pa.table({"batch": [batch]}, schema=BATCHES))
-    frames = [audio.num_frames(length) for length in lengths]
-    assert len(made["frame"]) == sum(frames)
-    assert np.flatnonzero(made["start"]).tolist() == np.cumsum([0, *frames[:-1]]).tolist()
 
 
 def test_frames_are_scaled_where_they_are():
@@ -107,7 +68,7 @@ def test_the_default_number_of_units_is_recorded():
 def write_splits(folder, *splits):
     """Write a manifest of an utterance in each of some splits."""
     rows = [{"utterance_id": split, "split": split} for split in splits]
-    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{folder}/manifest")
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), f"{folder}/manifest")
 
 
 def test_an_encoder_without_the_layer_is_refused_before_the_old_output_is_deleted(tmp_path):
@@ -172,8 +133,8 @@ def run_folder(tmp_path):
             row = {"utterance_id": f"{split}-{i}", "sentence_id": str(i), "lang": "en", "split": split, "speaker": "a"}
             rows.append({**row, "text": "", "audio": {"bytes": data, "path": ""}, "num_samples": len(waveform)})
     training = [row for row in rows if row["split"] == "train"]
-    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{tmp_path}/manifest")
-    datasets.write_table(pa.Table.from_pylist(training, schema=MANIFEST_SCHEMA), f"{tmp_path}/training")
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), f"{tmp_path}/manifest")
+    datasets.write_table(pa.Table.from_pylist(training, schema=MANIFEST), f"{tmp_path}/training")
     return str(tmp_path)
 
 
