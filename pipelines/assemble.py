@@ -1,6 +1,8 @@
 """Put a translator together: speech-to-units, unit Transformer and vocoders in one folder that stands alone."""
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from s2st import checkpoint, storage
 from s2st.config import UserError
@@ -14,38 +16,55 @@ class AssembleConfig:
     pass
 
 
-def run(config: AssembleConfig, step: Step) -> Counts:
-    """Copy the parts, after a check that all were trained on the same units."""
+def check_inputs(config: AssembleConfig, step: Step) -> None:
+    """Raise UserError unless all parts were trained on units of the codebook, and no two vocoders speak a language."""
     units, _ = units_info(step.input("codebook"))
-    parts = {"codebook": step.input("codebook"), "translator": step.input("translator")}
-    languages: dict[str, str] = {}
-    for folder in step.input_list("vocoders"):
-        info = checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]
-        for lang in info["languages"]:
-            if lang in languages:
-                raise UserError(f"section '{step.name}': two of the vocoders speak '{lang}'; name one")
-            languages[lang] = folder.rpartition("/")[2]
-        parts[f"vocoders/{folder.rpartition('/')[2]}"] = folder
-    for name, folder in parts.items():
-        trained_on = units if name == "codebook" else checkpoint.read_config(folder)["info"]["units"]
-        if trained_on != units:
+    vocoders = vocoder_infos(step)
+    translator = checkpoint.read_config(step.input("translator"), "unit_transformer")["info"]
+    for folder, info in {step.input("translator"): translator, **vocoders}.items():
+        if info["units"] != units:
             raise UserError(
-                f"section '{step.name}': {folder} was trained on units {trained_on}, "
+                f"section '{step.name}': {folder} was trained on units {info['units']}, "
                 f"but the codebook makes {units}; train it again on units of this codebook"
             )
+    spoken = Counter(lang for folder in step.input_list("vocoders") for lang in vocoders[folder]["languages"])
+    for lang, count in spoken.items():
+        if count > 1:
+            raise UserError(f"section '{step.name}': two of the vocoders speak '{lang}'; name one")
+
+
+def run(config: AssembleConfig, step: Step) -> Counts:
+    """Copy the parts, and write which of them does what."""
+    units, _ = units_info(step.input("codebook"))
+    vocoders = vocoder_infos(step)
+    parts = {"codebook": step.input("codebook"), "translator": step.input("translator")}
+    parts |= {f"vocoders/{name_of(folder)}": folder for folder in vocoders}
+    for name, folder in parts.items():
         storage.copy_folder(folder, f"{step.output}/{name}")
-    translator = checkpoint.read_config(step.input("translator"), "unit_transformer")
-    storage.write_json(
-        f"{step.output}/model.json",
-        {"units": units, "directions": translator["info"]["directions"], "vocoders": languages},
-    )
+    translator = checkpoint.read_config(step.input("translator"))["info"]
+    speakers = {lang: name_of(folder) for folder, info in vocoders.items() for lang in info["languages"]}
+    model = {"units": units, "directions": translator["directions"], "vocoders": speakers}
+    storage.write_json(f"{step.output}/model.json", model)
     return Counts(len(parts), len(parts))
+
+
+def vocoder_infos(step: Step) -> dict[str, dict[str, Any]]:
+    """Read what is known of each vocoder, by its folder."""
+    return {
+        folder: checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"] for folder in step.input_list("vocoders")
+    }
+
+
+def name_of(folder: str) -> str:
+    """Name of the section that made a folder."""
+    return folder.rpartition("/")[2]
 
 
 STAGE = Stage(
     AssembleConfig,
     run,
     reads={"codebook": Input(), "translator": Input(), "vocoders": Input(many=True)},
+    check_inputs=check_inputs,
 )
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Beside the pairs lie `_filtered.json`, what each filter took, and `_missing_part
 lacks. Units stay in Arrow: a million recordings fit in memory.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,13 +39,24 @@ FILE_PAIRS = 1 << 17  # pairs of one file; their units are some hundred MB
 TOLD_DIRECTIONS = 12  # in one line at the terminal
 
 
+def check_inputs(config: PairingConfig, step: Step) -> None:
+    """Raise UserError if the units of all sections named do not go together, or make no pair of languages."""
+    table = read_units(step, ("utterance_id", "lang", "codebook"))
+    if len(codebooks := pc.unique(table["codebook"])) > 1:
+        raise UserError(f"section '{step.name}': the units are of {len(codebooks)} codebooks; pair those of one")
+    if pc.count_distinct(table["utterance_id"]).as_py() < len(table):
+        folders = ", ".join(step.input_list("units"))
+        raise UserError(f"section '{step.name}': an utterance comes twice in {folders}; name each once")
+    languages = sorted(pc.unique(table["lang"]).to_pylist())
+    if not parse_directions(config.directions, languages):
+        raise UserError(f"section '{step.name}': all units are in one language ({languages[0]}); pairs need two")
+
+
 def run(config: PairingConfig, step: Step) -> Counts:
     """Pair within each sentence; recordings that end in no pair are rejects."""
-    table = read_units(step)
+    table = read_units(step, COLUMNS)
     languages = sorted(pc.unique(table["lang"]).to_pylist())
     directions = parse_directions(config.directions, languages)
-    if not directions:
-        raise UserError(f"section '{step.name}': all units are in one language ({languages[0]}); pairs need two")
     rows, misplaced = split_sentences(without_units(table), config)
     recordings = arrange(rows, languages, config.heard_targets)
     pairs = make_pairs(recordings, directions, config)
@@ -58,15 +71,9 @@ def run(config: PairingConfig, step: Step) -> Counts:
     return Counts(len(table), len(pairs.source), len(rejects), unit="pairs")
 
 
-def read_units(step: Step) -> pa.Table:
-    """Read the units of all sections named; raises UserError if they do not go together."""
-    folders = step.input_list("units")
-    table = pa.concat_tables(datasets.read_table(folder, UNITS, COLUMNS) for folder in folders)
-    if len(codebooks := pc.unique(table["codebook"])) > 1:
-        raise UserError(f"section '{step.name}': the units are of {len(codebooks)} codebooks; pair those of one")
-    if pc.count_distinct(table["utterance_id"]).as_py() < len(table):
-        raise UserError(f"section '{step.name}': an utterance comes twice in {', '.join(folders)}; name each once")
-    return table
+def read_units(step: Step, columns: Sequence[str]) -> pa.Table:
+    """Read columns of the units of all sections named."""
+    return pa.concat_tables(datasets.read_table(folder, UNITS, columns) for folder in step.input_list("units"))
 
 
 def without_units(table: pa.Table) -> pa.Table:
@@ -158,7 +165,7 @@ def write(recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, seed: 
         datasets.write_table(pa.table(columns, schema=PAIRS), folder, part)
 
 
-STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS, many=True)})
+STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS, many=True)}, check_inputs=check_inputs)
 
 if __name__ == "__main__":
     main("pipelines.build_pairs")

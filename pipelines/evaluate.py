@@ -70,14 +70,19 @@ class Judge:
         return texts
 
 
+def check_inputs(config: EvaluateConfig, step: Step) -> None:
+    """Raise UserError unless one recognizer hears each language of the translations."""
+    languages = [checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")]
+    if len(set(languages)) < len(languages):
+        raise UserError(f"section '{step.name}': two of the recognizers hear one language; name one for each")
+    spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang"])["target_lang"]
+    if missing := sorted(set(spoken.to_pylist()) - set(languages)):
+        raise UserError(f"section '{step.name}': no recognizer hears '{missing[0]}'; train one and name it here")
+
+
 def run(config: EvaluateConfig, step: Step) -> Counts:
     """Transcribe on the workers, score here; writes rows and _scores.json."""
-    languages = {checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")}
-    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang", "target_utterance_id"])
-    if len(languages) < len(step.input_list("recognizers")):
-        raise UserError(f"section '{step.name}': two of the recognizers hear one language; name one for each")
-    if missing := set(translations["target_lang"].to_pylist()) - languages:
-        raise UserError(f"section '{step.name}': no recognizer hears '{missing.pop()}'; train one and name it here")
+    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_utterance_id"])
     utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
     spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
     recordings = target_recordings(step.input("manifest"), set(translations["target_utterance_id"].to_pylist()))
@@ -195,6 +200,7 @@ STAGE = Stage(
         "manifest": Input(MANIFEST),
         "recognizers": Input(many=True),
     },
+    check_inputs=check_inputs,
 )
 
 if __name__ == "__main__":

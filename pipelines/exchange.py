@@ -29,6 +29,7 @@ from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_import import origin
 from pipelines.fairseq_pairs import PairsSource, import_pairs
 from pipelines.fairseq_units import UnitsSource, import_units
+from s2st import storage
 from s2st.config import UserError
 from s2st.fairseq import codebooks
 from s2st.schemas import MANIFEST, PAIRS, UNITS
@@ -52,6 +53,7 @@ WRITERS: dict[str, tuple[tuple[str, ...], Callable[[Export, Path], int]]] = {
 }
 
 LOCAL = ("s2ut", "s2spect")  # fairseq reads their audio by a path in config.yaml
+FILES = ("km", "quantized")  # units that are in one file; those of other formats are in a folder
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,18 @@ class ExchangeConfig:
             raise ValueError(f"units_name '{self.units_name}' must be letters, digits and _")
 
 
-def run(config: ExchangeConfig, step: Step) -> Counts:
-    """Do what the settings ask for."""
+def check(config: ExchangeConfig, step: Step) -> None:
+    """Raise UserError for what cannot be written with the inputs there are, or not be read with them."""
+    if step.input_list("codebook") and (config.num_units or config.units_name):
+        raise UserError(f"section '{step.name}': the codebook says num_units and units_name; remove these settings")
     if config.write:
-        return export(config, step)
-    units = origin(step, config.num_units, config.units_name)
-    if config.read_units:
-        return import_units(config.read_units, step, units)
-    return import_pairs(config.read_pairs, step, units)
+        check_writing(config, step)
+    else:
+        check_reading(config, step)
 
 
-def export(config: ExchangeConfig, step: Step) -> Counts:
-    """Write each format; raises UserError for one that cannot be written, before any is."""
+def check_writing(config: ExchangeConfig, step: Step) -> None:
+    """Raise UserError for a format that lacks an input, a local folder or scikit-learn."""
     for name in config.write:
         missing = [needed for needed in WRITERS[name][0] if not step.input_list(needed)]
         if missing:
@@ -101,6 +103,39 @@ def export(config: ExchangeConfig, step: Step) -> Counts:
             )
     if "kmeans" in config.write:
         codebooks.need_scikit_learn(f"{step.output}/kmeans/{codebooks.EXPORTS['fairseq']}")
+
+
+def check_reading(config: ExchangeConfig, step: Step) -> None:
+    """Raise UserError for units of unknown origin, inputs that a format refuses, and files that are not there."""
+    formats = {source.format for source in config.read_units}
+    if not step.input_list("codebook"):
+        if "features" in formats:
+            raise UserError(f"section '{step.name}': features become units by a codebook; name the input 'codebook'")
+        if config.num_units < 1 or not config.units_name:
+            raise UserError(f"section '{step.name}' needs the input 'codebook', or num_units and units_name")
+    if "s2ut" in formats and step.input_list("manifest"):
+        raise UserError(f"section '{step.name}': the targets of s2ut are of no manifest; remove the input 'manifest'")
+    for source in config.read_units:
+        need = storage.need_file if source.format in FILES else storage.need_folder
+        need(source.path, f"{step.name}.read_units")
+        if source.tsv:
+            storage.need_file(source.tsv, f"{step.name}.read_units")
+    for pairs in config.read_pairs:
+        storage.need_folder(pairs.path, f"{step.name}.read_pairs")
+
+
+def run(config: ExchangeConfig, step: Step) -> Counts:
+    """Do what the settings ask for."""
+    if config.write:
+        return export(config, step)
+    units = origin(step, config.num_units, config.units_name)
+    if config.read_units:
+        return import_units(config.read_units, step, units)
+    return import_pairs(config.read_pairs, step, units)
+
+
+def export(config: ExchangeConfig, step: Step) -> Counts:
+    """Write each format."""
     with fairseq_export.local_folder(step.output) as folder:
         given = Export(step, Path(folder), config.write, config.num_units, config.dictionary, config.multitask)
         rows = sum(WRITERS[name][1](given, given.folder / name) for name in config.write)
@@ -117,6 +152,7 @@ STAGE = Stage(
         "pairs": Input(PAIRS, optional=True),
         "codebook": Input(optional=True),
     },
+    check=check,
 )
 
 if __name__ == "__main__":

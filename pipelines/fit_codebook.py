@@ -4,19 +4,16 @@ Only utterances of the split "train" are ever read, and a run has one codebook f
 training and validation alike. Nothing here can fit a second one to validation, whose units would be others.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import ray.data
 import torch
 
-from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
-from s2st import audio, storage
+from pipelines.frame_sample import Sampling, sample_frames
+from s2st import storage
 from s2st.config import UserError
 from s2st.evaluation import codebook_report
 from s2st.fairseq import codebooks
@@ -27,7 +24,6 @@ from s2st.models.search import Search
 from s2st.schemas import MANIFEST
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
-from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -39,7 +35,7 @@ BLOCK = 4096  # frames looked at at once: with 10,000 units their distances are 
 @dataclass(frozen=True)
 class FitCodebookConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
-    num_units: int | None = None  # centroids to fit; none: NUM_UNITS
+    num_units: int | None = None  # centroids to fit; none: NUM_UNITS, or the number of the centroids given
     centroids: str | None = None  # km.bin, .npy or .index (path or bucket) to take instead of fitting
     search: Search = "exact"  # how a frame finds its centroid, here and in dump_units; hnsw and ivf for thousands
     normalize: bool = False  # scale each dimension to mean 0 and standard deviation 1 first
@@ -53,7 +49,8 @@ class FitCodebookConfig:
     num_gpus: float = resource(0.0)  # of each, and of k-means; fractions share a GPU
 
     def __post_init__(self) -> None:
-        CodebookConfig(self.fitted_units, 1)  # says what is wrong with num_units
+        if self.num_units is None and not self.centroids:
+            object.__setattr__(self, "num_units", NUM_UNITS)  # so that records tell the number that was taken
         if self.centroids and self.num_units is not None:
             raise ValueError(
                 f"num_units={self.num_units} is of centroids that are fitted, and {self.centroids} has its own number; "
@@ -62,51 +59,16 @@ class FitCodebookConfig:
         for name in ("num_frames", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.num_frames < self.fitted_units and not self.centroids:
-            raise ValueError(f"num_frames={self.num_frames} cannot make {self.fitted_units} units; raise num_frames")
+        if self.num_units is not None:
+            CodebookConfig(self.num_units, 1)  # says what is wrong with num_units
+            if self.num_frames < self.num_units:
+                raise ValueError(f"num_frames={self.num_frames} cannot make {self.num_units} units; raise num_frames")
         if self.normalize and (self.centroids or self.exports):
             raise ValueError("normalize=true goes with neither centroids nor exports: their files know no scale")
 
-    @property
-    def fitted_units(self) -> int:
-        """Number of centroids to fit."""
-        return NUM_UNITS if self.num_units is None else self.num_units
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Frames of whole utterances, one after the other."""
-
-    frames: np.ndarray  # (N, D) float32
-    starts: np.ndarray  # (N,) bool: an utterance begins
-    num_utterances: int
-    hours: float
-
-
-class Features:
-    """Features of manifest rows, all frames of a batch in one array."""
-
-    def __init__(self, features: FeaturesConfig, encoder: str | None, batch_seconds: float):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = load_encoder(encoder, features).to(device) if encoder else None
-        self.extractor = FeatureExtractor(features, model, batch_seconds)
-
-    def __call__(self, table: pa.Table) -> Iterator[dict[str, np.ndarray]]:
-        """Take rows of BATCHES and give {"frame": (N, D), "start": (N,)}, start for the first of an utterance."""
-        rows = [row for batch in table["batch"].to_pylist() for row in batch]
-        for row in rows:
-            if row["reason"] is not None:
-                tell(f"utterance {row['utterance_id']} is left out of the sample: {row['reason']}")
-        rows = [row for row in rows if row["reason"] is None]
-        features = self.extractor([waveform_of(row) for row in rows])
-        if features:
-            starts = np.zeros(sum(map(len, features)), bool)
-            starts[np.cumsum([0, *map(len, features[:-1])])] = True  # decoded audio has a frame at least
-            yield {"frame": np.concatenate(features), "start": starts}
-
 
 def check(config: FitCodebookConfig, step: Step) -> None:
-    """Raise UserError if the features do not go with the inputs, or the file of centroids is not there."""
+    """Raise UserError if the features do not go with the inputs or the centroids, or copies could not be written."""
     kind = f"section '{step.name}': features of kind {config.features.kind}"
     if config.features.needs_encoder and not step.inputs.get("encoder"):
         raise UserError(f"{kind} need the input 'encoder'; name the section that makes it")
@@ -114,27 +76,48 @@ def check(config: FitCodebookConfig, step: Step) -> None:
         raise UserError(f"{kind} need no encoder; remove the input 'encoder'")
     if config.centroids:
         storage.need_file(config.centroids, f"{step.name}.centroids")
+        check_centroids(config, config.features.dim, f"section '{step.name}'")
+    if "fairseq" in config.exports:
+        codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
 
 
 def check_inputs(config: FitCodebookConfig, step: Step) -> None:
-    """Raise UserError if the encoder has no such features, the centroids cannot be read or copies not be written."""
+    """Raise UserError if the encoder has no such features, the centroids are of others, or there is no training."""
+    dim = config.features.dim
     if config.features.needs_encoder:
-        check_encoder(step.input("encoder"), config.features, f"section '{step.name}'")
+        dim = check_encoder(step.input("encoder"), config.features, f"section '{step.name}'")
     if config.centroids:
-        codebooks.read(config.centroids, config.search)
-    if "fairseq" in config.exports:
-        codebooks.need_scikit_learn(f"{step.output}/{codebooks.EXPORTS['fairseq']}")
+        check_centroids(config, dim, f"section '{step.name}'")
+    splits = datasets.read_table(step.input("manifest"), MANIFEST, ["split"])["split"]
+    if not pc.any(pc.equal(splits, "train")).as_py():
+        raise UserError(f"{step.input('manifest')} has no training split, and a codebook is fitted on nothing else")
+
+
+def check_centroids(config: FitCodebookConfig, dim: int | None, where: str) -> None:
+    """Raise UserError if there are no centroids in their file, or those of frames that have not `dim` features.
+
+    Before the encoder is there, `dim` is not known.
+    """
+    assert config.centroids is not None
+    found = codebooks.read(config.centroids, config.search).config
+    if dim is not None and found.feature_dim != dim:
+        raise UserError(
+            f"{where}: {config.centroids} has centroids of {found.feature_dim} features, but a frame has {dim}; "
+            f"take the features or the encoder that they were fitted on"
+        )
+    if found.projected_dim and config.exports:
+        raise UserError(f"{where}: {config.centroids} projects features, and exports cannot tell this; remove exports")
 
 
 def run(config: FitCodebookConfig, step: Step) -> Counts:
     """Sample frames on the workers, fit the centroids (or read them), and write the codebook and report.html."""
     encoder = step.input("encoder") if config.features.needs_encoder else None
     given = codebooks.read(config.centroids, config.search) if config.centroids else None
-    sample = sample_frames(config, step, encoder)
+    sample = sample_frames(sampling_of(config, encoder), step.input("manifest"))
     if given is None:
         codebook, clustering = fit(config, sample.frames, step.name)
     else:
-        codebook, clustering = given, apply(given, sample.frames, f"section '{step.name}': {config.centroids}")
+        codebook, clustering = given, apply(given, sample.frames)
     report = codebook_report.describe(
         f"Codebook {step.name}",
         clustering.units,
@@ -152,52 +135,23 @@ def run(config: FitCodebookConfig, step: Step) -> Counts:
     return Counts(sample.num_utterances, codebook.config.num_units, 0, round(sample.hours, 4), "centroids")
 
 
-def sample_frames(config: FitCodebookConfig, step: Step, encoder: str | None) -> Sample:
-    """Stream frames of the drawn utterances into one array; what is in memory is that array and a block."""
-    manifest = step.input("manifest")
-    columns = ["utterance_id", "split", "num_samples"]
-    chosen = choose_utterances(config, datasets.read_table(manifest, MANIFEST, columns))
-    if not len(chosen):
-        raise UserError(f"{manifest} has no training split, and a codebook is fitted on nothing else")
-    speech = datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"], chosen["utterance_id"].combine_chunks())
-    stream = decoded_batches(speech, config.batch_seconds).map_batches(
-        Features,
-        fn_constructor_args=(config.features, encoder, config.batch_seconds),
-        batch_format="pyarrow",
-        batch_size=1,
-        num_gpus=config.num_gpus or None,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+def sampling_of(config: FitCodebookConfig, encoder: str | None) -> Sampling:
+    """Say which frames to draw: centroids from a file are tried on fewer."""
+    return Sampling(
+        config.features,
+        encoder,
+        min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames,
+        config.seed,
+        config.batch_seconds,
+        config.max_workers,
+        config.num_gpus,
     )
-    seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
-    # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one
-    starts = np.zeros(min(wanted_frames(config), int(seconds * config.features.frames_per_second) + 1), bool)
-    frames, filled = np.empty((0, 0), np.float32), 0
-    for batch in stream.iter_batches(batch_size=None, batch_format="numpy"):
-        block = batch["frame"][: len(starts) - filled]
-        if not filled:
-            frames = np.empty((len(starts), block.shape[1]), np.float32)
-        frames[filled : filled + len(block)] = block
-        starts[filled : filled + len(block)] = batch["start"][: len(block)]
-        filled += len(block)
-    return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
-
-
-def wanted_frames(config: FitCodebookConfig) -> int:
-    """Number of frames to look at, if the corpus has as many."""
-    return min(config.num_frames, CHECKED_FRAMES) if config.centroids else config.num_frames
-
-
-def choose_utterances(config: FitCodebookConfig, manifest: pa.Table) -> pa.Table:
-    """Draw whole utterances of the split "train", as fairseq does, until they have num_frames frames."""
-    training = manifest.filter(pc.equal(manifest["split"], "train")).sort_by("utterance_id")
-    shuffled = training.take(np.random.default_rng(config.seed).permutation(len(training)))
-    frames = np.cumsum(shuffled["num_samples"].to_numpy() / audio.SAMPLE_RATE * config.features.frames_per_second)
-    return shuffled.slice(0, int(np.searchsorted(frames, wanted_frames(config))) + 1)
 
 
 def fit(config: FitCodebookConfig, frames: np.ndarray, name: str) -> tuple[Codebook, kmeans.Clustering]:
     """Fit centroids to frames (N, D), which normalize=true scales where they are."""
-    num_units = config.fitted_units
+    num_units = config.num_units
+    assert num_units is not None  # there are no centroids from a file
     if len(frames) < num_units:
         raise UserError(
             f"section '{name}': {len(frames)} frames cannot make {num_units} units; "
@@ -231,13 +185,8 @@ def standardize(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @torch.inference_mode()
-def apply(codebook: Codebook, frames: np.ndarray, where: str) -> kmeans.Clustering:
+def apply(codebook: Codebook, frames: np.ndarray) -> kmeans.Clustering:
     """Give what centroids that were not fitted here do to frames (N, D)."""
-    if frames.shape[1] != codebook.config.feature_dim:
-        raise UserError(
-            f"{where} has centroids of {codebook.config.feature_dim} features, but a frame has {frames.shape[1]}; "
-            f"take the encoder and the layer that they were fitted on"
-        )
     units, total = [], 0.0
     for block in torch.from_numpy(frames).split(BLOCK):
         units.append(codebook(block))

@@ -36,13 +36,15 @@ class ImportEncoderConfig:
 
 
 def check(config: ImportEncoderConfig, step: Step) -> None:
-    """Raise UserError if the file or folder is not there."""
+    """Raise UserError if the file or folder is not there, or torchaudio has no such bundle."""
     if config.fairseq is not None:
         storage.need_file(config.fairseq, f"{step.name}.fairseq")
     if config.huggingface is not None:
         storage.need_folder(config.huggingface, f"{step.name}.huggingface")
     if config.cpc is not None:
         storage.need_file(config.cpc, f"{step.name}.cpc")
+    if config.torchaudio is not None:
+        torchaudio.find_bundle(config.torchaudio)
 
 
 def run(config: ImportEncoderConfig, step: Step) -> Counts:

@@ -125,13 +125,26 @@ def run(config: IngestConfig, step: Step) -> Counts:
 
 
 def check(config: IngestConfig, step: Step) -> None:
-    """Raise UserError if the corpus is not where the settings say."""
+    """Raise UserError if the corpus is not where the settings say, or something is wrong in it as a whole."""
     for name in ("fleurs", "folder", "s2s"):
         corpus = getattr(config, name)
-        if corpus is not None and not corpus.root.startswith("hf://"):  # the hub is asked when it is read
+        if corpus is not None and not on_the_hub(config):
             storage.need_folder(corpus.root, f"{step.name}.{name}.root")
     for file in config.tsv.files if config.tsv is not None else ():
         storage.need_file(file.path, f"{step.name}.tsv.files")
+    if not on_the_hub(config):
+        config.corpus.shards()
+
+
+def check_inputs(config: IngestConfig, step: Step) -> None:
+    """Raise UserError for what is wrong in a corpus on the hub: listing it takes a while, and the network."""
+    if on_the_hub(config):
+        config.corpus.shards()
+
+
+def on_the_hub(config: IngestConfig) -> bool:
+    """Tell whether the corpus is fetched from Hugging Face."""
+    return config.fleurs is not None and config.fleurs.root.startswith("hf://")
 
 
 def _check_unique(identifiers: pa.ChunkedArray, folder: str) -> None:
@@ -141,7 +154,7 @@ def _check_unique(identifiers: pa.ChunkedArray, folder: str) -> None:
         raise UserError(f"{folder}: the utterance '{repeated[0]}' comes twice in the corpus; give each its own name")
 
 
-STAGE = Stage(IngestConfig, run, reads={}, check=check)
+STAGE = Stage(IngestConfig, run, reads={}, check=check, check_inputs=check_inputs)
 
 if __name__ == "__main__":
     main("pipelines.ingest")

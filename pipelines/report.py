@@ -28,6 +28,7 @@ from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
 
 CURVES = ("loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
 MAIN = "units"  # key of the unit kind in scores.json
+SCORES_FILE = "_scores.json"  # of an evaluation
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,27 @@ class ReportConfig:
     sentences: int = 8  # best, and worst
 
 
+def check(config: ReportConfig, step: Step) -> None:
+    """Raise UserError unless each evaluation has translations and units of its own."""
+    evaluations, units = step.inputs["evaluations"], step.inputs["units"]
+    if not len(evaluations) == len(step.inputs["translations"]) == len(units):
+        raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
+    if len(set(units)) < len(evaluations):
+        raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
+
+
+def check_inputs(config: ReportConfig, step: Step) -> None:
+    """Raise UserError for an evaluation whose scores have another name, as those of older versions have."""
+    for folder in step.input_list("evaluations"):
+        if not storage.is_file(f"{folder}/{SCORES_FILE}"):
+            raise UserError(f"section '{step.name}': {folder} is of an older version; delete it and run again")
+
+
 def run(config: ReportConfig, step: Step) -> Counts:
     """Gather the records, scores, curves and sounds of a run, and write index.html, scores.json and listen/."""
     evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
-    if not len(evaluations) == len(translations) == len(step.input_list("units")):
-        raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
-    if len(set(step.inputs["units"])) < len(evaluations):
-        raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
-    scored = [storage.read_json(f"{folder}/_scores.json") for folder in evaluations]
+    scored = [storage.read_json(f"{folder}/{SCORES_FILE}") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
     main_rows = heard_where_any(rows[0])
     ranked = sorted((sentence_of(row, kinds[0]) for row in main_rows), key=_arrived, reverse=True)
@@ -270,6 +283,8 @@ STAGE = Stage(
         "units": Input(UNITS, many=True),
         "trainings": Input(many=True, optional=True),
     },
+    check=check,
+    check_inputs=check_inputs,
 )
 
 if __name__ == "__main__":

@@ -39,13 +39,14 @@ class KindOfFeatures:
     """What a kind of features is made of."""
 
     frames_per_second: int
+    dim: int | None = None  # of a frame; a layer is as wide as its encoder
     encoder: bool = False  # a layer of a trained model
 
 
 KINDS: dict[str, KindOfFeatures] = {
-    "mfcc": KindOfFeatures(100),  # 39-d, as fairseq dumps them for the first iteration of HuBERT
-    "stacked_mfcc": KindOfFeatures(50),  # 65-d
-    "log_mel": KindOfFeatures(100),  # 80-d
+    "mfcc": KindOfFeatures(100, 39),  # as fairseq dumps them for the first iteration of HuBERT
+    "stacked_mfcc": KindOfFeatures(50, 65),
+    "log_mel": KindOfFeatures(100, 80),
     "hubert": KindOfFeatures(50, encoder=True),
     "wav2vec2": KindOfFeatures(50, encoder=True),
     "cpc": KindOfFeatures(100, encoder=True),  # modified CPC of GSLM: its layers are those of its LSTM
@@ -75,6 +76,11 @@ class FeaturesConfig:
     def frames_per_second(self) -> int:
         return KINDS[self.kind].frames_per_second
 
+    @property
+    def dim(self) -> int | None:
+        """Number of features of a frame; None for a layer, which is as wide as its encoder."""
+        return KINDS[self.kind].dim
+
 
 MODELS: dict[str, tuple[str, ...]] = {
     "hubert": ("hubert", "speech_encoder"),
@@ -83,8 +89,11 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_encoder(folder: str, features: FeaturesConfig, where: str) -> None:
-    """Raise UserError if the model of a folder does not give these features of an encoder; reads no weights."""
+def check_encoder(folder: str, features: FeaturesConfig, where: str) -> int:
+    """Give the number of features of a frame, without reading weights.
+
+    Raises UserError if the model of the folder has no such features.
+    """
     found = checkpoint.read_config(folder, *MODELS[features.kind])
     architecture = found["info"].get("architecture", features.kind)
     if architecture != features.kind:
@@ -99,6 +108,7 @@ def check_encoder(folder: str, features: FeaturesConfig, where: str) -> None:
             f"{where}: the encoder in {folder} makes a frame of {config.hop} samples, and features of kind "
             f"{features.kind} have {SAMPLE_RATE // features.frames_per_second}; take an encoder with that stride"
         )
+    return config.width
 
 
 def load_encoder(folder: str, features: FeaturesConfig) -> Encoder:

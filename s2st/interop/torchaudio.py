@@ -32,16 +32,18 @@ NAMES = (
 )  # the same in Hugging Face's models, but for the groups in parentheses
 
 
-def read_bundle(name: str) -> tuple[SpeechEncoder, dict[str, Any]]:
-    """Download the encoder of a bundle such as HUBERT_BASE or WAV2VEC2_XLSR53, and its info.
-
-    Raises UserError for an unknown bundle, a WavLM, or a download that fails.
-    """
+def find_bundle(name: str) -> pipelines.Wav2Vec2Bundle:
+    """Give a bundle such as HUBERT_BASE or WAV2VEC2_XLSR53, not fetched yet; raises UserError for others and WavLM."""
     bundles = {key: value for key, value in vars(pipelines).items() if isinstance(value, pipelines.Wav2Vec2Bundle)}
     known = [key for key, bundle in bundles.items() if bundle._model_type == "Wav2Vec2"]
     if name not in known:
         raise UserError(f"torchaudio has no encoder {name!r} of HuBERT or wav2vec 2.0; known: {', '.join(known)}")
-    bundle = bundles[name]
+    return bundles[name]
+
+
+def read_bundle(name: str) -> tuple[SpeechEncoder, dict[str, Any]]:
+    """Download the encoder of a bundle, and its info; raises UserError as `find_bundle`, or if the download fails."""
+    bundle = find_bundle(name)
     try:
         model = bundle.get_model(dl_kwargs={"weights_only": True})
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:

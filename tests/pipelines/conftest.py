@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import build_pairs
-from pipelines.exchange import ExchangeConfig, run
+from pipelines.exchange import ExchangeConfig, check, run
 from s2st import audio
 from s2st.config import build
 from s2st.pairing import PairingConfig
@@ -62,7 +62,9 @@ def exchange():
 
     def run_section(folder, settings, name="out", **inputs):
         step = Step(name, "pipelines.exchange", str(folder), settings, {key: [value] for key, value in inputs.items()})
-        return run(build(ExchangeConfig, settings, name), step)
+        config = build(ExchangeConfig, settings, name)
+        check(config, step)
+        return run(config, step)
 
     return run_section
 

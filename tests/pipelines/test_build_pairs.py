@@ -38,7 +38,9 @@ def build(tmp_path):
     def run(rows, **settings):
         datasets.write_table(pa.Table.from_pylist(rows, schema=UNITS), f"{tmp_path}/units")
         step = Step("pairs", "pipelines.build_pairs", str(tmp_path), {}, {"units": ["units"]})
-        counts = build_pairs.run(PairingConfig(**settings), step)
+        config = PairingConfig(**settings)
+        build_pairs.check_inputs(config, step)
+        counts = build_pairs.run(config, step)
         return counts, datasets.read_table(step.output, PAIRS).to_pylist()
 
     return run
@@ -120,6 +122,8 @@ def test_recordings_named_by_language_pair_up(build, tmp_path):
 def test_nothing_to_pair_is_told(build):
     with pytest.raises(UserError, match="section 'pairs': all units are in one language .en."):
         build([row("a", "en")])
+    with pytest.raises(UserError, match="direction 'en-ko': the units have no language 'ko'"):
+        build([row("a", "en"), row("a", "hi")], directions=("en-ko",))
     with pytest.raises(UserError, match="section 'pairs': no sentence is there in two languages"):
         build([row("a", "en"), row("b", "hi")])
 
@@ -141,6 +145,7 @@ def test_units_of_several_sections_are_paired(tmp_path):
 
     def run(*units):
         step = Step("pairs", "pipelines.build_pairs", str(tmp_path), {}, {"units": list(units)})
+        build_pairs.check_inputs(PairingConfig(), step)
         return build_pairs.run(PairingConfig(), step)
 
     assert run("dumped", "imported").rows_out == 2

@@ -2,15 +2,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.exchange import STAGE
 from s2st.config import UserError
 from s2st.fairseq import codebooks
 from s2st.schemas import UNITS
 from stages import datasets
+from stages.stage import Step, config_of
 
 NUM_UNITS = 20
 ALL_UNIT_FORMATS = ("km", "quantized", "unit_files")
 SOURCE = {"format": "quantized", "path": "x", "split": "train", "lang": "en"}
 LINES = {"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"}
+TARGETS = {"format": "s2ut", "path": "/nowhere"}
 
 
 @pytest.mark.parametrize(
@@ -34,15 +37,40 @@ LINES = {"format": "text", "path": "x", "source_lang": "en", "target_lang": "hi"
         ({"read_pairs": [{**LINES, "target_lang": "1"}]}, {}, "target_lang of x: '1' is no language"),
         ({"read_units": [{**SOURCE, "format": "s2ut"}]}, {}, "format=s2ut and split=train contradict"),
         (
-            {"read_units": [{"format": "s2ut", "path": "/nowhere"}]},
+            {"read_units": [TARGETS]},
             {"codebook": "codebook"},
-            "there is no table such as train.tsv in /nowhere",
+            "out.read_units: there is no folder /nowhere; give one that is there",
         ),
         ({"read_units": [SOURCE]}, {}, "needs the input 'codebook', or num_units and units_name"),
         (
+            {"read_units": [SOURCE]},
+            {"codebook": "codebook"},
+            "out.read_units: there is no file x; give one that is there",
+        ),
+        (
+            {"read_units": [{**SOURCE, "format": "km", "tsv": "x.tsv"}]},
+            {"codebook": "codebook", "units": "units"},
+            "out.read_units: there is no file x; give one that is there",
+        ),
+        (
+            {"read_units": [TARGETS]},
+            {"codebook": "codebook", "manifest": "manifest"},
+            "s2ut are of no manifest; remove",
+        ),
+        (
+            {"read_units": [{**TARGETS, "path": "/"}]},
+            {"codebook": "codebook"},
+            "there is no table such as train.tsv in /",
+        ),
+        (
+            {"read_pairs": [{**LINES, "path": "/"}]},
+            {"codebook": "codebook"},
+            "there is no train.src, nor of valid or test, in /",
+        ),
+        (
             {"read_pairs": [LINES]},
             {"codebook": "codebook"},
-            "there is no train.src, nor of valid or test, in x",
+            "out.read_pairs: there is no folder x; give one that is there",
         ),
     ],
 )
@@ -94,3 +122,18 @@ def test_speech_that_fairseq_reads_from_local_folders_is_not_written_to_a_bucket
     with pytest.raises(UserError, match=f"cannot write {format} to file://.*/theirs: fairseq reads its audio from"):
         exchange(f"file://{a_run}", {"write": ["text", format]}, "theirs", pairs="pairs", manifest="manifest")
     assert not (a_run / "theirs").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "inputs", "message"),
+    [
+        ({"write": ["s2ut"]}, ["pairs"], "section 'out' cannot write s2ut without the input 'manifest'; name it"),
+        ({"write": ["km"], "num_units": 20}, ["units", "codebook"], "section 'out': the codebook says num_units"),
+        ({"read_units": [{**SOURCE, "path": __file__}]}, [], "section 'out' needs the input 'codebook', or num_units"),
+        ({"read_pairs": [LINES]}, ["codebook"], "out.read_pairs: there is no folder x; give one that is there"),
+    ],
+)
+def test_what_settings_tell_is_told_before_the_inputs_are_there(tmp_path, settings, inputs, message):
+    step = Step("out", "pipelines.exchange", str(tmp_path), settings, {name: [name] for name in inputs})
+    with pytest.raises(UserError, match=message):
+        STAGE.check(config_of(step), step)

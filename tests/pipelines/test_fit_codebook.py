@@ -5,57 +5,18 @@ import pyarrow as pa
 import pytest
 
 from pipelines import fit_codebook
-from pipelines.fit_codebook import Features, FitCodebookConfig, apply, choose_utterances, fit, standardize
-from pipelines.speech_batches import BATCHES
+from pipelines.fit_codebook import FitCodebookConfig, apply, fit, standardize
 from s2st import audio, checkpoint, storage
-from s2st.config import UserError, build
+from s2st.config import UserError, build, to_mapping
 from s2st.fairseq import codebooks
 from s2st.feature_extractor import FeaturesConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.cpc import Cpc, CpcConfig
-from s2st.schemas import MANIFEST as MANIFEST_SCHEMA
+from s2st.schemas import MANIFEST
 from s2st.speech_to_units import SpeechToUnits
 from stages import datasets
 from stages.cluster import set_up_data
 from stages.stage import Step
-
-MANIFEST = pa.table(
-    {
-        "utterance_id": [f"u{i}" for i in range(20)],
-        "split": ["train"] * 15 + ["test"] * 5,
-        "num_samples": [16_000] * 20,  # 50 frames each
-    }
-)
-
-
-def chosen(num_frames: int, seed: int = 0, manifest: pa.Table = MANIFEST, **settings: object) -> list[str]:
-    config = FitCodebookConfig(FeaturesConfig("stacked_mfcc"), 1, num_frames=num_frames, seed=seed, **settings)
-    return choose_utterances(config, manifest)["utterance_id"].to_pylist()
-
-
-def test_utterances_are_drawn_until_they_have_the_frames():
-    assert [len(chosen(frames)) for frames in (50, 51, 250, 749, 750, 10_000)] == [1, 2, 5, 15, 15, 15]
-
-
-def test_nothing_is_fitted_on_test_speech():
-    assert not set(chosen(10_000)) & {f"u{i}" for i in range(15, 20)}
-
-
-def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows():
-    assert chosen(250) == chosen(250, manifest=MANIFEST.take(list(range(19, -1, -1))))
-    assert chosen(250) != chosen(250, seed=1)
-
-
-def test_features_tell_where_utterances_begin():
-    rng = np.random.default_rng(0)
-    lengths = [8000, 5000, 400, 5000]
-    waveforms = [(0.1 * rng.normal(size=length)).astype(np.float32) for length in lengths]
-    batch = [{"samples": audio.to_int16(waveform).tobytes(), "reason": None} for waveform in waveforms]
-    batch.insert(1, {"samples": b"", "reason": "broken"})
-    (made,) = Features(FeaturesConfig("stacked_mfcc"), None, 20.0)(pa.table({"batch": [batch]}, schema=BATCHES))
-    frames = [audio.num_frames(length) for length in lengths]
-    assert len(made["frame"]) == sum(frames)
-    assert np.flatnonzero(made["start"]).tolist() == np.cumsum([0, *frames[:-1]]).tolist()
 
 
 def test_frames_are_scaled_where_they_are():
@@ -74,15 +35,13 @@ def test_a_codebook_scales_as_its_fit_did():
     frames = np.random.default_rng(0).normal(3, [1, 5, 1, 100], size=(2000, 4)).astype(np.float32)
     config = FitCodebookConfig(num_units=10, normalize=True)
     codebook, clustering = fit(config, frames.copy(), "codebook")
-    np.testing.assert_array_equal(apply(codebook, frames, "here").units, clustering.units)
-    assert apply(codebook, frames, "here").inertias == [pytest.approx(clustering.inertias[-1], rel=1e-4)]
+    np.testing.assert_array_equal(apply(codebook, frames).units, clustering.units)
+    assert apply(codebook, frames).inertias == [pytest.approx(clustering.inertias[-1], rel=1e-4)]
 
 
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="'codebook': 5 frames cannot make 10 units"):
         fit(FitCodebookConfig(num_units=10), np.zeros((5, 3), np.float32), "codebook")
-    with pytest.raises(UserError, match="c.npy has centroids of 3 features, but a frame has 5; take the encoder and"):
-        apply(Codebook(CodebookConfig(10, 3)), np.zeros((5, 5), np.float32), "c.npy")
     for settings, message in (
         ({"num_units": 0}, "num_units=0 must be from 1 to 65,536"),
         ({"num_units": 70_000}, "num_units=70000 must be from 1 to 65,536"),
@@ -97,12 +56,68 @@ def test_mistakes_are_told():
             build(FitCodebookConfig, settings, "codebook")
 
 
+def test_the_default_number_of_units_is_recorded():
+    """So that a run that took it is known again, and one that asks for the same number is the same."""
+    assert build(FitCodebookConfig, {}, "codebook").num_units == 100
+    assert build(FitCodebookConfig, {"num_units": None}, "codebook") == FitCodebookConfig(num_units=100)
+    copied = FitCodebookConfig(centroids="km.bin")
+    assert copied.num_units is None
+    assert build(FitCodebookConfig, to_mapping(copied), "codebook") == copied
+
+
+def write_splits(folder, *splits):
+    """Write a manifest of an utterance in each of some splits."""
+    rows = [{"utterance_id": split, "split": split} for split in splits]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), f"{folder}/manifest")
+
+
 def test_an_encoder_without_the_layer_is_refused_before_the_old_output_is_deleted(tmp_path):
+    write_splits(tmp_path, "train")
     checkpoint.save(f"{tmp_path}/encoder", Cpc(CpcConfig(8, 8, 1)))
-    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"encoder": ["encoder"]})
+    inputs = {"manifest": ["manifest"], "encoder": ["encoder"]}
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, inputs)
     fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 1)), step)
     with pytest.raises(UserError, match="section 'codebook': layer=2, but .*/encoder has 1; choose one it has"):
         fit_codebook.check_inputs(FitCodebookConfig(FeaturesConfig("cpc", 2)), step)
+
+
+def test_centroids_that_cannot_be_taken_are_told_before_anything_runs(tmp_path, monkeypatch):
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"manifest": ["manifest"]})
+    path = f"{tmp_path}/centroids.npy"
+    np.save(path, np.zeros((4, 39), np.float32))
+    whole = storage.read_bytes(path)
+    fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    with pytest.raises(UserError, match="'codebook': .*centroids.npy has centroids of 39 features, but a frame has 80"):
+        fit_codebook.check(FitCodebookConfig(FeaturesConfig("log_mel"), centroids=path), step)
+    storage.write_bytes(path, whole[:-4])
+    with pytest.raises(UserError, match="centroids.npy is not a whole .npy"):
+        fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    monkeypatch.setattr(codebooks, "read", lambda *_: Codebook(CodebookConfig(4, 39, 8)))
+    fit_codebook.check(FitCodebookConfig(centroids=path), step)
+    with pytest.raises(UserError, match="centroids.npy projects features, and exports cannot tell this; remove"):
+        fit_codebook.check(FitCodebookConfig(centroids=path, exports=("seamless",)), step)
+
+
+def test_centroids_of_another_encoder_are_told_when_it_is_there(tmp_path):
+    write_splits(tmp_path, "train")
+    checkpoint.save(f"{tmp_path}/encoder", Cpc(CpcConfig(8, 16, 1)))
+    inputs = {"manifest": ["manifest"], "encoder": ["encoder"]}
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, inputs)
+    config = FitCodebookConfig(FeaturesConfig("cpc", 1), centroids=f"{tmp_path}/centroids.npy")
+    np.save(config.centroids, np.zeros((4, 16), np.float32))
+    fit_codebook.check(config, step)
+    fit_codebook.check_inputs(config, step)
+    np.save(config.centroids, np.zeros((4, 8), np.float32))
+    fit_codebook.check(config, step)
+    with pytest.raises(UserError, match="has centroids of 8 features, but a frame has 16; take the features or"):
+        fit_codebook.check_inputs(config, step)
+
+
+def test_a_manifest_without_training_speech_is_told(tmp_path):
+    step = Step("codebook", "pipelines.fit_codebook", str(tmp_path), {}, {"manifest": ["manifest"]})
+    write_splits(tmp_path, "validation", "test")
+    with pytest.raises(UserError, match="manifest has no training split, and a codebook is fitted on nothing else"):
+        fit_codebook.check_inputs(FitCodebookConfig(), step)
 
 
 @pytest.fixture
@@ -118,8 +133,8 @@ def run_folder(tmp_path):
             row = {"utterance_id": f"{split}-{i}", "sentence_id": str(i), "lang": "en", "split": split, "speaker": "a"}
             rows.append({**row, "text": "", "audio": {"bytes": data, "path": ""}, "num_samples": len(waveform)})
     training = [row for row in rows if row["split"] == "train"]
-    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), f"{tmp_path}/manifest")
-    datasets.write_table(pa.Table.from_pylist(training, schema=MANIFEST_SCHEMA), f"{tmp_path}/training")
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), f"{tmp_path}/manifest")
+    datasets.write_table(pa.Table.from_pylist(training, schema=MANIFEST), f"{tmp_path}/training")
     return str(tmp_path)
 
 

@@ -102,3 +102,9 @@ def test_files_of_other_models_are_refused(tmp_path: Path, kind: str) -> None:
         torch.save({name: {"linear.weight": torch.ones(1)}}, path)
         with pytest.raises(UserError, match="known here|has no '"):
             import_encoder(tmp_path, **{kind: path})
+
+
+def test_an_unknown_bundle_is_told_before_anything_runs(tmp_path: Path) -> None:
+    check(build(STAGE.config, {"torchaudio": "HUBERT_BASE"}, "encoder"), step(tmp_path, {}))
+    with pytest.raises(UserError, match="torchaudio has no encoder 'HUBERT_BIG' of HuBERT or .*; known: .*HUBERT_BASE"):
+        check(build(STAGE.config, {"torchaudio": "HUBERT_BIG"}, "encoder"), step(tmp_path, {}))

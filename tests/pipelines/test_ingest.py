@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.ingest import IngestConfig, check, manifest_row
-from s2st import audio
+from pipelines.ingest import IngestConfig, check, check_inputs, manifest_row
+from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.corpus import Recording
+from s2st.corpora.fleurs import Fleurs
 from s2st.schemas import MANIFEST
 from stages import datasets
 from stages.recipe import open_recipe
 from stages.run import run_steps
-from stages.stage import Step, config_of
+from stages.stage import MADE_BY, Step, config_of
 
 RECIPE = "run: {run}\nmanifest:\n  stage: pipelines.ingest\n  folder: {{root: {root}}}\n"
 
@@ -96,7 +97,47 @@ def test_a_corpus_that_is_not_there_stops_with_one_sentence(corpus, message):
         check(config_of(step), step)
 
 
-def test_a_corpus_from_elsewhere_is_not_looked_for():
-    for corpus in ("fleurs", "phrasebook", "sample"):
+def test_a_corpus_of_ours_has_no_folder_to_look_for():
+    for corpus in ("phrasebook", "sample"):
         step = Step("manifest", "pipelines.ingest", "run", {corpus: {}}, {})
+        check(config_of(step), step)
+
+
+def test_the_hub_is_asked_when_the_step_starts_and_not_before(monkeypatch):
+    monkeypatch.setattr(Fleurs, "shards", lambda self: 1 / 0)
+    step = Step("manifest", "pipelines.ingest", "run", {"fleurs": {}}, {})
+    check(config_of(step), step)
+    with pytest.raises(ZeroDivisionError):
+        check_inputs(config_of(step), step)
+
+
+def test_a_mistake_in_the_corpus_leaves_the_old_manifest(tmp_path, tone):
+    """Of a run with --redo, after a folder was added that names no split."""
+    (tmp_path / "speech/en/train").mkdir(parents=True)
+    soundfile.write(tmp_path / "speech/en/train/a.wav", tone, 16_000)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.format(run=tmp_path / "run", root=tmp_path / "speech"))
+    _, steps, _ = open_recipe(str(path), [])
+    record = {"fingerprint": "of other settings", "settings": {}, "rows_out": 1}
+    storage.write_json(f"{tmp_path}/run/manifest/{MADE_BY}", record)
+    (tmp_path / "speech/en/heldout").mkdir()
+    soundfile.write(tmp_path / "speech/en/heldout/b.wav", tone, 16_000)
+    with pytest.raises(UserError, match="en/heldout/b.wav: no folder of heldout names a split"):
+        run_steps(steps, parallel=1, redo=True)
+    assert storage.read_json(f"{tmp_path}/run/manifest/{MADE_BY}") == record
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["en/dev/a.wav", "en/eval/b.wav"], "would both be the split validation"),
+        (["en/train/a.wav", "hi/test/a.wav"], "sentence 'a' is in two splits"),
+    ],
+)
+def test_what_folders_contradict_is_told_before_anything_runs(tmp_path, files, message):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(b"sound")
+    step = Step("manifest", "pipelines.ingest", "run", {"folder": {"root": str(tmp_path)}}, {})
+    with pytest.raises(UserError, match=message):
         check(config_of(step), step)

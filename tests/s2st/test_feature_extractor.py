@@ -158,9 +158,10 @@ def test_convolutions_of_a_piece_equal_those_of_the_whole(name):
 
 
 @pytest.mark.parametrize("kind", ["mfcc", "stacked_mfcc", "log_mel"])
-def test_spectral_kinds_have_their_rate(kind):
+def test_spectral_kinds_have_their_rate_and_dimension(kind):
     features = FeatureExtractor(FeaturesConfig(kind))([noise(2.0)])[0]
     assert abs(len(features) - 2 * KINDS[kind].frames_per_second) <= 2
+    assert features.shape[1] == FeaturesConfig(kind).dim
 
 
 def test_layers_belong_to_encoders():
