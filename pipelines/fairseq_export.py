@@ -59,8 +59,6 @@ class Export:
         names, greatest = set(table["codebook"].to_pylist()), max(columns)
         num_units = self.num_units or greatest + 1
         if self.step.input_list("codebook"):
-            if self.num_units:
-                raise UserError(f"section '{self.step.name}': the codebook says num_units; remove this setting")
             expected, num_units = units_info(self.step.input("codebook"))
             if names != {expected}:
                 raise UserError(f"section '{self.step.name}': the {name} are not of {self.step.input('codebook')}")

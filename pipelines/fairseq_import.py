@@ -36,12 +36,8 @@ class Units:
 def origin(step: Step, num_units: int, units_name: str) -> Units:
     """Say what the units are: those of the codebook, or what the settings say."""
     if step.input_list("codebook"):
-        if num_units or units_name:
-            raise UserError(f"section '{step.name}': the codebook says num_units and units_name; remove these settings")
         speech_to_units = SpeechToUnits.load(step.input("codebook"))
         return Units(speech_to_units.origin, speech_to_units.codebook.config.num_units, speech_to_units)
-    if num_units < 1 or not units_name:
-        raise UserError(f"section '{step.name}' needs the input 'codebook', or num_units and units_name")
     return Units({"encoder": "", "layer": 0, "codebook": f"{units_name}-0-{num_units}"}, num_units, None)
 
 

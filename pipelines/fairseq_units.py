@@ -70,8 +70,6 @@ class Utterance:
 def import_units(sources: tuple[UnitsSource, ...], step: Step, units: Units) -> Counts:
     """Read every source into UNITS; utterances that have no units, or are not in the manifest, are set aside."""
     known = known_utterances(step)
-    if known is not None and any(source.format == "s2ut" for source in sources):
-        raise UserError(f"section '{step.name}': the targets of s2ut are of no manifest; remove the input 'manifest'")
     parts = Parts(step.output, UNITS)
     seen: set[str] = set()
     num_samples = 0
@@ -137,8 +135,7 @@ def check_dictionary(path: Path, num_units: int) -> None:
 
 def checked_features(source: UnitsSource, num_recordings: int, units: Units) -> Iterator[np.ndarray]:
     """Yield the features (T, D) of each recording; raises UserError if they fit neither codebook nor manifest."""
-    if units.speech_to_units is None:
-        raise UserError(f"features ({source.path}) become units by a codebook; give the section the input 'codebook'")
+    assert units.speech_to_units is not None
     feature_dim = units.speech_to_units.codebook.config.feature_dim
     count = 0
     for count, features in enumerate(read_features(source.path, Path(source.tsv).stem), start=1):
