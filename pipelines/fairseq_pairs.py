@@ -88,7 +88,8 @@ def find_splits(folder: Path, endings: list[str]) -> dict[str, str]:
     splits = {ours: name for ours, name in SPLITS.items() if any(Path(folder, name + end).exists() for end in endings)}
     if not splits:
         raise UserError(
-            f"there is no train{endings[0]}, nor of valid or test, in {folder}; look at its names, and sides"
+            f"there is no train{endings[0]}, nor of valid or test, in {folder}; "
+            f"name the folder of one direction, such as {folder}/en-hi, and its sides"
         )
     for end in endings:
         for path in sorted(folder.glob(f"*{end}")):

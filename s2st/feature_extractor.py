@@ -62,6 +62,8 @@ class FeaturesConfig:
     def __post_init__(self) -> None:
         if self.smoothing < 1 or self.smoothing % 2 == 0:
             raise ValueError(f"smoothing={self.smoothing} must be an odd number of frames, such as 1 or 3")
+        if self.needs_encoder and not self.layer:
+            raise ValueError(f"kind={self.kind} needs layer, counted from 1, such as layer: 9")
         if self.needs_encoder != (self.layer > 0):
             models = ", ".join(name for name, kind in KINDS.items() if kind.encoder)
             raise ValueError(

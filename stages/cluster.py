@@ -8,6 +8,8 @@ import ray
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback  # its only home in 2.60
 
+from s2st.config import UserError
+
 PAUSE_SECONDS = 0.02  # of the loop that runs a dataset, after each of its steps
 OBJECT_STORE_BYTES = 1 << 30  # of a cluster of our own; data beyond it spills to disk
 MAX_BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so that readers wait less and hold less
@@ -41,14 +43,24 @@ def connect() -> str:
             num_cpus = max(4, 2 * (os.cpu_count() or 1))
             for name, value in {**MEMORY_SETTINGS, **_process_settings(num_cpus)}.items():
                 os.environ.setdefault(name, value)
-            ray.init(
-                num_cpus=num_cpus,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-            )
+            _start(num_cpus)
     return ray.get_runtime_context().gcs_address
+
+
+def _start(num_cpus: int) -> None:
+    """Start a cluster of our own; raises UserError if the machine is too busy for that."""
+    try:
+        ray.init(
+            num_cpus=num_cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+        )
+    except Exception as error:
+        if "timed out during startup" not in str(error):  # Ray has no kind of its own for it
+            raise
+        raise UserError("Ray did not start in time, as the machine is busy; run the same command again") from None
 
 
 def _process_settings(num_cpus: int) -> dict[str, str]:
