@@ -4,6 +4,7 @@ python -m benchmarks.ours fit FEATURES OUT NUM_UNITS           k-means on frames
 python -m benchmarks.ours codebook CENTROIDS OUT KIND [ENCODER LAYER]
 python -m benchmarks.ours dump WAVS CODEBOOK OUT fp32|bf16     recordings -> units
 python -m benchmarks.ours compare UNITS PEER                   prints the share of equal units as JSON
+python -m benchmarks.ours precisions                           prints what `dump` can do on this processor as JSON
 python -m benchmarks.ours inertia FEATURES CENTROIDS           prints the mean squared distance as JSON
 """
 
@@ -84,6 +85,15 @@ def shards(wavs: Path) -> Iterator[tuple[list[str], list[np.ndarray]]]:
         yield paths, waveforms
 
 
+def precisions() -> None:
+    """Tell the precisions that this processor has."""
+    import torch
+
+    from s2st.precision import has_bf16
+
+    print(json.dumps(["fp32", "bf16"] if has_bf16(torch.device("cpu")) else ["fp32"]))
+
+
 def compare(units: str, peer: str) -> None:
     """Compare units with fairseq's labels of the same centroids; a frame that is missing is not equal."""
     import pyarrow.parquet as pq
@@ -117,4 +127,4 @@ def inertia(features: str, centroids: str) -> None:
 
 
 if __name__ == "__main__":
-    {part.__name__: part for part in (fit, codebook, dump, compare, inertia)}[sys.argv[1]](*sys.argv[2:])
+    {part.__name__: part for part in (fit, codebook, dump, precisions, compare, inertia)}[sys.argv[1]](*sys.argv[2:])

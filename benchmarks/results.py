@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from stages import stage
 
 RESULTS = Path(__file__).with_name("results.jsonl")
+VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # instructions, as Linux names them, the best first
 COLUMNS = ("name", "ours", "peer", "ratio", "unit")
 
 
@@ -48,8 +47,9 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return ", ".join([*names[:1], torch.backends.cpu.get_cpu_capability(), stage.machine()])
+    told = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    vectors = [name.upper() for name in VECTORS if name in told.get("flags", "").split()]
+    return ", ".join([*filter(None, [told.get("model name")]), *vectors[:1], stage.machine()])
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

@@ -10,15 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import soundfile
-import torch
 
 from benchmarks import peer, results, usage
 from benchmarks.peer import module
 from benchmarks.results import Row, row
 from benchmarks.usage import Usage
-from s2st.precision import has_bf16
 
 NUM_UNITS = 100
 LAYER = 6
@@ -32,7 +31,7 @@ SPEED = "audio h / CPU-h"
 TEXT_HELP = "lang=FILE of sentences, a line each, for espeak-ng to speak beside the human sample"
 
 
-def last_line(log: Path) -> dict[str, float]:
+def last_line(log: Path) -> Any:
     """Read the JSON that a command printed last."""
     return json.loads(log.read_text().splitlines()[-1])
 
@@ -88,7 +87,8 @@ def hubert(minutes: float, runs: int, text: Sequence[str] = ()) -> Iterator[Row]
         theirs.mkdir()
         peer.manifest(folder / "wavs", theirs)
         peers: dict[str, list[Usage]] = {"features": [], "kmeans": [], "labels": []}
-        precisions = ("fp32", "bf16") if has_bf16(torch.device("cpu")) else ("fp32",)
+        run_ours(folder, "precisions")
+        precisions = last_line(folder / "ours.log")
         ours: dict[str, list[Usage]] = {name: [] for name in ("fit", *precisions)}
         for _ in range(runs):
             peers["features"].append(peer.hubert_features(theirs, folder / "hubert.pt", LAYER))
