@@ -24,6 +24,7 @@ from stages.run import stop_on_mistakes
 
 PEER_SAMPLES = 1_600_000  # max_chunk of fairseq's dump_hubert_feature.py
 LOST = -1
+Level = tuple[Tensor, Tensor] | None  # mean and standard deviation of samples, where waveforms are scaled
 
 
 def one_recording(manifest: str, minutes: float) -> np.ndarray:
@@ -37,14 +38,14 @@ def one_recording(manifest: str, minutes: float) -> np.ndarray:
 
 
 @torch.inference_mode()
-def units_of(speech_to_units: SpeechToUnits, waveform: Tensor, level_of: Tensor) -> np.ndarray:
-    """Encode a waveform (N,) in one go, however long, scaled as `level_of` (M,) is, and give its units (T,)."""
+def units_of(speech_to_units: SpeechToUnits, waveform: Tensor, level: Level = None) -> np.ndarray:
+    """Encode a waveform (N,) in one go, however long, scaled by its own level or a given one, and give units (T,)."""
     extractor = speech_to_units.extractor
     encoder = extractor.encoder
     assert isinstance(encoder, SpeechEncoder)
     lengths = torch.tensor([len(waveform)])
-    level = encoder.statistics(level_of[None], torch.tensor([len(level_of)])).level
-    statistics = encoder.statistics(waveform[None], lengths)._replace(level=level)
+    statistics = encoder.statistics(waveform[None], lengths)
+    statistics = statistics._replace(level=level or statistics.level)
     features, frames = encoder.extract(waveform[None], lengths, extractor.config.layer, statistics)
     return speech_to_units.quantize(features[0, : int(frames)].numpy())
 
@@ -52,12 +53,14 @@ def units_of(speech_to_units: SpeechToUnits, waveform: Tensor, level_of: Tensor)
 def measure(codebook: str, manifest: str, minutes: float) -> Iterator[Row]:
     """Compare the units of both ways to cut with those of the whole."""
     speech_to_units = SpeechToUnits.load(codebook)
-    if not isinstance(speech_to_units.extractor.encoder, SpeechEncoder):
+    encoder = speech_to_units.extractor.encoder
+    if not isinstance(encoder, SpeechEncoder):
         raise UserError(f"the features of {codebook} are cut nowhere; name the codebook of a HuBERT")
     waveform = torch.from_numpy(one_recording(manifest, minutes))
-    whole = units_of(speech_to_units, waveform, waveform)
+    whole = units_of(speech_to_units, waveform)
     ours = speech_to_units([waveform.numpy()])[0]
-    pieces = [units_of(speech_to_units, piece, waveform) for piece in waveform.split(PEER_SAMPLES)]
+    level = encoder.statistics(waveform[None], torch.tensor([len(waveform)])).level
+    pieces = [units_of(speech_to_units, piece, level) for piece in waveform.split(PEER_SAMPLES)]
     peer = np.concatenate([part for piece in pieces for part in (piece, [LOST])])[: len(whole)]
     yield row("units.seams_changed", float((ours != whole).mean()), float((peer != whole).mean()), "share of frames")
 
