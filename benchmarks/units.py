@@ -1,6 +1,6 @@
 """From recordings to units, in one process: ours against fairseq's own scripts.
 
-python -m benchmarks.units [--minutes 12] [--mfcc-minutes 60] [--runs 3] [--text en=FILE hi=FILE ...]
+python -m benchmarks.units [--minutes 12] [--mfcc-minutes 180] [--runs 3] [--text en=FILE hi=FILE ...]
 """
 
 import argparse
@@ -123,7 +123,7 @@ def hubert(minutes: float, runs: int, text: Sequence[str] = ()) -> Iterator[Row]
         yield row("units.bytes_per_hour", *(size / hours / 1e6 for size in sizes), "MB / audio h")
 
 
-def run(minutes: float = 12, mfcc_minutes: float = 60, runs: int = 3, text: Sequence[str] = ()) -> Iterator[Row]:
+def run(minutes: float = 12, mfcc_minutes: float = 180, runs: int = 3, text: Sequence[str] = ()) -> Iterator[Row]:
     """Compare both kinds of units."""
     yield from mfcc(mfcc_minutes, runs, text)
     yield from hubert(minutes, runs, text)
@@ -133,7 +133,7 @@ def main() -> None:
     """Run the benchmark, keep its rows and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=12, help="of speech for HuBERT")
-    parser.add_argument("--mfcc-minutes", type=float, default=60, help="of speech for MFCC")
+    parser.add_argument("--mfcc-minutes", type=float, default=180, help="of speech for MFCC")
     parser.add_argument("--runs", type=int, default=3, help="of each side; the table has their medians")
     parser.add_argument("--text", nargs="+", default=[], help=TEXT_HELP)
     results.add_option(parser)

@@ -1,6 +1,6 @@
 """dump_units on Ray: throughput of two workers over one's, and memory of ten hours over one hour's.
 
-python -m benchmarks.units_on_ray --text en=FILE hi=FILE ... [--hours 10] [--scaling-minutes 20]
+python -m benchmarks.units_on_ray --text en=FILE hi=FILE ... [--hours 10] [--scaling-minutes 60]
 
 Without --text the speech is the human sample, which has about an hour: it is repeated.
 """
@@ -68,7 +68,7 @@ def memory(hours: float, text: Sequence[str]) -> Iterator[Row]:
     yield row(f"units.memory_{hours:g}h_over_1h", peaks[1] / peaks[0], None, "times the peak of 1 h")
 
 
-def run(text: Sequence[str] = (), hours: float = 10.0, scaling_minutes: float = 20.0, runs: int = 3) -> Iterator[Row]:
+def run(text: Sequence[str] = (), hours: float = 10.0, scaling_minutes: float = 60.0, runs: int = 1) -> Iterator[Row]:
     """Measure both."""
     yield from scaling(scaling_minutes, text, runs)
     yield from memory(hours, text)
@@ -79,8 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", nargs="+", default=[], help=TEXT_HELP)
     parser.add_argument("--hours", type=float, default=10.0)
-    parser.add_argument("--scaling-minutes", type=float, default=20.0)
-    parser.add_argument("--runs", type=int, default=3, help="of one and two workers")
+    parser.add_argument("--scaling-minutes", type=float, default=60.0)
+    parser.add_argument("--runs", type=int, default=1, help="of one and two workers")
     results.add_option(parser)
     arguments = parser.parse_args()
     rows = run(arguments.text, arguments.hours, arguments.scaling_minutes, arguments.runs)
