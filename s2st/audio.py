@@ -6,6 +6,7 @@ Waveforms are one-dimensional float32 arrays in [-1, 1], mono, at SAMPLE_RATE.
 import io
 import math
 import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soundfile
@@ -20,6 +21,7 @@ MAX_SECONDS = 4 * 3600.0  # longer recordings are refused, so that one file cann
 BLOCK_SAMPLES = 1 << 20  # of each channel, decoded at once
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz, of recordings that are read
+FILTER_REACH = 7  # samples of the lower rate that a resampling filter sees to each side
 MAX_PHASES = 1_000  # of a resampling filter, which grows with both rates over their common factor
 STREAMED_WAV_BYTES = (1 << 31) - (1 << 16)
 SILENCE = 1e-4  # peak amplitude under which a recording counts as silent (-80 dB)
@@ -48,18 +50,17 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
             if file.channels > MAX_CHANNELS:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             _check_rate(file.samplerate)
-            samples, filled = np.empty(file.frames, np.float32), 0
-            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
-                samples[filled : filled + len(block)] = block.mean(axis=1)
-                filled += len(block)
-            rate, promised = file.samplerate, file.frames
+            waveform, filled = np.empty(-(-file.frames * SAMPLE_RATE // file.samplerate), np.float32), 0
+            blocks = (block.mean(axis=1) for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True))
+            for part in resampled(blocks, file.samplerate):
+                waveform[filled : filled + len(part)] = part
+                filled += len(part)
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
     # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
-    if filled < promised or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
+    if filled < len(waveform) or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
         raise AudioError("the audio is truncated")
-    waveform = resample(samples[:filled], rate)
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
     if not np.isfinite(waveform).all():
@@ -81,6 +82,23 @@ def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
         return np.ascontiguousarray(waveform, dtype=np.float32)
     resampled = torchaudio.functional.resample(torch.from_numpy(waveform), rate, SAMPLE_RATE)
     return resampled.numpy().astype(np.float32)
+
+
+def resampled(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+    """Change the sample rate of a recording that comes in blocks (N,), as `resample` does that of the whole."""
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    step = rate // math.gcd(rate, SAMPLE_RATE)  # samples that make a whole number of new ones
+    context = step * math.ceil(FILTER_REACH * max(1, rate / SAMPLE_RATE) / step)
+    held, done = np.zeros(0, np.float32), 0  # of the samples held, those that are only there to be seen
+    for block in blocks:
+        held = np.concatenate([held, block])
+        ready = (len(held) - context) // step * step
+        if ready > done:
+            yield resample(held[: ready + context], rate)[done * SAMPLE_RATE // rate : ready * SAMPLE_RATE // rate]
+            held, done = held[max(0, ready - context) :], min(ready, context)
+    yield resample(held, rate)[done * SAMPLE_RATE // rate :]
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:

@@ -32,6 +32,15 @@ def test_other_rates_are_converted(rate):
     assert frequency(waveform) == pytest.approx(440, abs=1)
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 192_000])
+@pytest.mark.parametrize("block", [100, 4_999])
+def test_blocks_are_converted_as_the_whole_is(monkeypatch, rate, block):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, rate + 17).astype(np.float32)
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", block)
+    found = audio.decode(file_bytes(samples, rate, subtype="FLOAT"))
+    np.testing.assert_allclose(found, audio.resample(samples, rate), atol=1e-6)
+
+
 def test_stereo_is_averaged():
     waveform = audio.decode(file_bytes(np.stack([TONE, 0 * TONE], axis=1)))
     np.testing.assert_allclose(waveform, TONE / 2, atol=1e-3)
