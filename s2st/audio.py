@@ -51,8 +51,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             _check_rate(file.samplerate)
             waveform, filled = np.empty(-(-file.frames * SAMPLE_RATE // file.samplerate), np.float32), 0
-            blocks = (block.mean(axis=1) for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True))
-            for part in resampled(blocks, file.samplerate):
+            for part in resampled(_blocks(file), file.samplerate):
                 waveform[filled : filled + len(part)] = part
                 filled += len(part)
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
@@ -63,11 +62,18 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
         raise AudioError("the audio is truncated")
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
-    if not np.isfinite(waveform).all():
+    peak = max(waveform.max(), -waveform.min())
+    if not np.isfinite(peak):
         raise AudioError("the audio holds samples that are not numbers")
-    if np.abs(waveform).max() < SILENCE:
+    if peak < SILENCE:
         raise AudioError("the audio is silent")
     return waveform
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Decode a recording some samples (N,) at a time; channels are averaged."""
+    while len(samples := file.read(BLOCK_SAMPLES, dtype="float32")):
+        yield samples.mean(axis=1) if samples.ndim == 2 else samples
 
 
 def _check_rate(rate: int) -> None:
