@@ -20,6 +20,7 @@ from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import SpeechToUnits, read_features
 from s2st.units import reduce
 from stages import datasets, exactly_once
+from stages.cluster import worker_pool
 from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -89,7 +90,7 @@ def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16
         batch_format="pyarrow",
         zero_copy_batch=True,
         num_gpus=config.num_gpus or None,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+        compute=worker_pool(config.max_workers, config.num_gpus),
     )
 
 

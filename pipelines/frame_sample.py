@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray.data
 import torch
 
 from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
@@ -17,6 +16,7 @@ from s2st import audio
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig, load_encoder
 from s2st.schemas import MANIFEST
 from stages import datasets
+from stages.cluster import worker_pool
 from stages.console import tell
 
 
@@ -77,7 +77,7 @@ def sample_frames(sampling: Sampling, manifest: str) -> Sample:
         batch_format="pyarrow",
         batch_size=1,
         num_gpus=sampling.num_gpus or None,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=sampling.max_workers),
+        compute=worker_pool(sampling.max_workers, sampling.num_gpus),
     )
     seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
     # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 import torch
 
 from s2st import audio
@@ -14,6 +13,7 @@ from s2st.config import UserError
 from s2st.schemas import PAIRS, TRANSLATIONS
 from s2st.translator import Translator, read_model_folder
 from stages import datasets
+from stages.cluster import worker_pool
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -83,7 +83,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
             batch_format="pyarrow",
             batch_size=config.batch_rows,
             num_gpus=config.num_gpus or None,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=config.max_workers),
+            compute=worker_pool(config.max_workers, config.num_gpus),
         )
     )
     datasets.write(translations, step.output, ["source_lang", "target_lang"])

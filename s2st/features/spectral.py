@@ -10,6 +10,7 @@ from math import log, pi
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from s2st.audio import HOP, SAMPLE_RATE, WINDOW
 
@@ -41,18 +42,19 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
 def _log_mel_of(stretch: Tensor, hop: int, padded: Tensor, num_mels: int) -> Tensor:
     """Samples of T windows -> (T, num_mels); `padded` (T, FFT_SIZE) is scratch, zero from WINDOW on.
 
-    Samples are emphasised once, not in each window that they are in. Kaldi takes out a window's mean before it
-    emphasises: of the mean, 1 - PREEMPHASIS is then left. A window's first sample stands in for the one before it.
+    The steps are Kaldi's, each rounded as Kaldi rounds it: any shorter way doubles the difference to its MFCC. A
+    window's first sample stands in for the one before it.
     """
-    emphasised = stretch.clone()
-    emphasised[1:] -= PREEMPHASIS * stretch[:-1]
     windows = stretch.unfold(0, WINDOW, hop)
-    constant = (1 - PREEMPHASIS) * windows.mean(1, keepdim=True)
-    windowed = torch.sub(emphasised.unfold(0, WINDOW, hop), constant, out=padded[:, :WINDOW])
-    windowed[:, :1] = (1 - PREEMPHASIS) * windows[:, :1] - constant
+    centred = windows - windows.mean(1, keepdim=True)
+    windowed = padded[:, :WINDOW]
+    before = PREEMPHASIS * centred
+    torch.sub(centred[:, 1:], before[:, :-1], out=windowed[:, 1:])
+    torch.sub(centred[:, 0], before[:, 0], out=windowed[:, 0])
     windowed *= _window()
     spectrum = torch.view_as_real(torch.fft.rfft(padded)).flatten(1)
-    return (spectrum.square_() @ _power_filters(num_mels)).clamp_(min=torch.finfo(torch.float32).eps).log_()
+    power = (spectrum.square_() @ _power_filters(num_mels))[:, :num_mels]
+    return power.clamp_(min=torch.finfo(torch.float32).eps).log_()
 
 
 def mfcc(waveform: np.ndarray | Tensor) -> Tensor:
@@ -104,7 +106,7 @@ def _window() -> Tensor:
 def _power_filters(num_mels: int) -> Tensor:
     """Triangles that are equally wide on the mel scale, for squares of real and imaginary parts in turn.
 
-    (FFT_SIZE + 2, num_mels)
+    (FFT_SIZE + 2, num_mels or more): with empty columns to a multiple of 8, the product takes half the time.
     """
     lowest, highest = (1127 * log(1 + hz / 700) for hz in (LOWEST_HZ, SAMPLE_RATE / 2))
     step = (highest - lowest) / (num_mels + 1)
@@ -112,7 +114,7 @@ def _power_filters(num_mels: int) -> Tensor:
     position = (1127 * torch.log1p(hz / 700) - lowest)[:, None] / step - torch.arange(num_mels)
     filters = torch.minimum(position, 2 - position).clamp(min=0)
     filters[-1] = 0  # Kaldi leaves out the Nyquist frequency
-    return filters.float().repeat_interleave(2, dim=0)
+    return functional.pad(filters.float(), (0, -num_mels % 8)).repeat_interleave(2, dim=0)
 
 
 @cache

@@ -78,9 +78,9 @@ class Codebook(nn.Module):
         return torch.cat(units), torch.cat(doubtful)
 
     def _distances(self, x: Tensor) -> Tensor:
-        """||x - c||^2 without ||x||^2, which is the same for all centroids: (..., P) -> (..., K)."""
+        """||x - c||^2 without ||x||^2, which is the same for all centroids: (N, P) -> (N, K)."""
         with torch.autocast(x.device.type, enabled=False):
-            return self.centroids.square().sum(-1) - 2 * (x @ self.centroids.T)
+            return torch.addmm(self.centroids.square().sum(-1), x, self.centroids.T, alpha=-2)
 
     def _search(self, x: Tensor) -> Tensor:
         """Find units (...) of x (..., P) with faiss, on the CPU."""
