@@ -44,7 +44,7 @@ def scaling(minutes: float, text: Sequence[str], runs: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
         folder = Path(name)
         prepare(folder, minutes / 60, text, "base")
-        print(HEADER.format(what=f"HuBERT base layer 6 (random weights), {minutes:g} minutes of speech, {runs} runs"))
+        print(HEADER.format(what=f"HuBERT base layer 6 (random weights), {minutes:g} minutes of speech, runs: {runs}"))
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(runs):
             for workers in (1, 2):

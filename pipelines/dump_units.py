@@ -19,8 +19,7 @@ from s2st.precision import has_bf16
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import SpeechToUnits, read_features
 from s2st.units import reduce
-from stages import datasets, exactly_once
-from stages.cluster import worker_pool
+from stages import cluster, datasets, exactly_once
 from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -89,8 +88,7 @@ def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16
         batch_size=1,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        num_gpus=config.num_gpus or None,
-        compute=worker_pool(config.max_workers, config.num_gpus),
+        **cluster.pool(config.max_workers, config.num_gpus),
     )
 
 

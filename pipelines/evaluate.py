@@ -20,8 +20,7 @@ from s2st.corpora.phrasebook_grammar import content_words, template_of
 from s2st.evaluation import scores
 from s2st.models.recognizer import normalize_text
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
-from stages import datasets
-from stages.cluster import worker_pool
+from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -92,7 +91,7 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
         fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
         batch_format="pyarrow",
         batch_size=config.batch_rows,
-        compute=worker_pool(config.max_workers),
+        **cluster.pool(config.max_workers),
     )
     rows = complete(heard.take_all(), spoken, config.seed)
     datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)

@@ -13,10 +13,10 @@ import torch
 
 from pipelines.speech_batches import CARRIED, decoded_batches, waveform_of
 from s2st import audio
+from s2st.config import UserError
 from s2st.feature_extractor import FeatureExtractor, FeaturesConfig, load_encoder
 from s2st.schemas import MANIFEST
-from stages import datasets
-from stages.cluster import worker_pool
+from stages import cluster, datasets
 from stages.console import tell
 
 
@@ -66,7 +66,10 @@ class Features:
 
 
 def sample_frames(sampling: Sampling, manifest: str) -> Sample:
-    """Stream frames of the drawn utterances into one array; what is in memory is that array and a block."""
+    """Stream frames of the drawn utterances into one array; what is in memory is that array and a block.
+
+    Raises UserError if no utterance of the split "train" can be decoded.
+    """
     rate = sampling.features.frames_per_second
     table = datasets.read_table(manifest, MANIFEST, ["utterance_id", "split", "num_samples"])
     chosen = choose_utterances(table, sampling.num_frames, rate, sampling.seed)
@@ -76,8 +79,7 @@ def sample_frames(sampling: Sampling, manifest: str) -> Sample:
         fn_constructor_args=(sampling.features, sampling.encoder, sampling.batch_seconds),
         batch_format="pyarrow",
         batch_size=1,
-        num_gpus=sampling.num_gpus or None,
-        compute=worker_pool(sampling.max_workers, sampling.num_gpus),
+        **cluster.pool(sampling.max_workers, sampling.num_gpus),
     )
     seconds = sum(chosen["num_samples"].to_pylist()) / audio.SAMPLE_RATE
     # no utterance has more frames than its seconds say; what is left over is cut off, as is the end of the last one
@@ -90,6 +92,8 @@ def sample_frames(sampling: Sampling, manifest: str) -> Sample:
         frames[filled : filled + len(block)] = block
         starts[filled : filled + len(block)] = batch["start"][: len(block)]
         filled += len(block)
+    if not filled:
+        raise UserError(f"{manifest} has no training speech that can be used; look at its rows, and at its _rejects")
     return Sample(frames[:filled], starts[:filled], len(chosen), seconds / 3600)
 
 

@@ -68,4 +68,6 @@ def decoded(row: dict[str, Any]) -> dict[str, Any]:
 
 def waveform_of(row: dict[str, Any]) -> np.ndarray:
     """Give the waveform (N,) of a row of DECODED."""
-    return np.frombuffer(row["samples"], np.int16).astype(np.float32) / 32768
+    waveform = np.frombuffer(row["samples"], np.int16).astype(np.float32)
+    waveform /= 32768
+    return waveform

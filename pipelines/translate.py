@@ -12,8 +12,7 @@ from s2st import audio
 from s2st.config import UserError
 from s2st.schemas import PAIRS, TRANSLATIONS
 from s2st.translator import Translator, read_model_folder
-from stages import datasets
-from stages.cluster import worker_pool
+from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -82,8 +81,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
             fn_constructor_args=(step.input("model"), config.beam),
             batch_format="pyarrow",
             batch_size=config.batch_rows,
-            num_gpus=config.num_gpus or None,
-            compute=worker_pool(config.max_workers, config.num_gpus),
+            **cluster.pool(config.max_workers, config.num_gpus),
         )
     )
     datasets.write(translations, step.output, ["source_lang", "target_lang"])

@@ -21,7 +21,7 @@ MAX_SECONDS = 4 * 3600.0  # longer recordings are refused, so that one file cann
 BLOCK_SAMPLES = 1 << 20  # of each channel, decoded at once
 MAX_CHANNELS = 8
 MIN_RATE, MAX_RATE = 4_000, 192_000  # Hz, of recordings that are read
-FILTER_REACH = 7  # samples of the lower rate that a resampling filter sees to each side
+FILTER_REACH = 7  # samples of the lower rate that torchaudio's filter sees to each side: 6 / 0.99
 MAX_PHASES = 1_000  # of a resampling filter, which grows with both rates over their common factor
 STREAMED_WAV_BYTES = (1 << 31) - (1 << 16)
 SILENCE = 1e-4  # peak amplitude under which a recording counts as silent (-80 dB)
@@ -51,7 +51,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
                 raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
             _check_rate(file.samplerate)
             waveform, filled = np.empty(-(-file.frames * SAMPLE_RATE // file.samplerate), np.float32), 0
-            for part in resampled(_blocks(file), file.samplerate):
+            for part in resample_blocks(_blocks(file), file.samplerate):
                 waveform[filled : filled + len(part)] = part
                 filled += len(part)
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
@@ -83,33 +83,38 @@ def _check_rate(rate: int) -> None:
 
 
 def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
-    """Change the sample rate of a waveform (N,) from `rate` to SAMPLE_RATE."""
+    """Change the sample rate of a waveform (N,) from `rate` to SAMPLE_RATE: (N * SAMPLE_RATE / rate,), rounded up."""
     if rate == SAMPLE_RATE:
         return np.ascontiguousarray(waveform, dtype=np.float32)
-    resampled = torchaudio.functional.resample(torch.from_numpy(waveform), rate, SAMPLE_RATE)
-    return resampled.numpy().astype(np.float32)
+    # torchaudio counts samples in float32, and of some lengths gives one too few: silence after the end gives more.
+    padded = torch.nn.functional.pad(torch.from_numpy(waveform), (0, 1 + rate // SAMPLE_RATE))
+    converted = torchaudio.functional.resample(padded, rate, SAMPLE_RATE)
+    return converted.numpy().astype(np.float32)[: -(-len(waveform) * SAMPLE_RATE // rate)]
 
 
-def resampled(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+def resample_blocks(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
     """Change the sample rate of a recording that comes in blocks (N,), as `resample` does that of the whole."""
     if rate == SAMPLE_RATE:
         yield from blocks
         return
     step = rate // math.gcd(rate, SAMPLE_RATE)  # samples that make a whole number of new ones
     context = step * math.ceil(FILTER_REACH * max(1, rate / SAMPLE_RATE) / step)
-    held, done = np.zeros(0, np.float32), 0  # of the samples held, those that are only there to be seen
+    held, done = np.zeros(0, np.float32), 0  # how many of those held are converted, and only there to be seen
     for block in blocks:
         held = np.concatenate([held, block])
         ready = (len(held) - context) // step * step
         if ready > done:
-            yield resample(held[: ready + context], rate)[done * SAMPLE_RATE // rate : ready * SAMPLE_RATE // rate]
+            converted = resample(held[: ready + context], rate)
+            yield converted[done * SAMPLE_RATE // rate : ready * SAMPLE_RATE // rate]
             held, done = held[max(0, ready - context) :], min(ready, context)
     yield resample(held, rate)[done * SAMPLE_RATE // rate :]
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
     """Bring a waveform to 16 bits: exact for one that was decoded from 16 bits at SAMPLE_RATE."""
-    return np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
+    scaled = waveform * 32768
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
 def encode(waveform: np.ndarray, format: str = "FLAC") -> bytes:

@@ -11,7 +11,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback  #
 from s2st.config import UserError
 
 PAUSE_SECONDS = 0.02  # of the loop that runs a dataset, after each of its steps
-SPARE_CPUS = 2  # logical ones, for those that read, decode and write beside a pool of workers
+CORES = "cores"  # a resource of a cluster of our own, for workers with models
 OBJECT_STORE_BYTES = 1 << 30  # of a cluster of our own; data beyond it spills to disk
 MAX_BLOCK_BYTES = 32 << 20  # that a task gives out at once: a fourth of Ray's, so that readers wait less and hold less
 
@@ -53,6 +53,7 @@ def _start(num_cpus: int) -> None:
     try:
         ray.init(
             num_cpus=num_cpus,
+            resources={CORES: os.cpu_count() or 1},
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
@@ -97,16 +98,17 @@ def set_up_data() -> None:
     context.target_max_block_size = MAX_BLOCK_BYTES
     context.custom_execution_callback_classes = [Pause]
     context.enable_progress_bars = False
+    # A pool keeps its workers while one has work: a new one would have to load its model again.
+    context.autoscaling_config.actor_pool_util_downscaling_threshold = 0.0
 
 
-def worker_pool(max_workers: int, num_gpus: float = 0.0) -> ray.data.ActorPoolStrategy:
-    """Make a pool of workers with `num_gpus` each, which begins with as many as find room now.
+def pool(max_workers: int, num_gpus: float = 0.0) -> dict[str, Any]:
+    """Give the arguments of `map_batches` for a pool of workers that holds a model, each with `num_gpus`.
 
-    Left to itself, Ray adds no worker while readers and decoders of the same stream wait: on two cores an hour of
-    speech went through one worker, and the second one never came.
+    On a cluster of our own a worker takes one of CORES and no CPU. Workers in CPUs would wait until all readers and
+    decoders of their stream are done: on two cores an hour of speech went through one worker, the second never came.
+    And pools of two steps could take all CPUs, and wait for ever for readers.
     """
-    free = ray.available_resources()
-    room = int(free.get("CPU", 0)) - SPARE_CPUS
-    if num_gpus:
-        room = min(room, int(free.get("GPU", 0) / num_gpus))
-    return ray.data.ActorPoolStrategy(min_size=1, max_size=max_workers, initial_size=min(max_workers, max(1, room)))
+    compute = ray.data.ActorPoolStrategy(min_size=1, max_size=max_workers)
+    room = {"num_cpus": 0, "resources": {CORES: 1}} if CORES in ray.cluster_resources() else {}
+    return {"compute": compute, "num_gpus": num_gpus or None, **room}

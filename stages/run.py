@@ -138,8 +138,8 @@ def _task(step: Step, address: str) -> Any:
     RAY_ADDRESS keeps Ray Train's helpers at this cluster when the machine runs another one too. Steps without
     training workers do without it: an environment of their own would cost them Ray's ready processes.
     """
-    # On a shared cluster a step asks for a CPU, which keeps its work off a head that has none.
-    task = run_step.options(num_cpus=1) if os.environ.get("RAY_ADDRESS") else run_step
+    # On a shared cluster a step asks for a little of a CPU, which keeps its work off a head that has none.
+    task = run_step.options(num_cpus=0.01) if os.environ.get("RAY_ADDRESS") else run_step
     if _training_workers(step) == 0:
         return task
     return task.options(runtime_env={"env_vars": {"RAY_ADDRESS": address}})

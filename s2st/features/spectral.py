@@ -42,7 +42,7 @@ def log_mel(waveform: np.ndarray | Tensor, num_mels: int = 80, hop: int = MFCC_H
 def _log_mel_of(stretch: Tensor, hop: int, padded: Tensor, num_mels: int) -> Tensor:
     """Samples of T windows -> (T, num_mels); `padded` (T, FFT_SIZE) is scratch, zero from WINDOW on.
 
-    The steps are Kaldi's, each rounded as Kaldi rounds it: any shorter way doubles the difference to its MFCC. A
+    Up to the window each step is rounded as Kaldi rounds it: any shorter way doubles the difference to its MFCC. A
     window's first sample stands in for the one before it.
     """
     windows = stretch.unfold(0, WINDOW, hop)

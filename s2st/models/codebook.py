@@ -68,13 +68,16 @@ class Codebook(nn.Module):
         features (N, D) -> units (N,) int64, doubtful (N,) bool: frames that near to the boundary of the two nearest
         cells. For exact search.
         """
+        if self.config.num_units == 1:
+            return self(features), torch.zeros(len(features), dtype=torch.bool, device=features.device)
         units, doubtful = [], []
         for part in features.split(FRAMES_AT_ONCE):
-            distances, nearest = self._distances(self.measured(part)).topk(min(2, self.config.num_units), largest=False)
+            distances, nearest = self._distances(self.measured(part)).topk(2, largest=False)
             apart = (self.centroids[nearest[:, -1]] - self.centroids[nearest[:, 0]]).norm(dim=-1)
             to_boundary = (distances[:, -1] - distances[:, 0]) / (2 * apart)
             units.append(nearest[:, 0])
-            doubtful.append(to_boundary < error * (part.float() / self.std).norm(dim=-1))
+            # of two equal centroids, the boundary is nowhere (NaN), and which one came first is chance
+            doubtful.append(~(to_boundary >= error * (part.float() / self.std).norm(dim=-1)))
         return torch.cat(units), torch.cat(doubtful)
 
     def _distances(self, x: Tensor) -> Tensor:

@@ -41,6 +41,12 @@ def test_blocks_are_converted_as_the_whole_is(monkeypatch, rate, block):
     np.testing.assert_allclose(found, audio.resample(samples, rate), atol=1e-6)
 
 
+@pytest.mark.parametrize(("rate", "length"), [(44_100, 180_697), (22_050, 90_348), (11_025, 200_000), (48_000, 48_001)])
+def test_no_sample_is_lost_where_rates_do_not_divide(rate, length):
+    lengths = [len(audio.decode(file_bytes(np.full(n, 0.1), rate))) for n in range(length, length + rate // 100)]
+    assert lengths == [-(-n * 16_000 // rate) for n in range(length, length + rate // 100)]
+
+
 def test_stereo_is_averaged():
     waveform = audio.decode(file_bytes(np.stack([TONE, 0 * TONE], axis=1)))
     np.testing.assert_allclose(waveform, TONE / 2, atol=1e-3)

@@ -20,18 +20,10 @@ def test_a_busy_machine_is_a_sentence_and_other_faults_are_shown(monkeypatch, me
         cluster.connect()
 
 
-@pytest.mark.parametrize(
-    ("free", "max_workers", "num_gpus", "begins_with"),
-    [
-        ({"CPU": 4.0}, 2, 0.0, 2),
-        ({"CPU": 4.0}, 8, 0.0, 2),
-        ({"CPU": 1.0}, 2, 0.0, 1),
-        ({}, 2, 0.0, 1),  # machines come when they are asked for
-        ({"CPU": 64.0, "GPU": 2.0}, 8, 0.5, 4),
-        ({"CPU": 64.0}, 8, 1.0, 1),
-    ],
-)
-def test_pools_begin_with_as_many_workers_as_find_room(monkeypatch, free, max_workers, num_gpus, begins_with):
-    monkeypatch.setattr(ray, "available_resources", lambda: free)
-    pool = cluster.worker_pool(max_workers, num_gpus)
-    assert (pool.min_size, pool.initial_size, pool.max_size) == (1, begins_with, max_workers)
+@pytest.mark.parametrize(("resources", "takes_cpus"), [({"CPU": 4.0, cluster.CORES: 2.0}, False), ({"CPU": 4.0}, True)])
+def test_workers_leave_the_cpus_of_our_own_cluster_to_readers(monkeypatch, resources, takes_cpus):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    arguments = cluster.pool(3, 0.5)
+    assert (arguments["compute"].min_size, arguments["compute"].max_size, arguments["num_gpus"]) == (1, 3, 0.5)
+    assert arguments.get("num_cpus", 1) == int(takes_cpus)
+    assert ("resources" not in arguments) == takes_cpus
