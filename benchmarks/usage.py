@@ -38,11 +38,11 @@ def run(command: Sequence[str], log: Path) -> Usage:
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def run_tree(command: Sequence[str], log: Path, poll_seconds: float = POLL_SECONDS) -> Usage:
+def run_tree(command: Sequence[str], log: Path) -> Usage:
     """Run a command as `run` does, and count processes that nobody waits for, such as Ray's.
 
-    They are looked at every `poll_seconds`: what one uses after the last look is missed. Looking at the memory of
-    Ray's processes four times a second takes a third of a core.
+    They are looked at four times a second, which takes a third of a core for those of Ray; what one uses after the
+    last look is missed.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     process = _start(command, log, {**ONE_THREAD, **NO_GPU})
@@ -62,7 +62,7 @@ def run_tree(command: Sequence[str], log: Path, poll_seconds: float = POLL_SECON
             deadline = deadline or time.monotonic() + LAST_WAIT_SECONDS
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{' '.join(command)} ended, but left the processes {sorted(found)}")
-        time.sleep(poll_seconds)
+        time.sleep(POLL_SECONDS)
     _check(process, log)
     return Usage(sum(seconds.values()), peak, tree_peak)
 

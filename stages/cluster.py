@@ -1,6 +1,7 @@
 """The way to Ray: the cluster that RAY_ADDRESS names, or one of our own on this machine."""
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -45,6 +46,8 @@ def connect() -> str:
             for name, value in {**MEMORY_SETTINGS, **_process_settings(num_cpus)}.items():
                 os.environ.setdefault(name, value)
             _start(num_cpus)
+        # As Ctrl-C does, SIGTERM ends what runs with a sentence; Ray's own handler prints a stack of its core.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return ray.get_runtime_context().gcs_address
 
 
