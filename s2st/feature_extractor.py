@@ -3,9 +3,9 @@
 What makes them equal: the convolutions pad nothing, GroupNorm and the normalisation of waveforms take their statistics
 from each recording's own samples (the encoder does this for rows of a batch), attention leaves out padding. A recording
 that is cut gives its statistics before it is cut: the convolutions' output is that of the whole, frame by frame, and
-only attention reaches less far (CPC's LSTM begins anew ten seconds before each piece). With the demo's HuBERT, which
-learned from utterances of 8 s, this changes 3.3% of the units of five minutes of speech, no more near a seam than
-elsewhere; cuts without overlap, as fairseq's, change 7.4% (benchmarks/seams.py).
+only attention reaches less far (CPC's LSTM begins anew ten seconds before each piece). With the demo's first
+HuBERT, which learned from utterances of 8 s, this changes 2.3% of the units of five minutes of speech; cuts without
+overlap, as fairseq's, change 9.8% (benchmarks/seams.py).
 """
 
 from collections.abc import Sequence
