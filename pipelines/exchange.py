@@ -28,11 +28,12 @@ from pipelines import fairseq_export, fairseq_speech
 from pipelines.fairseq_export import Export, Order
 from pipelines.fairseq_import import origin
 from pipelines.fairseq_pairs import PairsSource, import_pairs
-from pipelines.fairseq_units import UnitsSource, import_units
+from pipelines.fairseq_units import UnitsSource, check_dictionary, import_units
 from s2st import storage
 from s2st.config import UserError
 from s2st.fairseq import codebooks
 from s2st.schemas import MANIFEST, PAIRS, UNITS
+from s2st.speech_to_units import units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
@@ -124,6 +125,14 @@ def check_reading(config: ExchangeConfig, step: Step) -> None:
         storage.need_folder(pairs.path, f"{step.name}.read_pairs")
 
 
+def check_inputs(config: ExchangeConfig, step: Step) -> None:
+    """Raise UserError for labels of more units than the codebook has."""
+    num_units = units_info(step.input("codebook"))[1] if step.input_list("codebook") else config.num_units
+    for source in config.read_units:
+        if source.format == "km":
+            check_dictionary(Path(source.path).with_name("dict.km.txt"), num_units)
+
+
 def run(config: ExchangeConfig, step: Step) -> Counts:
     """Do what the settings ask for."""
     if config.write:
@@ -153,6 +162,7 @@ STAGE = Stage(
         "codebook": Input(optional=True),
     },
     check=check,
+    check_inputs=check_inputs,
 )
 
 if __name__ == "__main__":

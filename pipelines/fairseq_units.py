@@ -106,8 +106,6 @@ def read_units(source: UnitsSource, units: Units, complete_tables: bool) -> Iter
             yield Utterance(name, name, source.lang, text, told=told)
         return
     _, entries = read_manifest(source.tsv)
-    if source.format == "km":
-        check_dictionary(Path(source.path).with_name("dict.km.txt"), units.num_units)
     values: Iterator[Any] = read_labels(source.path, len(entries), source.tsv)
     if source.format == "features":
         values = checked_features(source, len(entries), units)

@@ -101,6 +101,8 @@ def _inputs(step: Step) -> set[str]:
 def _run(waiting: list[Step], records: dict[str, dict[str, Any]], parallel: int, tell: Callable[[str], None]) -> None:
     """Run the waiting steps, and add their records to `records`."""
     total = len(records) + len(waiting)
+    if not (ray.is_initialized() or os.environ.get("RAY_ADDRESS")):
+        tell("Ray starts")  # in ten seconds, or a minute where the machine is busy
     address = connect()
     take_lines = open_console()
     running: dict[Any, Step] = {}

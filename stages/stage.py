@@ -188,8 +188,17 @@ def _difference(step: Step, record: Mapping[str, Any]) -> str:
         old = _without_resources(kind, record["settings"])
     for key in new:
         if old.get(key) != new[key]:
-            return f"with {key}={old.get(key)!r}, and now {key}={new[key]!r}"
+            return f"with {_changed(key, old.get(key), new[key])}"
     return "from other inputs, or before they were made again"
+
+
+def _changed(key: str, old: Any, new: Any) -> str:
+    """Say what a setting was and is; of a section, the first setting that changed."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for inner in new:
+            if old.get(inner) != new[inner]:
+                return _changed(f"{key}.{inner}", old.get(inner), new[inner])
+    return f"{key}={old!r}, and now {key}={new!r}"
 
 
 def execute(step: Step) -> dict[str, Any]:

@@ -193,8 +193,8 @@ class Folder:
         if name.folders and not splits and not self.config.folders_without_split:
             raise UserError(
                 f"{self.config.root}/{name.path}: no folder of {'/'.join(name.folders)} names a split "
-                f"({', '.join(SPLIT_OF)}); rename one, or, if they hold nothing out, set folders_without_split=true "
-                "for a hash to split them"
+                f"({', '.join(SPLIT_OF)}); rename one, or, if they hold nothing out, write folders_without_split: true "
+                "beside root for a hash to split them"
             )
         return splits.pop() if splits else self._hashed_split(name.sentence)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import build_pairs
-from pipelines.exchange import ExchangeConfig, check, run
+from pipelines.exchange import ExchangeConfig, check, check_inputs, run
 from s2st import audio
 from s2st.config import build
 from s2st.pairing import PairingConfig
@@ -64,6 +64,7 @@ def exchange():
         step = Step(name, "pipelines.exchange", str(folder), settings, {key: [value] for key, value in inputs.items()})
         config = build(ExchangeConfig, settings, name)
         check(config, step)
+        check_inputs(config, step)
         return run(config, step)
 
     return run_section

@@ -36,6 +36,16 @@ def test_a_finished_step_is_skipped_and_a_changed_one_refused(tmp_path):
     assert stages.finished(changed, redo=True) is None
 
 
+def test_of_a_changed_section_the_setting_that_changed_is_named(tmp_path):
+    manifest, _, _ = steps_of(tmp_path)
+    write_record(manifest)
+    changed = steps_of(tmp_path, manifest={"stage": "pipelines.ingest", "phrasebook": {"num_sentences": 2000}})[0]
+    with pytest.raises(
+        UserError, match=r"was made with phrasebook.num_sentences=\d+, and now phrasebook.num_sentences=2000"
+    ):
+        stages.finished(changed)
+
+
 def test_settings_of_speed_do_not_outdate_a_step(tmp_path):
     manifest, codebook, _ = steps_of(tmp_path)
     write_record(manifest)
