@@ -8,7 +8,7 @@ of them together are a window, whose rows are shuffled and packed. Windows are c
 the number of a window and of a batch in it, is all that a checkpoint has to keep.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -204,13 +204,17 @@ class Stream:
         row, self._next = self._next, next(self._rows)
         return to_device(row, self._device), row["names"][0].as_py()
 
+    def close(self) -> None:
+        """Let Ray Data stop: it would go on making batches."""
+        self._rows.close()
+
     @property
     def place(self) -> Place:
         """Place of the batch that `take` gives next."""
         return Place(self._next["window"][0].as_py(), self._next["number"][0].as_py())
 
     @staticmethod
-    def _endless(shard: ray.data.DataIterator) -> Iterator[pa.Table]:
+    def _endless(shard: ray.data.DataIterator) -> Generator[pa.Table, None, None]:
         while True:
             empty = True
             for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2):

@@ -56,32 +56,46 @@ def train(config: LoopConfig, run: Run, objective: Objective, write_model: Calla
     )
     optimizer = adamw(objective, config)
     scaler = torch.amp.GradScaler(worker.device.type, enabled=config.fp16)
-    worker.begin({"objective": objective, "optimizer": optimizer}, objective.concern)
-    scaler.load_state_dict(worker.progress.scaler)
-    while not worker.done():
-        step = worker.progress.step
-        objective.begin_update(step)
-        set_rate(optimizer, learning_rate(config, step))
-        for micro_batch in range(config.accumulate):
-            batch = worker.next_batch(micro_batch)
-            with (
-                synchronised(model, micro_batch == config.accumulate - 1),
-                autocast(worker.device, config.bf16, config.fp16),
-            ):
-                loss, metrics = model(batch)
-                scaler.scale(loss / config.accumulate).backward()
-            worker.see(loss)
-        scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(objective.parameters(), config.clip_norm or torch.inf)
-        if not (torch.isfinite(norm) or (config.fp16 and scaler.get_scale() > SMALLEST_SCALE)):
-            worker.fail()
-            return
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-        worker.progress.scaler = scaler.state_dict()
-        worker.end_update({**metrics, "gradient_norm": norm}, objective.judge, write_model)
-    worker.finish(write_model)
+    with worker.begun({"objective": objective, "optimizer": optimizer}, objective.concern):
+        if worker.progress.scaler:
+            scaler.load_state_dict(worker.progress.scaler)
+        while not worker.done():
+            objective.begin_update(worker.progress.step)
+            set_rate(optimizer, learning_rate(config, worker.progress.step))
+            metrics = update(config, worker, model, optimizer, scaler)
+            if not (torch.isfinite(metrics["gradient_norm"]) or (config.fp16 and scaler.get_scale() > SMALLEST_SCALE)):
+                worker.fail()
+                return
+            worker.progress.scaler = scaler.state_dict()
+            worker.end_update(metrics, objective.judge, write_model)
+        worker.finish(write_model)
+
+
+def update(
+    config: LoopConfig,
+    worker: Worker,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> dict[str, Tensor]:
+    """Take one step; give the metrics of its last batch, and the norm of the gradient before clipping.
+
+    A gradient that is no number changes nothing where the loss is scaled; elsewhere it ruins the weights.
+    """
+    for micro_batch in range(config.accumulate):
+        batch = worker.next_batch(micro_batch)
+        exchange = synchronised(model, micro_batch == config.accumulate - 1)
+        with exchange, autocast(worker.device, config.bf16, config.fp16):
+            loss, metrics = model(batch)
+            scaler.scale(loss / config.accumulate).backward()
+        worker.see(loss)
+    scaler.unscale_(optimizer)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm or torch.inf)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    return {**metrics, "gradient_norm": norm}
 
 
 def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:

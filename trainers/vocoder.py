@@ -236,33 +236,32 @@ def train_worker(settings: dict[str, Any]) -> None:
         parts |= {"discriminators": critic.discriminators, "critic_optimizer": critic.optimizer}
     mel_loss, stft_loss = MelLoss().to(worker.device), StftLoss().to(worker.device)
     weights = {"mel": config.mel_weight, "duration": config.duration_weight, "stft": config.stft_weight}
-    worker.begin(parts)
-
-    while not worker.done():
-        rate, batch = learning_rate(loop, worker.progress.step), worker.next_batch(0)
-        real = batch["segment_waveform"]
-        with autocast(worker.device, loop.bf16):
-            fake, duration = generator(batch)
-        fake = fake.float()
-        losses = {"mel": mel_loss(fake, real), "duration": duration}
-        if config.stft_weight:
-            losses["stft"] = stft_loss(fake, real)
-        critic_loss = {}
-        if critic is not None:
-            critic_loss = {"critic": critic.learn(real, fake, rate)}
-            losses |= critic.losses(real, fake)
-        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        worker.see(loss)
-        set_rate(optimizer, rate)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm or torch.inf)
-        if not torch.isfinite(norm):
-            worker.fail()
-            return
-        optimizer.step()
-        worker.end_update({"loss": loss, **losses, **critic_loss, "gradient_norm": norm})
-    worker.finish(functools.partial(checkpoint.save, model=vocoder, info=settings["info"]))
+    with worker.begun(parts):
+        while not worker.done():
+            rate, batch = learning_rate(loop, worker.progress.step), worker.next_batch(0)
+            real = batch["segment_waveform"]
+            with autocast(worker.device, loop.bf16):
+                fake, duration = generator(batch)
+            fake = fake.float()
+            losses = {"mel": mel_loss(fake, real), "duration": duration}
+            if config.stft_weight:
+                losses["stft"] = stft_loss(fake, real)
+            critic_loss = {}
+            if critic is not None:
+                critic_loss = {"critic": critic.learn(real, fake, rate)}
+                losses |= critic.losses(real, fake)
+            loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+            worker.see(loss)
+            set_rate(optimizer, rate)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm or torch.inf)
+            if not torch.isfinite(norm):
+                worker.fail()
+                return
+            optimizer.step()
+            worker.end_update({"loss": loss, **losses, **critic_loss, "gradient_norm": norm})
+        worker.finish(functools.partial(checkpoint.save, model=vocoder, info=settings["info"]))
 
 
 STAGE = Stage(

@@ -2,7 +2,8 @@
 
 import itertools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import ray.train
@@ -21,6 +22,7 @@ from trainers.state import Part, Progress
 
 Judge = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 Write = Callable[[str], None]
+Concern = Callable[[Mapping[str, float]], str | None]
 
 
 class Worker:
@@ -36,14 +38,19 @@ class Worker:
         self.validation_loss = 0.0
         self.seen: list[tuple[Tensor, Sequence[str]]] = []  # losses of this update, and the names of their examples
 
-    def begin(self, parts: Mapping[str, Part], concern: Callable[..., str | None] = lambda metrics: None) -> None:
+    @contextmanager
+    def begun(self, parts: Mapping[str, Part], concern: Concern = lambda metrics: None) -> Iterator[None]:
         """Load the last state of this training, if there is one, into models and optimizers, and open the batches."""
         self.parts = parts
         self.progress = self._restore()
         config = self.config
         self.log = Log(self.run.name, self.progress, config.log_every, config.max_steps, self.run.curves, concern)
         self.stream = Stream(ray.train.get_dataset_shard("train"), self.device)
-        assert self.rank or self.stream.place == self.progress.place, "the data begin elsewhere than the training"
+        try:
+            assert self.rank or self.stream.place == self.progress.place, "the data begin elsewhere than the training"
+            yield
+        finally:
+            self.stream.close()
 
     def _restore(self) -> Progress:
         checkpoint = ray.train.get_checkpoint()

@@ -176,7 +176,13 @@ def events(data):
 
 def test_validation_stops_early_and_keeps_the_best(fit):
     slope, history = fit(
-        num_workers=0, objective=Worsening, validation=True, keep_best=True, patience=2, learning_rate=0.4, warmup_steps=0
+        num_workers=0,
+        objective=Worsening,
+        validation=True,
+        keep_best=True,
+        patience=2,
+        learning_rate=0.4,
+        warmup_steps=0,
     )
     judged = {line["step"]: line["validation_loss"] for line in history if "validation_loss" in line}
     best = min(judged, key=lambda step: judged[step])
