@@ -26,7 +26,7 @@ from stages import datasets
 from stages.run import main
 from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
 
-CURVES = ("loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
+CURVES = ("loss", "validation_loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
 MAIN = "units"  # key of the unit kind in scores.json
 SCORES_FILE = "_scores.json"  # of an evaluation
 
