@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from s2st.evaluation import charts
 from s2st.evaluation.scores import Share, found_words
+from s2st.evaluation.unit_quality import entropy_bits
 from s2st.models.recognizer import normalize_text
 
 MAX_AUDIO_BYTES = 5_500_000  # of all players; 7.3 MB in base64, so that the file stays under 8 MB
@@ -125,7 +126,7 @@ def render(report: Report) -> str:
         duration=_duration,
         player=_player,
         marked=_marked,
-        perplexity=_perplexity,
+        entropy=entropy_bits,
     )
     shown = _within_budget(report.listening)
     return environment.get_template("report.html.jinja").render(
@@ -196,9 +197,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _perplexity(counts: Sequence[int]) -> float:
-    """Number of equally frequent units that would be as hard to guess."""
-    total = sum(counts)
-    return math.exp(-sum(n / total * math.log(n / total) for n in counts if n)) if total else 0.0
