@@ -32,6 +32,7 @@ RATE, PITCH = 1, 3  # espeak_PARAMETER
 NO_MORE_EVENTS, PHONEME = 0, 7  # espeakEVENT_LIST_TERMINATED, espeakEVENT_PHONEME
 PHONEME_EVENTS, AS_IPA = 0x0001, 0x0002  # espeakINITIALIZE_PHONEME_EVENTS, espeakINITIALIZE_PHONEME_IPA
 STRESS = "ˈˌ"  # marks before a vowel, which is the same phone with and without them
+SWITCH = "("  # begins (en) and (hi), where a word of another language begins and ends: no phone
 SILENCE = "sil"  # a pause within a line, and what is kept at its ends: a phone of its own
 SEED = 1
 
@@ -98,8 +99,9 @@ def _speak(voice: str, lines: Sequence[Line], events: int = 0) -> list[tuple[np.
         if samples and count > 0:
             chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         for event in _until_last(events):
-            if event.type == PHONEME:
-                marks.append(Phone(event.name.decode(errors="ignore").strip(STRESS) or SILENCE, event.sample))
+            name = event.name.decode(errors="ignore").strip(STRESS)
+            if event.type == PHONEME and not name.startswith(SWITCH):
+                marks.append(Phone(name or SILENCE, event.sample))
         return 0
 
     spoken = []

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.report import ReportConfig, check, check_inputs, choose, heard_where_any, summary
+from pipelines.report import ReportConfig, check, check_inputs, heard_where_any, summary
 from s2st.config import UserError
 from stages.stage import Step
 
@@ -12,11 +12,6 @@ def row(pair, voices, source="hi", target="en"):
 def test_sentences_are_of_voices_that_training_heard_where_a_direction_has_any():
     rows = [row("a", "seen"), row("b", "unseen"), row("c", "unseen", "en", "hi")]
     assert [kept["pair_id"] for kept in heard_where_any(rows)] == ["a", "c"]
-
-
-def test_listening_is_spread_over_each_direction():
-    rows = [row(f"{i:02}", "seen") for i in range(10)] + [row("z", "unseen", "en", "hi")]
-    assert [chosen["pair_id"] for chosen in choose(rows, 3)] == ["z", "00", "04", "09"]
 
 
 def test_the_summary_holds_unheard_voices_and_other_units_apart():
@@ -40,6 +35,7 @@ def test_the_summary_holds_unheard_voices_and_other_units_apart():
 def test_evaluations_without_units_of_their_own_are_told_before_anything_runs(changes, message):
     inputs = {"evaluations": ["e", "f"], "translations": ["t", "s"], "units": ["u", "v"]}
     check(ReportConfig(), Step("report", "pipelines.report", "run", {}, inputs))
+    check(ReportConfig(), Step("report", "pipelines.report", "run", {}, {"units": ["u"]}))  # of units alone
     with pytest.raises(UserError, match=f"section 'report': {message}"):
         check(ReportConfig(), Step("report", "pipelines.report", "run", {}, {**inputs, **changes}))
 
