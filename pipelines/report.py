@@ -77,7 +77,9 @@ def run(config: ReportConfig, step: Step) -> Counts:
         synthetic=manifest["settings"].get("phrasebook") is not None,
         stages=tuple(stage_row(name, record) for name, record in records.items()),
         scores=tuple(
-            row for kind, by_direction in zip(kinds, scored, strict=True) for row in score_rows(kind, by_direction)
+            row
+            for kind, by_direction in zip(kinds, scored, strict=False)  # no scores where nothing is translated
+            for row in score_rows(kind, by_direction)
         ),
         notes=tuple(
             sorted(
