@@ -198,8 +198,8 @@ class Stream:
     """
 
     def __init__(self, shard: ray.data.DataIterator, device: torch.device) -> None:
-        self._rows = self._endless(shard)
         self._device = device
+        self._rows = self._endless(shard)
         self._next = next(self._rows)
 
     def take(self) -> tuple[dict[str, Tensor], list[str]]:
@@ -216,11 +216,13 @@ class Stream:
         """Place of the batch that `take` gives next."""
         return Place(self._next["window"][0].as_py(), self._next["number"][0].as_py())
 
-    @staticmethod
-    def _endless(shard: ray.data.DataIterator) -> Generator[pa.Table, None, None]:
+    def _endless(self, shard: ray.data.DataIterator) -> Generator[pa.Table, None, None]:
+        # Threads that fetch ahead outlive the stream, and end the process if Ray is shut down before them; on CPUs
+        # they gain nothing.
+        ahead = 2 if self._device.type == "cuda" else 0
         while True:
             empty = True
-            for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2):
+            for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=ahead):
                 empty = False
                 yield row
             if empty:
