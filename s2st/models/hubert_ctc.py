@@ -95,6 +95,11 @@ class HubertCtc(nn.Module):
         logits, frame_lengths = self(waveform, lengths, frozen)
         return logits.float().log_softmax(-1), frame_lengths
 
+    def score(self, features: Tensor) -> Tensor:
+        """Log-probabilities, in eval mode, of what `encoder.extract` gives of its last layer: (T, D) -> (T, V)."""
+        encoded = self.encoder.encoder_norm(features) if self.config.encoder.pre_ln else features
+        return self.output(encoded).float().log_softmax(-1)
+
     def loss(
         self, waveform: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor, frozen: bool = False
     ) -> Tensor:
