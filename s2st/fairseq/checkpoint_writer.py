@@ -67,7 +67,7 @@ def write_encoder(address: str, model: Hubert | HubertCtc) -> None:
     """
     check_encoder(model.config, address)
     content = _fine_tuned(model) if isinstance(model, HubertCtc) else _pretrained(model)
-    history = {"criterion_name": None, "optimizer_name": "FairseqAdam", "lr_scheduler_state": {}, "num_updates": 0}
+    history: dict[str, Any] = {"criterion_name": None, "optimizer_name": "FairseqAdam", "lr_scheduler_state": {}}
     begin = {"epoch": 1, "iterations_in_epoch": 0}
     file = io.BytesIO()
     torch.save(

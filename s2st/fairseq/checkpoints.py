@@ -96,7 +96,7 @@ def read_ctc(address: str) -> tuple[HubertCtc, dict[str, Any]]:
     if not dictionaries:
         raise UserError(f"{address} does not say its letters (no target_dictionary); give a newer checkpoint")
     weights = hubert_weights(without_prefix(state))
-    kept |= {name: value for name, value in weights.items() if name == "mask_embedding"}
+    kept |= {name: value for name, value in weights.items() if name == "mask_embedding"}  # where there is one
     encoder, info = _encoder({name: weights[name] for name in weights if not is_head(name)}, checkpoint["cfg"], address)
     model = _section(checkpoint["cfg"], "model")
     settings = {ours: model[name] for name, ours in CTC_SETTINGS.items() if _is_number(model.get(name))}

@@ -83,7 +83,7 @@ class _Pickler(pickle._Pickler):
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if obj is _Written:
             self.write(pickle.GLOBAL + b"fairseq.data.dictionary\nDictionary\n")  # type: ignore[attr-defined]
-            self.memoize(obj)
+            self.memoize(obj)  # type: ignore[attr-defined]
         else:
             super().save_global(obj, name)  # type: ignore[misc]
 

@@ -149,10 +149,10 @@ def _check_container(path: str) -> bool:
 
 
 def read_fairseq(address: str) -> dict[str, Any]:
-    """Read a checkpoint of fairseq: {"model": weights, "cfg": settings as plain dicts, lists and scalars, "task_state"}.
+    """Read a checkpoint of fairseq: {"model": weights, "cfg": settings as plain dicts, lists and scalars, ...}.
 
     The settings have the sections "model", "task" and others; a file from before fairseq 1.0 has one namespace,
-    which then stands for both. What the task keeps, such as its dictionaries, is as `read` gives it, or None.
+    which then stands for both. "task_state" is what the task keeps, its dictionaries, as `read` gives it, or None.
     Raises UserError as `read` does, and if there are no weights.
     """
     content = read(address)
