@@ -80,13 +80,13 @@ def content_word_share(
 
 def symbol_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
     """Edit distance of sequences of numbers over reference length, of the whole corpus."""
-    _check_lengths(references, hypotheses)
     expected, found = ([" ".join(map(str, row)) for row in rows] for rows in (references, hypotheses))
     return float(jiwer.process_words(expected, found).wer)
 
 
 def unit_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
     """`symbol_error_rate` of unit sequences, which are reduced first."""
+    _check_lengths(references, hypotheses)
     return symbol_error_rate(_reduced(references), _reduced(hypotheses))
 
 
