@@ -49,7 +49,7 @@ def test_fleurs_ctc_has_the_settings_of_base_10h():
 def test_names_and_paths_of_recipes():
     assert find_recipe("demo").endswith("recipes/demo.yaml")
     assert find_recipe("my/own.yaml") == "my/own.yaml"
-    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: demo, "):
+    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: ctc_phrasebook, "):
         find_recipe("dmeo")
 
 
