@@ -74,12 +74,14 @@ class Judge:
 
 
 def languages_of(recognizer: str) -> list[str]:
-    """Give the languages that a recognizer hears; raises UserError if it hears units."""
+    """Give the languages that a recognizer hears; raises UserError if it hears units, or does not say what."""
     config = checkpoint.read_config(recognizer, "recognizer", "hubert_ctc")
     if config["model"] == "recognizer":
         return [config["info"]["lang"]]
-    if config["info"]["labels"] != "letters":
+    if config["info"].get("labels") == "units":
         raise UserError(f"{recognizer} hears units and not letters; name one that was trained on transcripts")
+    if not config["info"].get("languages"):
+        raise UserError(f"{recognizer}/config.json does not say which languages it hears; write info.languages there")
     return config["info"]["languages"]
 
 

@@ -44,6 +44,9 @@ def test_one_fine_tuned_model_may_hear_several_languages(tmp_path):
     check("letters")
     with pytest.raises(UserError, match="units hears units and not letters"):
         check("units")
+    storage.write_json(f"{tmp_path}/foreign/config.json", {"model": "hubert_ctc", "config": {}, "info": {}})
+    with pytest.raises(UserError, match="foreign/config.json does not say which languages it hears"):
+        check("foreign")
 
 
 def test_a_judge_may_be_a_fine_tuned_hubert(tmp_path, local_ray, tone):
