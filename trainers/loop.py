@@ -113,6 +113,8 @@ def train(config: LoopConfig, run: Run, objective: nn.Module, skips_layers: bool
     batches = endless(ray.train.get_dataset_shard("train"), device)
     for step in range(start, config.max_steps):
         set_rate(optimizer, learning_rate(config, step))
+        if hasattr(objective, "begin_update"):
+            objective.begin_update(step)
         for micro_batch in range(config.accumulate):
             with synchronised(model, micro_batch == config.accumulate - 1), autocast(device, config.bf16):
                 loss, metrics = model(next(batches))

@@ -58,6 +58,13 @@ class HubertCtc(nn.Module):
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
+    def start_from(self, pretrained: SpeechEncoder) -> None:
+        """Take the weights of a pre-trained encoder with the config of this one's, and HuBERT's mask embedding."""
+        weights = pretrained.state_dict()
+        self.encoder.load_state_dict({name: weights[name] for name in self.encoder.state_dict()})
+        if "mask_embedding" in weights:
+            self.mask_embedding.data.copy_(weights["mask_embedding"])
+
     def forward(self, waveform: Tensor, lengths: Tensor, frozen: bool = False) -> tuple[Tensor, Tensor]:
         """Scores before the softmax: waveform (B, N), lengths (B,) in samples -> (B, T, V), frame_lengths (B,).
 
