@@ -91,7 +91,7 @@ def read_ctc(address: str) -> tuple[HubertCtc, dict[str, Any]]:
     state = checkpoint["model"]
     kept = {f"output.{part}": state[f"{OUTPUT}.{part}"] for part in ("weight", "bias") if f"{OUTPUT}.{part}" in state}
     if len(kept) < 2:
-        raise UserError(f"{address} has no output of CTC ({OUTPUT}); import it without ctc, as an encoder")
+        raise UserError(f"{address} has no output of CTC ({OUTPUT}); without languages it is imported as an encoder")
     dictionaries = read_dictionaries(checkpoint["task_state"], address)["target_dictionary"]
     if not dictionaries:
         raise UserError(f"{address} does not say its letters (no target_dictionary); give a newer checkpoint")

@@ -64,7 +64,7 @@ def read_ctc(folder: str) -> tuple[HubertCtc, dict[str, Any]]:
     config, weights = _read_config(folder), _read_weights(folder)
     kept = {f"output.{part}": weights[f"lm_head.{part}"] for part in ("weight", "bias") if f"lm_head.{part}" in weights}
     if [value.dim() for value in kept.values()] != [2, 1]:
-        raise UserError(f"{folder} has no output of CTC (lm_head); import it without ctc, as an encoder")
+        raise UserError(f"{folder} has no output of CTC (lm_head); without languages it is imported as an encoder")
     rows, symbols = _rows(folder, config, len(kept["output.weight"]))
     kept = {name: _reordered(value, rows) for name, value in kept.items()}
     named = _named(weights)
