@@ -87,7 +87,7 @@ def write_encoder(address: str, model: Hubert | HubertCtc) -> None:
 def _pretrained(model: Hubert) -> dict[str, Any]:
     config = model.config
     settings = {
-        **_encoder_settings(config),
+        **encoder_settings(config),
         "final_dim": config.final_dim,
         "untie_final_proj": True,
         "logit_temp": config.logit_temperature,
@@ -126,7 +126,7 @@ def _fine_tuned(model: HubertCtc) -> dict[str, Any]:
         "mask_channel_prob": config.channel_mask_probability,
         "mask_channel_length": config.channel_mask_length,
     }
-    inner = {**_encoder_settings(encoder), **masks, "final_dim": encoder.width, "label_rate": -1.0}
+    inner = {**encoder_settings(encoder), **masks, "final_dim": encoder.width, "label_rate": -1.0}
     dropouts = ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "feature_grad_mult")
     settings = {**outer, **masks, **{name: inner[name] for name in dropouts}}
     task = _task(encoder, ["ltr"], -1.0)
@@ -143,7 +143,8 @@ def _fine_tuned(model: HubertCtc) -> dict[str, Any]:
     }
 
 
-def _encoder_settings(config: EncoderConfig) -> dict[str, Any]:
+def encoder_settings(config: EncoderConfig) -> dict[str, Any]:
+    """Say what an encoder is like in the words of fairseq's HubertConfig, most of which Wav2Vec2Config shares."""
     return {
         "_name": "hubert",
         "conv_feature_layers": str([tuple(layer) for layer in config.conv_layers]),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from s2st.fairseq.checkpoint_writer import write_encoder
+from s2st.fairseq.checkpoint_writer import encoder_settings, write_encoder
 from s2st.fairseq.checkpoints import read_ctc, read_encoder
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig, encoder_config
@@ -200,3 +200,38 @@ def test_rows_follow_the_numbers_of_the_labels(tmp_path, randomize) -> None:
     content["task_state"] = {"dictionaries": [dictionary]}
     torch.save(content, path)
     check_same(read_encoder(str(path))[0], model)
+
+
+@pytest.mark.parametrize("config", [BASE, LARGE], ids=["base", "large"])
+def test_a_fine_tuned_wav2vec2_of_fairseq_is_read(tmp_path, config, randomize) -> None:
+    from types import SimpleNamespace
+
+    from fairseq.data import Dictionary
+    from fairseq.models.wav2vec import wav2vec2_asr
+    from omegaconf import OmegaConf
+
+    dictionary = Dictionary()
+    for letter in LETTERS:
+        dictionary.add_symbol(letter)
+    inner = {**encoder_settings(config), "_name": "wav2vec2", "quantize_targets": True, "latent_vars": 4}
+    hears = {"normalize": config.normalize_waveform, "data": "."}
+    w2v_args = {"model": inner, "task": {"_name": "audio_pretraining", **hears}}
+    outer = wav2vec2_asr.Wav2Vec2CtcConfig(w2v_path="", apply_mask=False, final_dropout=0.3, **hears)
+    given = {**vars(outer), "w2v_args": w2v_args, "ddp_backend": "no_c10d", "_name": "wav2vec_ctc"}
+    cfg = OmegaConf.create({"model": given, "task": {"_name": "audio_finetuning", "labels": "ltr", **hears}})
+    task = SimpleNamespace(target_dictionary=dictionary)
+    reference = wav2vec2_asr.Wav2VecCtc.build_model(cfg.model, task).eval()
+    randomize(reference)
+    path = tmp_path / "checkpoint_best.pt"
+    state = {"args": None, "cfg": cfg, "model": reference.state_dict(), "task_state": vars(task)}
+    checkpoint_utils.torch_persistent_save(state, str(path))
+
+    model, info = read_ctc(str(path))
+    assert model.config.symbols == LETTERS
+    assert info["architecture"] == "wav2vec2"
+    assert (model.config.mask_probability, model.config.final_dropout) == (0, 0.3)
+    waveform, heard = hear(config)
+    with torch.no_grad():
+        expected = reference(source=heard, padding_mask=torch.zeros(2, 3001, dtype=torch.bool))["encoder_out"]
+        logits, _ = model(waveform, torch.tensor([3001, 3001]))
+    torch.testing.assert_close(logits, expected.transpose(0, 1), atol=ATOL, rtol=1e-5)
