@@ -1,5 +1,6 @@
 """Build the parallel corpus: recordings of one sentence in two languages, as reduced units.
 
+Targets may have other units than sources: those of a speech normaliser (target_units), the same for all speakers.
 Beside the pairs lie `_filtered.json`, what each filter took, and `_missing_partners.tsv`, the languages that a sentence
 lacks. Units stay in Arrow: a million recordings fit in memory.
 """
@@ -48,6 +49,10 @@ def check_inputs(config: PairingConfig, step: Step) -> None:
         folders = ", ".join(step.input_list("units"))
         raise UserError(f"section '{step.name}': an utterance comes twice in {folders}; name each once")
     languages = sorted(pc.unique(table["lang"]).to_pylist())
+    for folder in step.input_list("target_units"):
+        found = pc.unique(datasets.read_table(folder, UNITS, ["codebook"])["codebook"])
+        if found.to_pylist() != codebooks.to_pylist():
+            raise UserError(f"section '{step.name}': target_units are of another codebook than units")
     if not parse_directions(config.directions, languages):
         raise UserError(f"section '{step.name}': all units are in one language ({languages[0]}); pairs need two")
 
@@ -67,7 +72,8 @@ def run(config: PairingConfig, step: Step) -> Counts:
     check_some_are_kept(recordings, pairs, step)
     rejects = misplaced + unpaired(recordings, pairs)
     datasets.set_aside(rejects, step.output)
-    write(recordings, pairs, reduced_units(table["units"]), config.seed, step.output)
+    units = reduced_units(table["units"])
+    write(recordings, pairs, units, target_units(table["utterance_id"], units, step), config.seed, step.output)
     return Counts(len(table), len(pairs.source), len(rejects), unit="pairs")
 
 
@@ -143,7 +149,22 @@ def reduced_units(units: pa.ChunkedArray) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(np.concatenate(offsets), np.concatenate(values))
 
 
-def write(recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, seed: int, folder: str) -> None:
+def target_units(utterance_ids: pa.ChunkedArray, units: pa.LargeListArray, step: Step) -> pa.LargeListArray:
+    """Give the reduced units that recordings have as targets: those of the input `target_units`, if it is there."""
+    if not step.inputs.get("target_units"):
+        return units
+    replaced = datasets.read_table(step.input("target_units"), UNITS, ["utterance_id", "units"])
+    places = pc.index_in(utterance_ids, replaced["utterance_id"]).combine_chunks()
+    if places.null_count:
+        tell(f"{step.name}: {places.null_count} of {len(units)} recordings lack target_units and keep their own")
+    both = pa.concat_arrays([units, reduced_units(replaced["units"])])
+    own = pa.array(np.arange(len(units)), pa.int64())
+    return both.take(pc.if_else(pc.is_valid(places), pc.add(places.cast(pa.int64()), len(units)), own))
+
+
+def write(
+    recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, targets: pa.LargeListArray, seed: int, folder: str
+) -> None:
     """Write rows of PAIRS, mixed: sentences of one kind stand together, and a trainer shuffles a window at a time."""
     order = np.random.default_rng(seed).permutation(len(pairs.source))
     for part, start in enumerate(range(0, len(order), FILE_PAIRS)):
@@ -159,13 +180,18 @@ def write(recordings: Recordings, pairs: Pairs, units: pa.LargeListArray, seed: 
             "source_utterance_id": source["utterance_id"],
             "target_utterance_id": target["utterance_id"],
             "source_units": units.take(source["row"].combine_chunks()).cast(pa.list_(UNIT)),
-            "target_units": units.take(target["row"].combine_chunks()).cast(pa.list_(UNIT)),
+            "target_units": targets.take(target["row"].combine_chunks()).cast(pa.list_(UNIT)),
             "codebook": source["codebook"],
         }
         datasets.write_table(pa.table(columns, schema=PAIRS), folder, part)
 
 
-STAGE = Stage(PairingConfig, run, reads={"units": Input(UNITS, many=True)}, check_inputs=check_inputs)
+STAGE = Stage(
+    PairingConfig,
+    run,
+    reads={"units": Input(UNITS, many=True), "target_units": Input(UNITS, optional=True)},
+    check_inputs=check_inputs,
+)
 
 if __name__ == "__main__":
     main("pipelines.build_pairs")

@@ -20,6 +20,7 @@ from s2st.corpora.phrasebook_grammar import content_words, template_of
 from s2st.evaluation import scores
 from s2st.models.recognizer import normalize_text
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
+from s2st.speech_to_symbols import SpeechToSymbols
 from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -36,8 +37,10 @@ class Judge:
     """Transcribes translations, ceilings and true recordings."""
 
     def __init__(self, recognizers: Sequence[str], recordings: Any):
-        loaded = [checkpoint.load(folder, "recognizer") for folder in recognizers]
-        self.recognizers = {info["lang"]: model for model, info in loaded}
+        self.recognizers = {}
+        for folder in recognizers:
+            model: Any = load_recognizer(folder)
+            self.recognizers.update(dict.fromkeys(languages_of(folder), model))
         self.recordings: dict[str, bytes] = ray.get(recordings)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -70,9 +73,28 @@ class Judge:
         return texts
 
 
+def languages_of(recognizer: str) -> list[str]:
+    """Give the languages that a recognizer hears; raises UserError if it hears units, or does not say what."""
+    config = checkpoint.read_config(recognizer, "recognizer", "hubert_ctc")
+    if config["model"] == "recognizer":
+        return [config["info"]["lang"]]
+    if config["info"].get("labels") == "units":
+        raise UserError(f"{recognizer} hears units and not letters; name one that was trained on transcripts")
+    if not config["info"].get("languages"):
+        raise UserError(f"{recognizer}/config.json does not say which languages it hears; write info.languages there")
+    return config["info"]["languages"]
+
+
+def load_recognizer(folder: str) -> Any:
+    """Read a recognizer, of either kind: what transcribes waveforms."""
+    if checkpoint.read_config(folder)["model"] == "hubert_ctc":
+        return SpeechToSymbols.load(folder)
+    return checkpoint.load(folder, "recognizer")[0]
+
+
 def check_inputs(config: EvaluateConfig, step: Step) -> None:
     """Raise UserError unless one recognizer hears each language of the translations."""
-    languages = [checkpoint.read_config(f, "recognizer")["info"]["lang"] for f in step.input_list("recognizers")]
+    languages = [lang for folder in step.input_list("recognizers") for lang in languages_of(folder)]
     if len(set(languages)) < len(languages):
         raise UserError(f"section '{step.name}': two of the recognizers hear one language; name one for each")
     spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang"])["target_lang"]

@@ -11,6 +11,7 @@ from s2st.config import UserError, build, to_mapping
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
@@ -21,6 +22,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "codebook": (CodebookConfig, Codebook),
     "cpc": (CpcConfig, Cpc),
     "hubert": (HubertConfig, Hubert),
+    "hubert_ctc": (HubertCtcConfig, HubertCtc),
     "recognizer": (RecognizerConfig, Recognizer),
     "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),

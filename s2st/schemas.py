@@ -44,6 +44,19 @@ PHONES = pa.schema(
     ]
 )
 
+TRANSCRIPTS = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("sentence_id", pa.string()),
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("speaker", pa.string()),
+        ("text", pa.string()),  # of the manifest
+        ("heard_text", pa.string()),  # of the likeliest path of CTC
+        ("beam_text", pa.string()),  # found by beam search
+    ]
+)
+
 PAIRS = pa.schema(
     [
         ("pair_id", pa.string()),

@@ -78,10 +78,16 @@ def content_word_share(
     return Share(float(hits.sum() / totals.sum()), low, high, int(totals.sum()))
 
 
+def symbol_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
+    """Edit distance of sequences of numbers over reference length, of the whole corpus."""
+    expected, found = ([" ".join(map(str, row)) for row in rows] for rows in (references, hypotheses))
+    return float(jiwer.process_words(expected, found).wer)
+
+
 def unit_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
-    """Edit distance of reduced unit sequences over reference length, of the whole corpus."""
+    """`symbol_error_rate` of unit sequences, which are reduced first."""
     _check_lengths(references, hypotheses)
-    return float(jiwer.process_words(_as_words(references), _as_words(hypotheses)).wer)
+    return symbol_error_rate(_reduced(references), _reduced(hypotheses))
 
 
 def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
@@ -102,8 +108,8 @@ def _corpus_score(
     return CorpusScore(value, str(metric.get_signature()))
 
 
-def _as_words(rows: Sequence[Sequence[int]]) -> list[str]:
-    return [" ".join(map(str, reduce(np.asarray(row, dtype=np.int64))[0])) for row in rows]
+def _reduced(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [reduce(np.asarray(row, dtype=np.int64))[0].tolist() for row in rows]
 
 
 def _by_sentence(

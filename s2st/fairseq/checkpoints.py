@@ -8,9 +8,13 @@ from torch import Tensor
 
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
+from s2st.fairseq.dictionary import Dictionary
+from s2st.fairseq.task_state import read_dictionaries
 from s2st.fairseq.unpickle import read_fairseq
-from s2st.models.foreign import build_encoder, renamed, without_prefix
+from s2st.models.foreign import build_ctc, build_encoder, is_head, renamed, without_prefix
+from s2st.models.hubert_ctc import HubertCtc
 from s2st.models.speech_encoder import SpeechEncoder
+from s2st.units import NUM_SPECIALS
 
 HUBERT_NAMES = (
     (r"feature_extractor\.conv_layers\.(\d+)\.0\.(weight|bias)", r"convolutions.\1.\2"),
@@ -48,6 +52,14 @@ SETTINGS = {
     "logit_temp": "logit_temperature",
     "label_rate": "label_rate",
 }
+OUTPUT = "w2v_encoder.proj"  # of a fine-tuned model
+CTC_SETTINGS = {
+    "mask_prob": "mask_probability",
+    "mask_length": "mask_length",
+    "mask_channel_prob": "channel_mask_probability",
+    "mask_channel_length": "channel_mask_length",
+    "final_dropout": "final_dropout",
+}  # of what is fine-tuned
 SAME = {"activation_fn": "gelu", "layer_type": "transformer"}  # what our encoder is, and others may not be
 
 
@@ -59,11 +71,42 @@ def hubert_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def read_encoder(address: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     """Read HuBERT or wav2vec 2.0, pre-trained or fine-tuned, from a checkpoint of fairseq, and its info.
 
+    Label k of a pre-trained HuBERT is row k + 4 of its label_embeddings, whatever the order of the file's dictionary.
     Raises UserError if the file holds no such model or one that differs from ours.
     """
     checkpoint = read_fairseq(address)
     weights = hubert_weights(without_prefix(checkpoint["model"]))
-    model, task = _sections(checkpoint["cfg"])
+    if "label_embeddings" in weights:
+        labels = read_dictionaries(checkpoint["task_state"], address)["dictionaries"]
+        weights["label_embeddings"] = _by_number(weights["label_embeddings"], labels)
+    return _encoder(weights, checkpoint["cfg"], address)
+
+
+def read_ctc(address: str) -> tuple[HubertCtc, dict[str, Any]]:
+    """Read HuBERT or wav2vec 2.0, fine-tuned by CTC, with its output and its letters or units, and its info.
+
+    Raises UserError as `read_encoder`, and if the file has no output of CTC or no dictionary.
+    """
+    checkpoint = read_fairseq(address)
+    state = checkpoint["model"]
+    kept = {f"output.{part}": state[f"{OUTPUT}.{part}"] for part in ("weight", "bias") if f"{OUTPUT}.{part}" in state}
+    if len(kept) < 2:
+        raise UserError(f"{address} has no output of CTC ({OUTPUT}); without languages it is imported as an encoder")
+    dictionaries = read_dictionaries(checkpoint["task_state"], address)["target_dictionary"]
+    if not dictionaries:
+        raise UserError(f"{address} does not say its letters (no target_dictionary); give a newer checkpoint")
+    weights = hubert_weights(without_prefix(state))
+    kept |= {name: value for name, value in weights.items() if name == "mask_embedding"}  # where there is one
+    encoder, info = _encoder({name: weights[name] for name in weights if not is_head(name)}, checkpoint["cfg"], address)
+    model = _section(checkpoint["cfg"], "model")
+    settings = {ours: model[name] for name, ours in CTC_SETTINGS.items() if _is_number(model.get(name))}
+    if model.get("apply_mask") is False:
+        settings |= {"mask_probability": 0.0, "channel_mask_probability": 0.0}
+    return build_ctc(encoder, settings, dictionaries[0].symbols, kept, address), info
+
+
+def _encoder(weights: Mapping[str, Tensor], cfg: Any, address: str) -> tuple[SpeechEncoder, dict[str, Any]]:
+    model, task = _sections(cfg)
     for name, value in SAME.items():
         if model.get(name, value) != value:
             raise UserError(f"{address} has {name}={model[name]}, but encoders here have {value}; give another model")
@@ -82,6 +125,15 @@ def read_encoder(address: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     is_hubert = "hubert" in made_by or "label_embeddings" in weights
     info = {"architecture": "hubert" if is_hubert else "wav2vec2", "source": address}
     return build_encoder(weights, settings, address), info
+
+
+def _by_number(rows: Tensor, labels: list[Dictionary]) -> Tensor:
+    """Sort the rows of label embeddings by the numbers that their symbols are; other symbols stay in their order."""
+    if len(labels) != 1 or len(labels[0]) != len(rows):
+        return rows
+    row = {symbol: i for i, symbol in enumerate(labels[0].symbols, start=NUM_SPECIALS)}
+    numbers = [row.get(str(label)) for label in range(len(row))]
+    return rows if None in numbers else rows[[*range(NUM_SPECIALS), *numbers]]
 
 
 def _sections(cfg: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -149,10 +149,11 @@ def _check_container(path: str) -> bool:
 
 
 def read_fairseq(address: str) -> dict[str, Any]:
-    """Read a checkpoint of fairseq: {"model": weights, "cfg": settings as plain dicts, lists and scalars}.
+    """Read a checkpoint of fairseq: {"model": weights, "cfg": settings as plain dicts, lists and scalars, ...}.
 
     The settings have the sections "model", "task" and others; a file from before fairseq 1.0 has one namespace,
-    which then stands for both. Raises UserError as `read` does, and if there are no weights.
+    which then stands for both. "task_state" is what the task keeps, its dictionaries, as `read` gives it, or None.
+    Raises UserError as `read` does, and if there are no weights.
     """
     content = read(address)
     weights = content.get("model")
@@ -161,7 +162,8 @@ def read_fairseq(address: str) -> dict[str, Any]:
     settings = content.get("cfg")
     if settings is None:
         settings = {"model": content.get("args"), "task": content.get("args")}
-    return {"model": tensors(weights, address), "cfg": plain(settings, address)}
+    cfg = plain(settings, address)
+    return {"model": tensors(weights, address), "cfg": cfg, "task_state": content.get("task_state")}
 
 
 def tensors(weights: dict[Any, Any], address: str) -> dict[str, Tensor]:

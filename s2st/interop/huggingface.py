@@ -13,7 +13,8 @@ from s2st import storage
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.interop.torchaudio import NAMES
-from s2st.models.foreign import build_encoder, renamed, without_prefix
+from s2st.models.foreign import build_ctc, build_encoder, is_head, renamed, without_prefix
+from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc
 from s2st.models.speech_encoder import SpeechEncoder
 
 SETTINGS: dict[str, tuple[str, Any]] = {
@@ -24,6 +25,15 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "activation_dropout": ("activation_dropout", 0.1),
     "layerdrop": ("layer_drop", 0.1),
 }  # with the values that a config.json may leave out
+CTC_SETTINGS: dict[str, tuple[str, Any]] = {
+    "mask_time_prob": ("mask_probability", 0.05),
+    "mask_time_length": ("mask_length", 10),
+    "mask_feature_prob": ("channel_mask_probability", 0.0),
+    "mask_feature_length": ("channel_mask_length", 10),
+    "final_dropout": ("final_dropout", 0.1),
+}
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "[PAD]", "[UNK]")  # in the vocabularies of published models
+IMPOSSIBLE = -1e4  # a score before the softmax that leaves no probability, and no infinity to compute with
 SAME = {
     "hidden_act": "gelu",
     "feat_extract_activation": "gelu",
@@ -41,6 +51,53 @@ def read_encoder(folder: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     transformers before 5 gives the last one of pre-LN models after the last norm.
     Raises UserError if the folder lacks a file or holds another model.
     """
+    config = _read_config(folder)
+    return _encoder(folder, config, _named(_read_weights(folder)))
+
+
+def read_ctc(folder: str) -> tuple[HubertCtc, dict[str, Any]]:
+    """Read HubertForCTC or Wav2Vec2ForCTC with its letters, from the files of `read_encoder` and vocab.json.
+
+    The padding's row of the output is CTC's blank and comes first, as in `HubertCtc`. Raises UserError as
+    `read_encoder`, and if there is no output or no row of it for each symbol.
+    """
+    config, weights = _read_config(folder), _read_weights(folder)
+    kept = {f"output.{part}": weights[f"lm_head.{part}"] for part in ("weight", "bias") if f"lm_head.{part}" in weights}
+    if [value.dim() for value in kept.values()] != [2, 1]:
+        raise UserError(f"{folder} has no output of CTC (lm_head); without languages it is imported as an encoder")
+    rows, symbols = _rows(folder, config, len(kept["output.weight"]))
+    kept = {name: _reordered(value, rows) for name, value in kept.items()}
+    named = _named(weights)
+    kept |= {name: value for name, value in named.items() if name == "mask_embedding"}  # where there is one
+    settings = {ours: config.get(name, default) for name, (ours, default) in CTC_SETTINGS.items()}
+    if config.get("apply_spec_augment") is False:
+        settings |= {"mask_probability": 0.0, "channel_mask_probability": 0.0}
+    encoder, info = _encoder(folder, config, {name: named[name] for name in named if not is_head(name)})
+    return build_ctc(encoder, settings, symbols, kept, folder), info
+
+
+def _rows(folder: str, config: dict[str, Any], num_rows: int) -> tuple[list[int | None], list[str]]:
+    """Say which rows of an output are the blank, <pad>, </s>, <unk> (None: there is none) and the symbols, in order."""
+    vocabulary = {**_need_json(folder, "vocab.json"), **(_read_json(folder, "added_tokens.json") or {})}
+    name = {row: token for token, row in vocabulary.items() if type(row) is int}
+    blank = config.get("pad_token_id", 0)
+    if type(blank) is not int or not set(name) <= set(range(num_rows)) or blank not in range(num_rows):
+        raise UserError(f"{folder}/vocab.json does not fit the {num_rows} rows of lm_head; fetch the folder again")
+    specials = [row for row in range(num_rows) if row != blank and name.get(row, "<unk>") in SPECIALS]
+    if len(specials) > NUM_SPECIALS - 1:
+        raise UserError(f"{folder}/vocab.json names only {len(name)} of the {num_rows} rows of lm_head")
+    letters = [row for row in range(num_rows) if row != blank and row not in specials]
+    missing: list[int | None] = [None] * (NUM_SPECIALS - 1 - len(specials))
+    return [blank, *specials, *missing, *letters], [name[row] for row in letters]
+
+
+def _reordered(value: Tensor, rows: list[int | None]) -> Tensor:
+    """Pick rows of a weight (V, D) or a bias (V,); one that is not there gets no weight and a bias of IMPOSSIBLE."""
+    lacking = torch.full_like(value[0], IMPOSSIBLE if value.dim() == 1 else 0.0)
+    return torch.stack([lacking if row is None else value[row] for row in rows])
+
+
+def _read_config(folder: str) -> dict[str, Any]:
     config = _read_json(folder, "config.json")
     if config is None:
         raise UserError(f"{folder} has no config.json; give a folder that holds a model of Hugging Face")
@@ -49,6 +106,10 @@ def read_encoder(folder: str) -> tuple[SpeechEncoder, dict[str, Any]]:
     for name, value in SAME.items():
         if config.get(name, value) != value:
             raise UserError(f"{folder} has {name}={config[name]}, but encoders here have {value}; give another model")
+    return config
+
+
+def _encoder(folder: str, config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[SpeechEncoder, dict[str, Any]]:
     settings = {ours: config.get(name, default) for name, (ours, default) in SETTINGS.items()}
     shapes = [config.get(name) for name in ("conv_dim", "conv_kernel", "conv_stride")]
     if all(isinstance(shape, list) for shape in shapes):
@@ -58,8 +119,11 @@ def read_encoder(folder: str) -> tuple[SpeechEncoder, dict[str, Any]]:
         settings["normalize_waveform"] = preprocessor.get("do_normalize", True)
         if (rate := preprocessor.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
             raise UserError(f"{folder} hears {rate} samples a second, but speech here has {SAMPLE_RATE}")
-    weights = renamed(without_prefix(_read_weights(folder)), NAMES)
-    return build_encoder(weights, settings, folder), {"architecture": kind, "source": folder}
+    return build_encoder(weights, settings, folder), {"architecture": config["model_type"], "source": folder}
+
+
+def _named(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return renamed(without_prefix(weights), NAMES)
 
 
 def _read_json(folder: str, name: str) -> dict[str, Any] | None:
@@ -71,6 +135,13 @@ def _read_json(folder: str, name: str) -> dict[str, Any] | None:
         value = None
     if not isinstance(value, dict):
         raise UserError(f"{folder}/{name} is not a JSON object; fetch it again")
+    return value
+
+
+def _need_json(folder: str, name: str) -> dict[str, Any]:
+    value = _read_json(folder, name)
+    if value is None:
+        raise UserError(f"{folder} has no {name}, which says the letters of its output; add it")
     return value
 
 

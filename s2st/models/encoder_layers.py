@@ -190,17 +190,18 @@ def span_mask(
     probability: float,
     length: int,
     generator: torch.Generator | None = None,
+    min_spans: int = 2,
 ) -> Tensor:
     """Draw spans of `length` frames to mask, as fairseq does: frame_lengths (B,) -> (B, num_frames) bool.
 
-    A row of T frames gets int(probability * T / length + U[0, 1)) spans, at least 2, with different starts;
+    A row of T frames gets int(probability * T / length + U[0, 1)) spans, at least `min_spans`, with different starts;
     they may overlap. Unlike fairseq, rows keep all their spans instead of being cut to the same count.
     """
     device = frame_lengths.device if generator is None else generator.device
     valid = frame_lengths.to(device)[:, None]
     time = torch.arange(num_frames, device=device)
     chance = torch.rand(len(valid), 1, device=device, generator=generator)
-    spans = (probability * valid / length + chance).long().clamp(min=2)
+    spans = (probability * valid / length + chance).long().clamp(min=min_spans)
     starts = torch.minimum(torch.maximum(valid - length, spans + 1), valid)
     score = torch.rand(len(valid), num_frames, device=device, generator=generator)
     rank = score.masked_fill(time >= starts, 2.0).argsort(1).argsort(1)

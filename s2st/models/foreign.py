@@ -1,8 +1,8 @@
-"""Build a speech encoder around weights from elsewhere: their names and shapes tell what it looks like."""
+"""Build a speech encoder, or one fine-tuned by CTC, around weights from elsewhere: names and shapes tell its sizes."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from s2st.config import UserError, build
 from s2st.models.hubert import SPECIAL_SYMBOLS, Hubert, HubertConfig
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig, encoder_config
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 HEADS = ("mask_embedding", "final_projection", "label_embeddings")  # of HuBERT, beside its encoder
@@ -56,7 +57,7 @@ def build_encoder(weights: Mapping[str, Tensor], settings: Mapping[str, Any], wh
         sizes["num_classes"], sizes["final_dim"] = kept["label_embeddings"].shape
         sizes["num_classes"] -= SPECIAL_SYMBOLS
     else:
-        kept = {name: value for name, value in kept.items() if name.partition(".")[0] not in HEADS}
+        kept = {name: value for name, value in kept.items() if not is_head(name)}
     config_type, model_type = kind
     known = {field.name for field in fields(config_type)}
     config: EncoderConfig = build(config_type, {name: value for name, value in sizes.items() if name in known}, where)
@@ -69,6 +70,39 @@ def build_encoder(weights: Mapping[str, Tensor], settings: Mapping[str, Any], wh
     if names := sorted([*missing, *unexpected]):
         raise UserError(f"{where} is no plain HuBERT or wav2vec 2.0: {', '.join(names[:3])} are on one side only")
     return model.eval()
+
+
+def build_ctc(
+    encoder: SpeechEncoder,
+    settings: Mapping[str, Any],
+    symbols: Sequence[str],
+    weights: Mapping[str, Tensor],
+    where: str,
+) -> HubertCtc:
+    """Make a `HubertCtc`, float32, of an encoder and weights named as ours: output.* of 4 + symbols, mask_embedding.
+
+    settings are those known of HubertCtcConfig. Without a mask embedding, no frames are masked in a training.
+    Raises UserError, beginning with `where`, for an output of other sizes.
+    """
+    settings = {**settings, "symbols": list(symbols)}
+    if "mask_embedding" not in weights:
+        weights = {**weights, "mask_embedding": torch.zeros(encoder.config.width)}
+        settings["mask_probability"] = 0.0
+    config = build(HubertCtcConfig, settings, where)
+    with torch.device("meta"):
+        model = HubertCtc(replace(config, encoder=encoder_config(encoder.config)))
+    state = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    try:
+        model.load_state_dict({**state, **{name: value.float() for name, value in weights.items()}}, assign=True)
+    except RuntimeError as error:  # shapes
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{where} has an output that does not fit its {len(symbols)} symbols: {reason}") from None
+    return model.eval()
+
+
+def is_head(name: str) -> bool:
+    """Tell the weights of HuBERT's pre-training from those of its encoder."""
+    return name.partition(".")[0] in HEADS
 
 
 def _has_heads(weights: Mapping[str, Tensor]) -> bool:

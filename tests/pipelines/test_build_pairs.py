@@ -35,9 +35,13 @@ def row(name, lang, split="train", units=(1, 1, 2), seconds=5, sentence=None):
 def build(tmp_path):
     """Run the stage on rows of UNITS; gives the counts and the rows of PAIRS."""
 
-    def run(rows, **settings):
+    def run(rows, target_rows=None, **settings):
+        inputs = {"units": ["units"]}
         datasets.write_table(pa.Table.from_pylist(rows, schema=UNITS), f"{tmp_path}/units")
-        step = Step("pairs", "pipelines.build_pairs", str(tmp_path), {}, {"units": ["units"]})
+        if target_rows is not None:
+            inputs["target_units"] = ["normalized"]
+            datasets.write_table(pa.Table.from_pylist(target_rows, schema=UNITS), f"{tmp_path}/normalized")
+        step = Step("pairs", "pipelines.build_pairs", str(tmp_path), {}, inputs)
         config = PairingConfig(**settings)
         build_pairs.check_inputs(config, step)
         counts = build_pairs.run(config, step)
@@ -64,6 +68,19 @@ def test_pairs_have_the_reduced_units_of_both_sides(build, monkeypatch):
             pair["target_utterance_id"][-2:],
         )
         assert (pair["split"], pair["codebook"]) == ("train", "c")
+
+
+def test_targets_may_have_normalised_units(build, capsys):
+    rows = [row(name, lang, units=(number, number, 9)) for number, name in enumerate("ab") for lang in ("en", "hi")]
+    normalised = [{**r, "units": [r["units"][0] + 5] * 2 + [7]} for r in rows[::-1] if r["utterance_id"] != "b-hi"]
+    _, pairs = build(rows, normalised)
+    units = {pair["pair_id"]: (pair["source_units"], pair["target_units"]) for pair in pairs}
+    assert units["a-en--a-hi"] == ([0, 9], [5, 7])
+    assert units["b-hi--b-en"] == ([1, 9], [6, 7])
+    assert units["b-en--b-hi"] == ([1, 9], [1, 9])
+    assert "1 of 4 recordings lack target_units and keep their own" in capsys.readouterr().out
+    with pytest.raises(UserError, match="target_units are of another codebook"):
+        build(rows, [{**r, "codebook": "d"} for r in normalised])
 
 
 def test_pairs_are_shuffled_by_a_seed_whatever_the_order_of_rows(build, monkeypatch):

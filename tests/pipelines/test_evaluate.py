@@ -1,9 +1,12 @@
 import pyarrow as pa
 import pytest
+import ray
 
-from pipelines.evaluate import EvaluateConfig, check_inputs
-from s2st import storage
+from pipelines.evaluate import EvaluateConfig, Judge, check_inputs
+from s2st import audio, checkpoint, storage
 from s2st.config import UserError
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
+from s2st.models.speech_encoder import EncoderConfig
 from s2st.schemas import TRANSLATIONS
 from stages import datasets
 from stages.stage import Step
@@ -25,3 +28,34 @@ def test_each_language_needs_one_recognizer(tmp_path):
         check("judge_en")
     with pytest.raises(UserError, match="section 'evaluation': two of the recognizers hear one language; name one"):
         check("judge_en", "judge_hi", "other")
+
+
+def test_one_fine_tuned_model_may_hear_several_languages(tmp_path):
+    rows = [{"target_lang": "en"}, {"target_lang": "hi"}]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=TRANSLATIONS), f"{tmp_path}/translations")
+    for labels in ("letters", "units"):
+        info = {"labels": labels, "languages": ["en", "hi"]}
+        storage.write_json(f"{tmp_path}/{labels}/config.json", {"model": "hubert_ctc", "config": {}, "info": info})
+
+    def check(recognizer):
+        inputs = {"translations": ["translations"], "recognizers": [recognizer]}
+        check_inputs(EvaluateConfig(), Step("evaluation", "pipelines.evaluate", str(tmp_path), {}, inputs))
+
+    check("letters")
+    with pytest.raises(UserError, match="units hears units and not letters"):
+        check("units")
+    storage.write_json(f"{tmp_path}/foreign/config.json", {"model": "hubert_ctc", "config": {}, "info": {}})
+    with pytest.raises(UserError, match="foreign/config.json does not say which languages it hears"):
+        check("foreign")
+
+
+def test_a_judge_may_be_a_fine_tuned_hubert(tmp_path, local_ray, tone):
+    model = HubertCtc(HubertCtcConfig(("a", " "), EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=32)))
+    model.output.weight.data.zero_()
+    model.output.bias.data[4] = 5.0  # it always hears "a"
+    checkpoint.save(f"{tmp_path}/letters", model, {"labels": "letters", "languages": ["en", "hi"]})
+    sound = audio.encode(tone)
+    judge = Judge([f"{tmp_path}/letters"], ray.put({"t": sound}))
+    row = {"target_lang": "hi", "target_utterance_id": "t", "audio": sound, "ceiling_audio": b""}
+    (heard,) = judge(pa.Table.from_pylist([row])).to_pylist()
+    assert (heard["heard_text"], heard["ceiling_text"], heard["recording_text"]) == ("a", "", "a")

@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,10 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 from pipelines.import_encoder import STAGE, check, run
 from s2st import checkpoint
 from s2st.config import UserError, build
+from s2st.interop import huggingface_writer
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
+from s2st.models.speech_encoder import EncoderConfig
+from s2st.speech_to_units import units_info
 from stages.stage import Counts, Step
 
 CONVOLUTIONS = [(24, 10, 5), *[(24, 3, 2)] * 4, *[(24, 2, 2)] * 2]
@@ -65,6 +71,35 @@ def test_exactly_one_origin_is_named() -> None:
     for settings in ({}, {"fairseq": "a.pt", "cpc": "b.pt"}):
         with pytest.raises(UserError, match="give one of fairseq, huggingface, torchaudio, cpc"):
             build(STAGE.config, settings, "encoder")
+
+
+def test_a_fine_tuned_model_stays_a_recogniser_if_its_languages_are_named(tmp_path: Path, tiny_model: str) -> None:
+    encoder = EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=48, conv_layers=((16, 10, 5), (16, 2, 2)))
+    for name, symbols in (("letters", ("|", "a")), ("units", ("3", "0", "19"))):
+        huggingface_writer.write_encoder(f"{tmp_path}/{name}", HubertCtc(HubertCtcConfig(symbols, encoder)))
+    import_encoder(tmp_path, huggingface=f"{tmp_path}/letters")
+    assert checkpoint.read_config(f"{tmp_path}/encoder")["model"] == "speech_encoder"
+    import_encoder(tmp_path, huggingface=f"{tmp_path}/letters", languages=["en"])
+    model, info = checkpoint.load(f"{tmp_path}/encoder", "hubert_ctc")
+    assert model.config.symbols == ("|", "a")
+    expected = {"architecture": "hubert", "source": f"{tmp_path}/letters"}
+    assert info == {**expected, "labels": "letters", "languages": ["en"]}
+
+    settings = {"huggingface": f"{tmp_path}/units", "languages": ["en", "es"]}
+    with pytest.raises(UserError, match="this model hears units; name the input 'codebook'"):
+        import_encoder(tmp_path, **settings)
+    shutil.copytree(f"{tiny_model}/codebook", tmp_path / "codebook")
+    with_codebook = replace(step(tmp_path, settings), inputs={"codebook": ["codebook"]})
+    run(build(STAGE.config, settings, "encoder"), with_codebook)
+    _, info = checkpoint.load(f"{tmp_path}/encoder", "hubert_ctc")
+    assert (info["labels"], info["codebook"]) == ("units", units_info(f"{tmp_path}/codebook")[0])
+    settings["huggingface"] = f"{tmp_path}/letters"
+    with pytest.raises(UserError, match="hears 'a', which is no unit of"):
+        run(build(STAGE.config, settings, "encoder"), with_codebook)
+    with pytest.raises(UserError, match="name its languages, too"):
+        check(build(STAGE.config, {"huggingface": f"{tmp_path}/units"}, "encoder"), with_codebook)
+    with pytest.raises(UserError, match="languages are of models of fairseq or huggingface, but cpc is given"):
+        build(STAGE.config, {"cpc": "a.pt", "languages": ["en"]}, "encoder")
 
 
 def test_folders_without_an_encoder_are_refused(tmp_path: Path, tiny: Wav2Vec2Model) -> None:

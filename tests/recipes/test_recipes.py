@@ -5,6 +5,7 @@ import pytest
 from recipes.__main__ import _short, table
 from s2st.config import UserError
 from stages.recipe import find_recipe, open_recipe
+from stages.stage import config_of
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -12,7 +13,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_of_the_project_are_valid(path):
     _, steps, _ = open_recipe(str(path), [])
-    assert steps[-1].stage == "pipelines.report"
+    assert steps[-1].stage in ("pipelines.report", "pipelines.transcribe", "pipelines.compare_voices")
 
 
 def test_full_size_models_are_only_other_numbers():
@@ -21,7 +22,6 @@ def test_full_size_models_are_only_other_numbers():
 
     from s2st.models.hubert import Hubert
     from s2st.models.unit_hifigan import UnitHifigan
-    from stages.stage import config_of
 
     _, steps, _ = open_recipe(find_recipe("fleurs_en_hi"), [])
     configs = {step.name: config_of(step) for step in steps}
@@ -34,10 +34,22 @@ def test_full_size_models_are_only_other_numbers():
     assert configs["translator"].model.num_layers == 12
 
 
+def test_fleurs_ctc_has_the_settings_of_base_10h():
+    """fairseq's examples/hubert/config/finetune/base_10h.yaml, where the trainer's own defaults say it, too."""
+    from trainers.ctc import TrainCtcConfig
+    from trainers.loop import LoopConfig
+
+    _, steps, _ = open_recipe(find_recipe("fleurs_ctc"), [])
+    config = next(config_of(step) for step in steps if step.name == "letters")
+    assert config == TrainCtcConfig(loop=config.loop)
+    assert config.loop.max_steps == 25_000
+    assert config.loop.learning_rate == 2e-5 != LoopConfig.learning_rate
+
+
 def test_names_and_paths_of_recipes():
     assert find_recipe("demo").endswith("recipes/demo.yaml")
     assert find_recipe("my/own.yaml") == "my/own.yaml"
-    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: demo, "):
+    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: ctc_phrasebook, "):
         find_recipe("dmeo")
 
 

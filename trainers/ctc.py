@@ -1,0 +1,201 @@
+"""Fine-tune HuBERT by CTC, as fairseq's base_10h: to letters of transcripts, or to units.
+
+With units it trains the speech normaliser of textless translation on real data (Lee et al. 2022): the target is what
+one speaker of a language said, the input the same sentence from anybody, so that voices and accents leave the units.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+import ray.train
+import torch
+from torch import Tensor, nn
+
+from s2st import audio, checkpoint
+from s2st.config import UserError, build
+from s2st.ctc_decoding import best_path
+from s2st.evaluation.scores import symbol_error_rate
+from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc, HubertCtcConfig, ctc_loss, encoder_config
+from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
+from s2st.schemas import MANIFEST, UNITS
+from s2st.speech_to_units import units_info
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step
+from trainers.batches import Packing, join_units, packed, pad
+from trainers.ctc_targets import ROWS, TARGETS, Targets, fitting, letters, reference_units
+from trainers.loop import LoopConfig, fit, train
+
+ENCODERS = ("hubert", "speech_encoder")
+
+
+@dataclass(frozen=True)
+class TrainCtcConfig:
+    """As made: base_10h, except for its loop."""
+
+    languages: tuple[str, ...] = ()  # whose letters are learned; all of the manifest if empty
+    reference_speakers: dict[str, str] = field(default_factory=dict)  # whose units are learned, for each language
+    model: HubertCtcConfig = field(default_factory=HubertCtcConfig)  # symbols and encoder come from the inputs
+    dropout: float = 0.0  # these five replace the encoder's own
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.1
+    layer_drop: float = 0.1
+    feature_grad_mult: float = 0.0  # 0 leaves the convolutions as they are
+    freeze_updates: int = 10_000  # in the first ones only the output learns
+    batch_seconds: float = 200.0  # of speech a batch, padding included; longer recordings are left out
+    passes: int = 1  # through the data in one epoch of Ray Data
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.model != dataclasses.replace(self.model, symbols=(), encoder=EncoderConfig()):
+            raise ValueError("model.symbols and model.encoder come from the labels and the encoder; remove them")
+
+
+class CtcObjective(nn.Module):
+    """HubertCtc with its loss, taking one batch; the encoder learns after `freeze_updates`."""
+
+    def __init__(self, model: HubertCtc, freeze_updates: int):
+        super().__init__()
+        self.model, self.freeze_updates = model, freeze_updates
+        self.frozen = freeze_updates > 0
+
+    def begin_update(self, step: int) -> None:
+        """Hear of the update `step`, counted from 0, before its first batch."""
+        self.frozen = step < self.freeze_updates
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the loss of a batch {waveform (B, N) int16, lengths (B,), labels (B, L), label_lengths (B,)}."""
+        labels, label_lengths = batch["labels"], batch["label_lengths"]
+        loss = self.model.loss(waveform_of(batch), batch["lengths"], labels, label_lengths, self.frozen)
+        return loss, {"loss": loss, "loss_per_symbol": loss.detach() * len(labels) / label_lengths.sum()}
+
+    @torch.no_grad()
+    def validation(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Give the loss and the error rate of the best path's symbols, in eval mode."""
+        log_probs, frame_lengths = self.model.log_probs(waveform_of(batch), batch["lengths"])
+        labels, label_lengths = batch["labels"], batch["label_lengths"]
+        loss = ctc_loss(log_probs, frame_lengths, labels, label_lengths)
+        references = [row[:size] for row, size in zip(labels.tolist(), label_lengths.tolist(), strict=True)]
+        return {
+            "loss": loss,
+            "symbol_error_rate": torch.tensor(symbol_error_rate(references, hear(log_probs, frame_lengths))),
+        }
+
+
+def waveform_of(batch: dict[str, Tensor]) -> Tensor:
+    """Scale the samples (B, N) of a batch, int16, to [-1, 1]."""
+    return batch["waveform"].float() / 32768
+
+
+def hear(log_probs: Tensor, frame_lengths: Tensor) -> list[list[int]]:
+    """Labels of the best path of each row: log_probs (B, T, V), frame_lengths (B,)."""
+    symbols = torch.cat([log_probs[..., :1], log_probs[..., NUM_SPECIALS:]], -1).cpu().numpy()
+    rows = zip(symbols, frame_lengths.tolist(), strict=True)
+    return [(best_path(row[:frames]) + NUM_SPECIALS).tolist() for row, frames in rows]
+
+
+def check(config: TrainCtcConfig, step: Step) -> None:
+    """Raise UserError if inputs and settings do not say together what is to be heard."""
+    given = [name for name in ("labels", "codebook") if step.inputs.get(name)]
+    given += ["reference_speakers"] * bool(config.reference_speakers)
+    if given and len(given) < 3:
+        raise UserError(
+            f"section '{step.name}' learns units with labels, codebook and reference_speakers, and letters without "
+            f"them; it has only {' and '.join(given)}"
+        )
+    if given and config.languages:
+        raise UserError(f"section '{step.name}': reference_speakers name the languages; remove the setting languages")
+
+
+def run(config: TrainCtcConfig, step: Step) -> Counts:
+    """Find what is to be heard in each recording, and train."""
+    targets, info = find_targets(config, step)
+    found = checkpoint.read_config(step.input("encoder"), *ENCODERS)
+    pretrained = build(checkpoint.MODELS[found["model"]][0], found["config"], step.input("encoder"))
+    changes = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "feature_grad_mult")
+    encoder = encoder_config(pretrained, **{name: getattr(config, name) for name in changes})
+    targets = fitting(targets, encoder.receptive_field, encoder.hop, int(config.batch_seconds * audio.SAMPLE_RATE))
+    datasets.set_aside(targets.rejects, step.output)
+    data = {split: training_data(config, step, targets, split) for split in ("train", "validation")}
+    if data["train"] is None:
+        raise UserError(f"section '{step.name}': no recording of the training split has anything to be learned")
+    settings = {
+        "model": dataclasses.replace(config.model, symbols=targets.symbols, encoder=encoder),
+        "encoder": step.input("encoder"),
+        "freeze_updates": config.freeze_updates,
+        "info": info,
+    }
+    fit(step, config.loop, train_worker, settings, {name: part for name, part in data.items() if part is not None})
+    hours = sum(row["num_samples"] for row in targets.rows) / audio.SAMPLE_RATE / 3600
+    rows_in = len(targets.rows) + len(targets.rejects)
+    return Counts(rows_in, len(targets.rows), len(targets.rejects), round(hours, 4))
+
+
+def find_targets(config: TrainCtcConfig, step: Step) -> tuple[Targets, dict[str, Any]]:
+    """Make the labels of the training and validation splits, and what is to be known of the model."""
+    rows = datasets.read_table(step.input("manifest"), MANIFEST, ROWS).to_pylist()
+    known = {row["lang"] for row in rows}
+    languages = sorted(config.reference_speakers or config.languages or known)
+    if missing := [lang for lang in languages if lang not in known]:
+        raise UserError(f"section '{step.name}': no speech in '{missing[0]}' (found: {', '.join(sorted(known))})")
+    chosen = [row for row in rows if row["lang"] in languages and row["split"] in ("train", "validation")]
+    if not config.reference_speakers:
+        return letters(chosen), {"labels": "letters", "languages": languages}
+    name, num_units = units_info(step.input("codebook"))
+    spoken = datasets.read_table(step.input("labels"), UNITS)
+    if set(spoken["codebook"].to_pylist()) != {name}:
+        raise UserError(f"section '{step.name}': the labels are not units of {step.input('codebook')}")
+    targets = reference_units(chosen, spoken.to_pylist(), config.reference_speakers, num_units)
+    info = {"labels": "units", "codebook": name, "reference_speakers": config.reference_speakers}
+    return targets, {**info, "languages": languages}
+
+
+def training_data(config: TrainCtcConfig, step: Step, targets: Targets, split: str) -> ray.data.Dataset | None:
+    """Make batches of waveforms with their labels; None if the split has none."""
+    rows = [row for row in targets.rows if row["split"] == split]
+    if not rows:
+        return None
+
+    def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
+        waveform, lengths = pad([audio.to_int16(audio.decode(row["audio"]["bytes"])) for row in rows])
+        labels, label_lengths = pad([np.asarray(row["units"], dtype=np.int64) for row in rows])
+        return {"waveform": waveform, "lengths": lengths, "labels": labels, "label_lengths": label_lengths}
+
+    columns = ["utterance_id", "num_samples", "audio"]
+    speech = datasets.read(step.input("manifest"), MANIFEST, columns, shuffle_files=True)
+    packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
+    labels = pa.Table.from_pylist(rows, TARGETS)
+    return packed(join_units(speech, labels), packing, lambda row: row["num_samples"], collate)
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train on one worker; the first writes the model."""
+    torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
+    model = HubertCtc(settings["model"])
+    pretrained, _ = checkpoint.load(settings["encoder"], *ENCODERS)
+    assert isinstance(pretrained, SpeechEncoder)
+    model.start_from(pretrained)
+    objective = CtcObjective(model, settings["freeze_updates"])
+    train(settings["loop"], settings["run"], objective, skips_layers=True)  # and convolutions that never learn
+    if ray.train.get_context().get_world_rank() == 0:
+        checkpoint.save(settings["run"].output, model, settings["info"])
+
+
+STAGE = Stage(
+    TrainCtcConfig,
+    run,
+    reads={
+        "manifest": Input(MANIFEST),
+        "encoder": Input(),
+        "labels": Input(UNITS, optional=True),
+        "codebook": Input(optional=True),
+    },
+    check=check,
+)
+
+if __name__ == "__main__":
+    main("trainers.ctc")
