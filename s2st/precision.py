@@ -16,6 +16,7 @@ def has_bf16(device: torch.device) -> bool:
     return any(torch.cpu.get_capabilities().get(name) for name in INSTRUCTIONS)
 
 
-def autocast(device: torch.device, bf16: bool) -> torch.autocast:
-    """Run matrix products in bfloat16 if that is wanted and the device has it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 and has_bf16(device))
+def autocast(device: torch.device, bf16: bool, fp16: bool = False) -> torch.autocast:
+    """Run matrix products in bfloat16 if that is wanted and the device has it, or in float16 if that is wanted."""
+    dtype = torch.float16 if fp16 else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=fp16 or (bf16 and has_bf16(device)))

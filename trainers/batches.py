@@ -1,22 +1,35 @@
-"""Batches as rows: a dataset for Ray Train in which one row is one whole batch.
+"""Batches as rows: a stream for Ray Train in which one row is one whole batch.
 
 Examples are packed by length on the data workers, so that every training worker takes the same number of
-steps (Ray splits rows evenly), and a batch travels as safetensors bytes: no pickle, one copy.
+steps (Ray deals out rows evenly), and a batch travels as safetensors bytes: no pickle, one copy.
+
+The order of batches is a function of the seed alone. A dataset's row groups are shuffled anew for each epoch, and some
+of them together are a window, whose rows are shuffled and packed. Windows are counted through all epochs, so a place,
+the number of a window and of a batch in it, is all that a checkpoint has to keep.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset
 import ray
 import ray.data
 import safetensors.torch
 import torch
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
 from torch import Tensor
 
+from s2st import storage
+from stages import cluster, datasets
+
 BATCHES_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
+WINDOWS_AT_ONCE = 256  # that one execution of Ray Data makes: each costs a second to start
+LEAST_ROW_GROUPS = 4  # of a window, where there are enough: one row group has one language
 
 Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 
@@ -24,47 +37,210 @@ Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 @dataclass(frozen=True)
 class Packing:
     max_size: int  # of a batch: the number of its examples times the size of its largest
-    window: int = 1024  # rows that are shuffled and packed together; nothing comes out before all are there
-    passes: int = 1  # times that a window is gone through; starting an epoch costs about a second
+    window: int = 1024  # rows, about, that are shuffled and packed together; nothing comes out before all are there
 
 
-def join_units(manifest: ray.data.Dataset, units: pa.Table) -> ray.data.Dataset:
-    """Add to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out."""
-    shared = ray.put(units.select(["utterance_id", "units"]).combine_chunks())
+class Place(NamedTuple):
+    """Where a training is in its batches."""
 
-    def join(table: pa.Table) -> pa.Table:
-        known = ray.get(shared)
+    window: int = 0  # counted through all epochs
+    batch: int = 0  # in the window
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of a dataset on disk, and how they become batches."""
+
+    row_groups: Sequence[pyarrow.dataset.ParquetFileFragment]
+    schema: pa.Schema
+    columns: Sequence[str]  # that are read; the first one names a row
+    where: Mapping[str, str]  # values of columns: other rows are left out
+    prepare: Callable[[pa.Table], pa.Table]  # joins, filters, encodes rows
+    size: Callable[[dict], int]  # of a row, in the unit of `packing.max_size`
+    collate: Collate
+    packing: Packing
+
+    @property
+    def windows(self) -> int:
+        """Number of windows of an epoch."""
+        rows = sum(group.row_groups[0].num_rows for group in self.row_groups)
+        most = max(1, len(self.row_groups) // LEAST_ROW_GROUPS)
+        return min(most, max(1, round(rows / self.packing.window)))
+
+    def make(self, seed: int, window: int, first: int = 0) -> Iterator[dict[str, Any]]:
+        """Make the batches of a window, from the one numbered `first` on: rows of BATCH."""
+        epoch, part = divmod(window, self.windows)
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.row_groups))
+        chosen = np.array_split(order, self.windows)[part]
+        rows = self.prepare(pa.concat_tables(self._read(self.row_groups[i]) for i in chosen)).to_pylist()
+        random = np.random.default_rng((seed, window))
+        for number, indices in enumerate(group([self.size(row) for row in rows], self.packing.max_size, random)):
+            if number >= first:
+                examples = [rows[i] for i in indices]
+                batch = self.collate(examples, np.random.default_rng((seed, window, number)))
+                names = [row[self.columns[0]] for row in examples]
+                yield {
+                    "batch": safetensors.torch.save(batch),
+                    "names": names,
+                    "window": window,
+                    "number": number,
+                }
+
+    def _read(self, row_group: pyarrow.dataset.ParquetFileFragment) -> pa.Table:
+        table = row_group.to_table(schema=self.schema, columns=list(dict.fromkeys([*self.columns, *self.where])))
+        for column, value in self.where.items():
+            table = table.filter(pc.equal(table[column], value))
+        return table.select(list(self.columns))
+
+
+BATCH = pa.schema(
+    [
+        ("batch", pa.large_binary()),  # tensors as safetensors
+        ("names", pa.list_(pa.string())),  # of the rows in it
+        ("window", pa.int64()),
+        ("number", pa.int64()),
+    ]
+)
+
+
+def examples(
+    folder: str,
+    schema: pa.Schema,
+    columns: Sequence[str],
+    where: Mapping[str, str],
+    packing: Packing,
+    size: Callable[[dict], int],
+    collate: Collate,
+    prepare: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> Examples | None:
+    """Open a dataset for training; None if no row can be as `where` says. See `Examples` for the arguments."""
+    system, _ = storage.resolve(folder)
+    dataset = pyarrow.dataset.dataset(datasets.files(folder, schema), filesystem=system, partitioning="hive")
+    row_groups = [
+        row_group
+        for fragment in dataset.get_fragments()
+        if _can_hold(fragment, where)
+        for row_group in fragment.split_by_row_group()
+    ]
+    if not row_groups:
+        return None
+    return Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing)
+
+
+def _can_hold(fragment: pyarrow.dataset.Fragment, where: Mapping[str, str]) -> bool:
+    """Tell by the names of its folders whether a file can have rows that are as `where` says."""
+    keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
+    return all(keys.get(column, value) == value for column, value in where.items())
+
+
+class Batches(Datasource):
+    """Batches as Ray Data reads them: each execution gives the next windows, or always the same ones."""
+
+    def __init__(self, examples: Examples, seed: int, start: Place, windows: int, same: bool = False) -> None:
+        super().__init__()
+        self.examples, self.seed, self.start, self.windows, self.same = examples, seed, start, windows, same
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Tell Ray that it is not known."""
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[ReadTask]:
+        """Give a task for each window."""
+        first = self.start.window
+        if data_context is not None and not self.same:
+            first += data_context._execution_idx * self.windows  # Ray's own shuffles count with it, too
+        return [self._task(window) for window in range(first, first + self.windows)]
+
+    def _task(self, window: int) -> ReadTask:
+        examples, seed = self.examples, self.seed
+        first = self.start.batch if window == self.start.window else 0
+
+        def read() -> Iterator[pa.Table]:
+            block: list[dict[str, Any]] = []
+            for batch in examples.make(seed, window, first):
+                block.append(batch)
+                if sum(len(row["batch"]) for row in block) >= BATCHES_BYTES:
+                    yield pa.Table.from_pylist(block, schema=BATCH)
+                    block = []
+            yield pa.Table.from_pylist(block, schema=BATCH)
+
+        return ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None))
+
+
+def open_stream(examples: Examples, seed: int, start: Place, num_workers: int) -> ray.data.Dataset:
+    """Open the endless stream of batches from a place on, to be dealt out to workers."""
+    dataset = _open(Batches(examples, seed, start, WINDOWS_AT_ONCE))
+    if num_workers > 1:
+        # Blocks are what is dealt out. With one batch each, an update's batches are the same for any number of workers.
+        dataset.context.target_max_block_size = 1
+    return dataset
+
+
+def open_once(examples: Examples) -> ray.data.Dataset:
+    """Open one epoch of batches, the same in each reading: for validation."""
+    return _open(Batches(examples, 0, Place(), examples.windows, same=True))
+
+
+def _open(batches: Batches) -> ray.data.Dataset:
+    cluster.set_up_data()  # this may be Ray Train's controller
+    return ray.data.read_datasource(batches, override_num_blocks=batches.windows)
+
+
+class Stream:
+    """The batches that a worker gets, endless; it knows the place of the next one.
+
+    Raises RuntimeError if there is none.
+    """
+
+    def __init__(self, shard: ray.data.DataIterator, device: torch.device) -> None:
+        self._rows = self._endless(shard)
+        self._device = device
+        self._next = next(self._rows)
+
+    def take(self) -> tuple[dict[str, Tensor], list[str]]:
+        """Give the next batch, on the device, and the names of its examples."""
+        row, self._next = self._next, next(self._rows)
+        return to_device(row, self._device), row["names"][0].as_py()
+
+    def close(self) -> None:
+        """Let Ray Data stop: it would go on making batches."""
+        self._rows.close()
+
+    @property
+    def place(self) -> Place:
+        """Place of the batch that `take` gives next."""
+        return Place(self._next["window"][0].as_py(), self._next["number"][0].as_py())
+
+    @staticmethod
+    def _endless(shard: ray.data.DataIterator) -> Generator[pa.Table, None, None]:
+        while True:
+            empty = True
+            for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2):
+                empty = False
+                yield row
+            if empty:
+                raise RuntimeError("the training set gives this worker no batch; use fewer workers or smaller batches")
+
+
+def to_device(row: pa.Table, device: torch.device) -> dict[str, Tensor]:
+    """Read the tensors of a row of BATCH."""
+    return {key: value.to(device) for key, value in safetensors.torch.load(row["batch"][0].as_py()).items()}
+
+
+class JoinUnits:
+    """Adds to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out."""
+
+    def __init__(self, units: pa.Table) -> None:
+        self.shared = ray.put(units.select(["utterance_id", "units"]).combine_chunks())
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Join: a table with utterance_id -> the same with units."""
+        known = ray.get(self.shared)
         places = pc.index_in(table["utterance_id"], known["utterance_id"])
         found = pc.is_valid(places)
         return table.filter(found).append_column("units", known["units"].take(places.filter(found)))
-
-    return manifest.map_batches(join, batch_format="pyarrow")
-
-
-def packed(
-    dataset: ray.data.Dataset, packing: Packing, size: Callable[[dict], int], collate: Collate
-) -> ray.data.Dataset:
-    """Turn a dataset of examples into one of batches."""
-
-    def pack(table: pa.Table) -> Iterator[pa.Table]:
-        rows = table.to_pylist()
-        random = np.random.default_rng()  # fresh in each epoch: Ray runs the same plan again
-        sizes = [size(row) for row in rows]
-        batches: list[bytes] = []
-        for _ in range(packing.passes):
-            for indices in group(sizes, packing.max_size, random):
-                batches.append(safetensors.torch.save(collate([rows[i] for i in indices], random)))
-                if sum(map(len, batches)) >= BATCHES_BYTES:
-                    yield _block(batches)
-                    batches = []
-        if batches:
-            yield _block(batches)
-
-    return dataset.map_batches(pack, batch_size=packing.window, batch_format="pyarrow", zero_copy_batch=True)
-
-
-def _block(batches: list[bytes]) -> pa.Table:
-    return pa.table({"batch": pa.array(batches, pa.large_binary())})
 
 
 def group(sizes: Sequence[int], max_size: int, random: np.random.Generator) -> list[list[int]]:
@@ -83,11 +259,6 @@ def group(sizes: Sequence[int], max_size: int, random: np.random.Generator) -> l
         groups[-1].append(int(index))
     random.shuffle(groups)
     return groups if sizes else []
-
-
-def unpack(data: bytes) -> dict[str, Tensor]:
-    """Read a batch back."""
-    return safetensors.torch.load(data)
 
 
 def pad(arrays: Sequence[np.ndarray], value: float = 0) -> tuple[Tensor, Tensor]:

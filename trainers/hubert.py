@@ -1,15 +1,14 @@
 """Pre-train HuBERT on units: predict the units of masked frames from the waveform around them."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
-import ray.train
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st import audio, checkpoint
 from s2st.config import UserError
@@ -19,8 +18,9 @@ from s2st.speech_to_units import frames_per_second, units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, join_units, packed, pad
-from trainers.loop import LoopConfig, fit, train
+from trainers.batches import Examples, JoinUnits, Packing, examples, pad
+from trainers.loop import Objective, train
+from trainers.run import LoopConfig, fit
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class PretrainHubertConfig:
     batch_seconds: float = 87.5  # of speech a batch, padding included
     min_seconds: float = 0.5  # shorter utterances are not trained on
     max_seconds: float = 15.6  # longer ones are cut at random
-    passes: int = 1  # through the data in one epoch of Ray Data
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
@@ -37,12 +36,13 @@ class PretrainHubertConfig:
             raise ValueError(f"max_seconds={self.max_seconds} must fit into batch_seconds={self.batch_seconds}")
 
 
-class HubertObjective(nn.Module):
+class HubertObjective(Objective):
     """HuBERT with its own loss, taking one batch."""
 
     def __init__(self, hubert: Hubert):
         super().__init__()
         self.hubert = hubert
+        self.skips_layers = hubert.config.layer_drop > 0 or hubert.config.feature_grad_mult == 0
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss and metrics of a batch {waveform (B, N) int16, lengths (B,), labels (B, L)}."""
@@ -58,39 +58,33 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     )
     if set(labels["codebook"].to_pylist()) != {labels_name}:
         raise UserError(f"section '{step.name}': the labels are not units of {step.input('codebook')}")
-    labels = labels.filter(pa.compute.equal(labels["split"], "train"))
-    enough = pa.compute.greater_equal(labels["num_samples"], int(config.min_seconds * audio.SAMPLE_RATE))
-    kept = labels.filter(enough)
+    least = int(config.min_seconds * audio.SAMPLE_RATE)
+    training = labels.filter(pa.compute.equal(labels["split"], "train"))
+    kept = training.filter(pa.compute.greater_equal(training["num_samples"], least))
     if not len(kept):
         raise UserError(f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}")
     label_rate = frames_per_second(labels_name)
     model = dataclasses.replace(config.model, num_classes=num_classes, label_rate=label_rate)
-    info = {"labels": labels_name}
-    data = training_data(config, step.input("manifest"), kept, label_rate)
     fit(
         step,
         config.loop,
         train_worker,
-        {"model": model, "info": info},
-        {"train": data},
+        {"model": model, "info": {"labels": labels_name}},
+        *(examples_of(config, step.input("manifest"), labels, label_rate, split) for split in ("train", "validation")),
     )
     hours = sum(kept["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
-    return Counts(len(labels), len(kept), len(labels) - len(kept), round(hours, 4))
+    return Counts(len(training), len(kept), len(training) - len(kept), round(hours, 4))
 
 
-def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int) -> ray.data.Dataset:
-    """Make batches of waveforms with their labels."""
-    max_samples = int(config.max_seconds * audio.SAMPLE_RATE)
+def examples_of(
+    config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int, split: str
+) -> Examples | None:
+    """Open a split as batches of waveforms with their labels."""
+    least, most = (int(seconds * audio.SAMPLE_RATE) for seconds in (config.min_seconds, config.max_seconds))
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         cuts = [
-            crop(
-                audio.decode(row["audio"]["bytes"]),
-                np.asarray(row["units"]),
-                label_rate,
-                max_samples,
-                random,
-            )
+            crop(audio.decode(row["audio"]["bytes"]), np.asarray(row["units"]), label_rate, most, random)
             for row in rows
         ]
         # Recordings have 16 bits (FLAC), and travel with no more.
@@ -98,9 +92,16 @@ def training_data(config: PretrainHubertConfig, manifest: str, labels: pa.Table,
         # -1 past the end: frames without a label are left out of the loss
         return {"waveform": waveform, "lengths": lengths, "labels": pad([units for _, units in cuts], -1)[0]}
 
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "num_samples", "audio"], shuffle_files=True)
-    packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
-    return packed(join_units(speech, labels), packing, lambda row: min(row["num_samples"], max_samples), collate)
+    return examples(
+        manifest,
+        MANIFEST,
+        ["utterance_id", "num_samples", "audio"],
+        {"split": split},
+        Packing(int(config.batch_seconds * audio.SAMPLE_RATE)),
+        lambda row: min(row["num_samples"], most),
+        collate,
+        JoinUnits(labels.filter(pa.compute.greater_equal(labels["num_samples"], least))),
+    )
 
 
 def crop(
@@ -118,10 +119,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     hubert = Hubert(settings["model"])
-    skips_layers = settings["model"].layer_drop > 0 or settings["model"].feature_grad_mult == 0
-    train(settings["loop"], settings["run"], HubertObjective(hubert), skips_layers)
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["run"].output, hubert, settings["info"])
+    write_model = functools.partial(checkpoint.save, model=hubert, info=settings["info"])
+    train(settings["loop"], settings["run"], HubertObjective(hubert), write_model)
 
 
 STAGE = Stage(

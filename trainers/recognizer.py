@@ -4,15 +4,13 @@ It hears only the training split, so the sentences that are judged are new to it
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import ray.data
-import ray.train
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st import audio, checkpoint
 from s2st.config import UserError
@@ -21,8 +19,9 @@ from s2st.schemas import MANIFEST
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, packed, pad
-from trainers.loop import LoopConfig, fit, train
+from trainers.batches import Examples, Packing, examples, pad
+from trainers.loop import Objective, train
+from trainers.run import LoopConfig, fit
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,10 @@ class TrainRecognizerConfig:
     lang: str  # that it hears
     model: RecognizerConfig = field(default_factory=RecognizerConfig)  # its letters come from the texts
     batch_seconds: float = 60.0  # of speech a batch, padding included
-    passes: int = 1  # through the data in one epoch of Ray Data
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-class RecognizerObjective(nn.Module):
+class RecognizerObjective(Objective):
     """The recogniser with its loss, taking one batch."""
 
     def __init__(self, recognizer: Recognizer):
@@ -56,29 +54,26 @@ def run(config: TrainRecognizerConfig, step: Step) -> Counts:
         known = ", ".join(sorted({row["lang"] for row in rows}))
         raise UserError(f"section '{step.name}': no training speech in '{config.lang}' (found: {known})")
     model = dataclasses.replace(config.model, alphabet=alphabet_of(row["text"] for row in chosen))
-    data = training_data(config, manifest, Recognizer(model))
-    fit(step, config.loop, train_worker, {"model": model, "info": {"lang": config.lang}}, {"train": data})
+    settings = {"model": model, "info": {"lang": config.lang}}
+    fit(step, config.loop, train_worker, settings, training_examples(config, manifest, Recognizer(model)))
     hours = sum(row["num_samples"] for row in chosen) / audio.SAMPLE_RATE / 3600
     return Counts(len(chosen), len(chosen), 0, round(hours, 4))
 
 
-def training_data(config: TrainRecognizerConfig, manifest: str, recognizer: Recognizer) -> ray.data.Dataset:
-    """Make batches of log-mel features with the letters that were spoken."""
+def training_examples(config: TrainRecognizerConfig, manifest: str, recognizer: Recognizer) -> Examples | None:
+    """Open the training split as batches of log-mel features with the letters that were spoken."""
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         features, lengths = pad([recognizer.features(audio.decode(row["audio"]["bytes"])).numpy() for row in rows])
         letters, num_letters = pad([np.asarray(recognizer.encode(row["text"]), dtype=np.int64) for row in rows])
         return {"features": features, "lengths": lengths, "letters": letters, "num_letters": num_letters}
 
-    def in_training(table: pa.Table) -> pa.Table:
-        in_language = pa.compute.equal(table["lang"], config.lang)
-        return table.filter(pa.compute.and_(in_language, pa.compute.equal(table["split"], "train")))
-
-    rows = datasets.read(manifest, MANIFEST, ["lang", "split", "text", "num_samples", "audio"], shuffle_files=True)
-    packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
-    return packed(
-        rows.map_batches(in_training, batch_format="pyarrow"),
-        packing,
+    return examples(
+        manifest,
+        MANIFEST,
+        ["utterance_id", "text", "num_samples", "audio"],
+        {"lang": config.lang, "split": "train"},
+        Packing(int(config.batch_seconds * audio.SAMPLE_RATE)),
         lambda row: row["num_samples"],
         collate,
     )
@@ -88,9 +83,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     recognizer = Recognizer(settings["model"])
-    train(settings["loop"], settings["run"], RecognizerObjective(recognizer))
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["run"].output, recognizer, settings["info"])
+    write_model = functools.partial(checkpoint.save, model=recognizer, info=settings["info"])
+    train(settings["loop"], settings["run"], RecognizerObjective(recognizer), write_model)
 
 
 STAGE = Stage(TrainRecognizerConfig, run, reads={"manifest": Input(MANIFEST)})

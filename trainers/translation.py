@@ -1,15 +1,15 @@
 """Train the unit Transformer: source units to target units, all directions of the pairs in one model."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.train
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st import checkpoint
 from s2st.config import UserError
@@ -20,8 +20,9 @@ from s2st.units import PAD, UnitVocabulary, fit_merges
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, packed, pad
-from trainers.loop import LoopConfig, fit, train
+from trainers.batches import Packing, examples, pad
+from trainers.loop import Objective, train
+from trainers.run import LoopConfig, fit
 
 WINDOW = 1 << 14  # pairs that are shuffled and packed together: they are smaller than speech
 
@@ -33,11 +34,10 @@ class TranslationConfig:
     num_merges: int = 0  # byte-pair merges of units, learned from the training pairs; 0 is the plain UTUT
     languages: tuple[str, ...] = ()  # of the vocabulary; none means those of the pairs
     max_tokens: int = 24_000  # of a batch, padding included, on the longer side
-    passes: int = 1  # through the data in one epoch of Ray Data
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-class TranslationObjective(nn.Module):
+class TranslationObjective(Objective):
     """The unit Transformer with its loss, taking one batch."""
 
     def __init__(self, translator: UnitTransformer):
@@ -63,33 +63,38 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     languages = config.languages or tuple(sorted({lang for d in directions for lang in d.split("-")}))
     merges = fit_merges(sides, config.num_merges, num_units) if config.num_merges else ()
     model = dataclasses.replace(config.model, num_units=num_units, languages=languages, merges=merges)
-    data = datasets.read(step.input("pairs"), PAIRS).map_batches(
-        ToTokens(model.vocabulary), batch_format="pyarrow", batch_size=512
+    settings = {"model": model, "info": {"units": units_name, "directions": directions}}
+    training, validation = (
+        examples(
+            step.input("pairs"),
+            PAIRS,
+            ["pair_id", "source_lang", "target_lang", "source_units", "target_units"],
+            {"split": split},
+            Packing(config.max_tokens, WINDOW),
+            lambda row: max(len(row["source"]), len(row["target"])),
+            collate,
+            ToTokens(model.vocabulary),
+        )
+        for split in ("train", "validation")
     )
-    packing = Packing(config.max_tokens, window=WINDOW, passes=config.passes)
-    fit(
-        step,
-        config.loop,
-        train_worker,
-        {"model": model, "info": {"units": units_name, "directions": directions}},
-        {"train": packed(data, packing, lambda row: max(len(row["source"]), len(row["target"])), collate)},
-    )
+    fit(step, config.loop, train_worker, settings, training, validation)
     return Counts(len(pairs), len(pairs))
 
 
 class ToTokens:
-    """Training rows of PAIRS to rows {source, target} of token ids."""
+    """Rows of PAIRS to rows {pair_id, source, target} of token ids."""
 
     def __init__(self, vocabulary: UnitVocabulary):
         self.vocabulary = vocabulary
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Encode both sides; rows of other splits are left out."""
-        rows = [row for row in table.to_pylist() if row["split"] == "train"]
+        """Encode both sides."""
+        rows = table.to_pylist()
         source = [self.vocabulary.source_tokens(np.asarray(r["source_units"]), r["source_lang"]) for r in rows]
         target = [self.vocabulary.target_tokens(np.asarray(r["target_units"]), r["target_lang"]) for r in rows]
         tokens = pa.list_(pa.int64())
-        return pa.table({"source": pa.array(source, tokens), "target": pa.array(target, tokens)})
+        columns = {"source": pa.array(source, tokens), "target": pa.array(target, tokens)}
+        return pa.table({"pair_id": table["pair_id"], **columns})
 
 
 def collate(rows: list[Mapping[str, Any]], random: np.random.Generator) -> dict[str, Tensor]:
@@ -103,9 +108,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = UnitTransformer(settings["model"])
-    train(settings["loop"], settings["run"], TranslationObjective(translator))
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["run"].output, translator, settings["info"])
+    write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
+    train(settings["loop"], settings["run"], TranslationObjective(translator), write_model)
 
 
 STAGE = Stage(TranslationConfig, run, reads={"pairs": Input(PAIRS), "codebook": Input()})

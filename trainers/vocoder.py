@@ -5,14 +5,13 @@ learns from whole utterances, not from the runs that fit into a segment.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
-import ray.train
 import ray.train.torch
 import torch
 from torch import Tensor, nn
@@ -30,19 +29,10 @@ from s2st.speech_to_units import describe_units, frames_per_second, units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, join_units, packed, pad
-from trainers.loop import (
-    Log,
-    LoopConfig,
-    adamw,
-    endless,
-    fit,
-    learning_rate,
-    restore,
-    save,
-    set_rate,
-    set_up_worker,
-)
+from trainers.batches import Examples, JoinUnits, Packing, examples, pad
+from trainers.run import LoopConfig, fit
+from trainers.schedule import adamw, learning_rate, set_rate
+from trainers.worker import Worker
 
 PEAK = 0.95  # every utterance is scaled to it, as the reference does
 
@@ -56,7 +46,6 @@ class VocoderConfig:
     discriminators: DiscriminatorConfig | None = None  # none trains by spectral distances alone
     segment_frames: int = 28  # units in a training segment; 28 are the reference's 8,960 samples
     batch_size: int = 16  # segments
-    passes: int = 1  # through the data in one epoch of Ray Data
     mel_weight: float = 45.0
     stft_weight: float = 0.0  # multi-resolution STFT loss
     duration_weight: float = 1.0
@@ -67,6 +56,10 @@ class VocoderConfig:
             raise ValueError("give either hifigan or vocos, for example hifigan: {}")
         if self.loop.accumulate != 1:
             raise ValueError("loop.accumulate must be 1: the vocoder's trainer takes a step for each batch")
+        if self.loop.fp16 or self.loop.compile or self.loop.keep_best or self.loop.patience:
+            raise ValueError(
+                "the vocoder's trainer has no fp16, compile, keep_best and patience; leave them out of loop"
+            )
         if self.segment_frames < 8:
             raise ValueError(
                 f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more"
@@ -137,8 +130,8 @@ def run(config: VocoderConfig, step: Step) -> Counts:
     }
     sizes = {"num_units": num_units, **voices.model_settings()}
     model = dataclasses.replace(config.hifigan or config.vocos, **sizes)
-    data = training_data(config, step.input("manifest"), table, voices)
-    fit(step, config.loop, train_worker, {"config": config, "model": model, "info": info}, {"train": data})
+    settings = {"config": config, "model": model, "info": info}
+    fit(step, config.loop, train_worker, settings, training_examples(config, step.input("manifest"), table, voices))
     hours = sum(table["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
     return Counts(len(table), len(table), 0, round(hours, 4))
 
@@ -152,8 +145,8 @@ def default_speakers(table: pa.Table) -> dict[str, str]:
     return {lang: max(sorted(speakers), key=lambda name: speakers[name]) for lang, speakers in counts.items()}
 
 
-def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices: Voices) -> ray.data.Dataset:
-    """Make batches of aligned segments of waveform and units."""
+def training_examples(config: VocoderConfig, manifest: str, units: pa.Table, voices: Voices) -> Examples | None:
+    """Open the training split as batches of aligned segments of waveform and units."""
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         sequences = [np.asarray(row["units"], dtype=np.int64) for row in rows]
@@ -169,8 +162,16 @@ def training_data(config: VocoderConfig, manifest: str, units: pa.Table, voices:
             **voices.tensors(rows),
         }
 
-    speech = datasets.read(manifest, MANIFEST, ["utterance_id", "lang", "speaker", "audio"], shuffle_files=True)
-    return packed(join_units(speech, units), Packing(config.batch_size, passes=config.passes), lambda row: 1, collate)
+    return examples(
+        manifest,
+        MANIFEST,
+        ["utterance_id", "lang", "speaker", "audio"],
+        {"split": "train"},
+        Packing(config.batch_size),
+        lambda row: 1,
+        collate,
+        JoinUnits(units),
+    )
 
 
 def cut(data: bytes, units: np.ndarray, frames: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -224,49 +225,43 @@ def _halves(tensors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
 def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker: discriminators first, then the generator, as HiFi-GAN does."""
     config: VocoderConfig = settings["config"]
-    loop, run, device = config.loop, settings["run"], ray.train.torch.get_device()
+    loop, worker = config.loop, Worker(config.loop, settings["run"])
     torch.manual_seed(loop.seed)  # the same weights on all workers
     vocoder = (UnitVocos if config.hifigan is None else UnitHifigan)(settings["model"])
-    objective = VocoderObjective(vocoder).to(device)
+    objective = VocoderObjective(vocoder).to(worker.device)
     generator, optimizer = ray.train.torch.prepare_model(objective), adamw(objective, loop)
     parts: dict[str, Any] = {"objective": objective, "optimizer": optimizer}
-    critic = Critic(config.discriminators, loop, device) if config.discriminators else None
+    critic = Critic(config.discriminators, loop, worker.device) if config.discriminators else None
     if critic is not None:
         parts |= {"discriminators": critic.discriminators, "critic_optimizer": critic.optimizer}
-    set_up_worker(loop)
-    mel_loss, stft_loss = MelLoss().to(device), StftLoss().to(device)
+    mel_loss, stft_loss = MelLoss().to(worker.device), StftLoss().to(worker.device)
     weights = {"mel": config.mel_weight, "duration": config.duration_weight, "stft": config.stft_weight}
-    start, history = restore(parts, run)
-    log = Log(run.name, loop, start, history)
-    batches = endless(ray.train.get_dataset_shard("train"), device)
-
-    for step in range(start, loop.max_steps):
-        rate, batch = learning_rate(loop, step), next(batches)
-        real = batch["segment_waveform"]
-        with autocast(device, loop.bf16):
-            fake, duration = generator(batch)
-        fake = fake.float()
-        losses = {"mel": mel_loss(fake, real), "duration": duration}
-        if config.stft_weight:
-            losses["stft"] = stft_loss(fake, real)
-        critic_loss = {}
-        if critic is not None:
-            critic_loss = {"critic": critic.learn(real, fake, rate)}
-            losses |= critic.losses(real, fake)
-        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        set_rate(optimizer, rate)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if loop.clip_norm:
-            nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm)
-        optimizer.step()
-        log.add(step, {"loss": loss, **losses, **critic_loss})
-        if (step + 1) % loop.checkpoint_every == 0 or step + 1 == loop.max_steps:
-            save(step + 1, parts, log, run)
-
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(run.output, vocoder, settings["info"])
-    log.write(run.output)
+    with worker.begun(parts):
+        while not worker.done():
+            rate, batch = learning_rate(loop, worker.progress.step), worker.next_batch(0)
+            real = batch["segment_waveform"]
+            with autocast(worker.device, loop.bf16):
+                fake, duration = generator(batch)
+            fake = fake.float()
+            losses = {"mel": mel_loss(fake, real), "duration": duration}
+            if config.stft_weight:
+                losses["stft"] = stft_loss(fake, real)
+            critic_loss = {}
+            if critic is not None:
+                critic_loss = {"critic": critic.learn(real, fake, rate)}
+                losses |= critic.losses(real, fake)
+            loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+            worker.see(loss)
+            set_rate(optimizer, rate)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(objective.parameters(), loop.clip_norm or torch.inf)
+            if not torch.isfinite(norm):
+                worker.fail()
+                return
+            optimizer.step()
+            worker.end_update({"loss": loss, **losses, **critic_loss, "gradient_norm": norm})
+        worker.finish(functools.partial(checkpoint.save, model=vocoder, info=settings["info"]))
 
 
 STAGE = Stage(

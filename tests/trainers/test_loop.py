@@ -1,52 +1,72 @@
+import functools
 import json
 import os
 import signal
+from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import ray.data
 import ray.train
 import torch
+from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
+from s2st.config import UserError
 from stages.stage import Step
-from trainers import loop
-from trainers.batches import Packing, packed
-from trainers.loop import LoopConfig, learning_rate
+from trainers import loop, run
+from trainers.batches import Packing, examples
+from trainers.loop import Objective
+from trainers.run import LoopConfig
+
+SCHEMA = pa.schema([("name", pa.string()), ("x", pa.float64()), ("split", pa.string())])
+SETTINGS = {"max_steps": 40, "learning_rate": 0.2, "checkpoint_every": 10, "log_every": 5, "weight_decay": 0.0}
 
 
-class Line(nn.Module):
-    """Learns y = 3 x."""
+class Line(Objective):
+    """Learns y = 3 x from noisy batches."""
 
     def __init__(self):
         super().__init__()
         self.slope = nn.Linear(1, 1, bias=False)
 
     def forward(self, batch):
-        loss = ((self.slope(batch["x"]) - 3 * batch["x"]) ** 2).mean()
+        noise = torch.randn_like(batch["x"]) * 0.01  # what is drawn must be the same after a kill
+        loss = ((self.slope(batch["x"]) - 3 * batch["x"] + noise) ** 2).mean()
         return loss, {"loss": loss}
 
 
-def data():
-    rows = [{"x": i / 64} for i in range(64)]
+class Worsening(Line):
+    def validation(self, batch):
+        """Tell that the slope should have stopped at 1."""
+        return {"loss": (self.slope.weight - 1).abs().mean()}
 
-    def collate(rows, random):
-        return {"x": torch.tensor([[row["x"]] for row in rows])}
 
-    return packed(ray.data.from_items(rows), Packing(8, passes=4), lambda row: 1, collate)
+class Interrupted(Exception):
+    pass
+
+
+def collate(rows, random):
+    return {"x": torch.tensor([[row["x"]] for row in rows])}
+
+
+def split_of(folder, split):
+    return examples(folder, SCHEMA, ["name", "x"], {"split": split}, Packing(8), lambda row: 1, collate)
 
 
 def train_line(settings):
     """Train; where `settings` say so, the last worker is killed once, with SIGKILL, after some steps."""
     torch.manual_seed(0)
-    model = Line()
-    rank = ray.train.get_context().get_world_rank()
-    if settings["kill"] and rank == ray.train.get_context().get_world_size() - 1:
+    model = settings["objective"]()
+    context = ray.train.get_context()
+    if settings["kill"] and context.get_world_rank() == context.get_world_size() - 1:
         model.register_forward_pre_hook(Killer(settings["kill"]))
-    loop.train(settings["loop"], settings["run"], model)
-    if rank == 0:
-        with open(f"{settings['run'].output}/slope.json", "w") as file:
-            json.dump(model.slope.weight.item(), file)
+    loop.train(settings["loop"], settings["run"], model, functools.partial(write, model=model))
+
+
+def write(folder, model):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, "slope.json").write_text(json.dumps(model.slope.weight.item()))
 
 
 class Killer:
@@ -62,30 +82,47 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fit(tmp_path, monkeypatch, kill="", **settings):
-    monkeypatch.setattr(loop, "fingerprint", lambda step: "x")
-    step = Step("line", "trainers.line", str(tmp_path), {}, {})
-    (tmp_path / "line").mkdir(exist_ok=True)
-    config = LoopConfig(
-        **{"max_steps": 40, "learning_rate": 0.2, "checkpoint_every": 10, "log_every": 5, "weight_decay": 0.0}
-        | settings
-    )
-    loop.fit(step, config, train_line, {"kill": kill}, {"train": data()})
-    history = [json.loads(line) for line in (tmp_path / "line" / "metrics.jsonl").read_text().splitlines()]
-    return json.loads((tmp_path / "line" / "slope.json").read_text()), history
+@pytest.fixture
+def fit(local_ray, tmp_path, monkeypatch):
+    """A function that trains a line in a run folder, and gives its slope and history."""
+    monkeypatch.setattr(run, "fingerprint", lambda step: "x")
+    for split in ("train", "validation"):
+        rows = [{"name": f"{split}-{i}", "x": i / 64} for i in range(64)]
+        (tmp_path / "data" / f"split={split}").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / f"split={split}" / "a.parquet")
+
+    def train(folder="run", kill="", objective=Line, validation=False, **settings):
+        step = Step("line", "trainers.line", str(tmp_path / folder), {}, {})
+        output = tmp_path / folder / "line"
+        output.mkdir(parents=True, exist_ok=True)
+        data = str(tmp_path / "data")
+        run.fit(
+            step,
+            LoopConfig(**(SETTINGS | settings)),
+            train_line,
+            {"kill": str(kill), "objective": objective},
+            split_of(data, "train"),
+            split_of(data, "validation") if validation else None,
+        )
+        history = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+        return json.loads((output / "slope.json").read_text()), history
+
+    return train
 
 
-def test_in_process(local_ray, tmp_path, monkeypatch):
-    slope, history = fit(tmp_path, monkeypatch, num_workers=0)
+def losses(history):
+    return [(line["step"], line["loss"]) for line in history]
+
+
+def test_in_process(fit):
+    slope, history = fit(num_workers=0)
     assert slope == pytest.approx(3, abs=0.3)
     assert [line["step"] for line in history] == list(range(5, 41, 5))
     assert history[-1]["loss"] < history[0]["loss"] / 10
+    assert history[0]["gradient_norm"] > history[-1]["gradient_norm"]
 
 
-def test_in_process_goes_on_from_its_last_state(local_ray, tmp_path, monkeypatch):
-    class Interrupted(Exception):
-        pass
-
+def test_a_killed_training_goes_on_as_if_nothing_had_been(fit, monkeypatch):
     forward, calls = Line.forward, []
 
     def interrupted(self, batch):
@@ -94,32 +131,95 @@ def test_in_process_goes_on_from_its_last_state(local_ray, tmp_path, monkeypatch
             raise Interrupted
         return forward(self, batch)
 
+    whole = fit("whole", num_workers=0)
     monkeypatch.setattr(Line, "forward", interrupted)
     with pytest.raises(Interrupted):
-        fit(tmp_path, monkeypatch, num_workers=0)
-    slope, history = fit(tmp_path, monkeypatch, num_workers=0)
+        fit("killed", num_workers=0)
+    slope, history = fit("killed", num_workers=0)
     assert len(calls) == 25 + 20  # from the state of step 20 to step 40, and nothing twice but steps 21 to 24
-    assert [line["step"] for line in history] == list(range(5, 41, 5))
-    assert slope == pytest.approx(3, abs=0.3)
+    assert slope == whole[0]
+    assert losses(history) == losses(whole[1])
 
 
-def test_two_workers_survive_a_kill(local_ray, tmp_path, monkeypatch):
+def test_two_workers_survive_a_kill_and_do_what_one_does_with_two_batches(fit, tmp_path):
     marker = tmp_path / "killed"
-    slope, history = fit(tmp_path, monkeypatch, kill=str(marker), num_workers=2, cpus_per_worker=0.5)
+    slope, history = fit("two", kill=marker, num_workers=2, cpus_per_worker=0.5)
     assert marker.exists()
-    assert slope == pytest.approx(3, abs=0.3)
     assert [line["step"] for line in history] == list(range(5, 41, 5))
-
-
-def test_accumulated_batches_are_one_update(local_ray, tmp_path, monkeypatch):
-    slope, _ = fit(tmp_path, monkeypatch, num_workers=0, accumulate=2, bf16=True)
+    alone, _ = fit("one", num_workers=0, accumulate=2)
+    assert slope == pytest.approx(alone, abs=1e-4)
     assert slope == pytest.approx(3, abs=0.3)
 
 
-def test_learning_rates():
-    linear = LoopConfig(max_steps=10, learning_rate=1.0, warmup_steps=2)
-    assert [round(learning_rate(linear, step), 3) for step in (0, 1, 2, 6, 9)] == [0.5, 1.0, 1.0, 0.5, 0.125]
-    inverse = LoopConfig(max_steps=10, learning_rate=1.0, warmup_steps=4, schedule="inverse_sqrt")
-    assert [learning_rate(inverse, step) for step in (3, 15)] == [1.0, 0.5]
-    constant = LoopConfig(max_steps=10, learning_rate=1.0, schedule="constant")
-    np.testing.assert_array_equal([learning_rate(constant, step) for step in range(10)], 1.0)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_sixteen_bits(fit, precision):
+    slope, _ = fit(num_workers=0, accumulate=2, **{precision: True})
+    assert slope == pytest.approx(3, abs=0.3)
+
+
+def test_curves_for_tensorboard(fit, tmp_path):
+    _, history = fit(num_workers=0)
+    (file,) = (tmp_path / "run" / "_tensorboard" / "line").iterdir()
+    shown = {(e.step, v.tag): v.simple_value for e in events(file.read_bytes()) for v in e.summary.value}
+    for line in history:
+        assert shown[line["step"], "loss"] == pytest.approx(line["loss"])
+        assert (line["step"], "gradient_norm") in shown
+
+
+def events(data):
+    """Read what an event file holds: length (8 bytes), its checksum (4), an event, its checksum (4)."""
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def test_validation_stops_early_and_keeps_the_best(fit):
+    slope, history = fit(
+        num_workers=0,
+        objective=Worsening,
+        validation=True,
+        keep_best=True,
+        patience=2,
+        learning_rate=0.4,
+        warmup_steps=0,
+    )
+    judged = {line["step"]: line["validation_loss"] for line in history if "validation_loss" in line}
+    best = min(judged, key=lambda step: judged[step])
+    assert max(judged) == best + 20 < 40
+    assert abs(slope - 1) == pytest.approx(judged[best], abs=1e-6)
+
+
+def test_validation_of_two_workers(fit):
+    slope, history = fit(num_workers=2, cpus_per_worker=0.5, validation=True)
+    judged = [line["validation_loss"] for line in history if "validation_loss" in line]
+    assert len(judged) == 4
+    assert judged[-1] < judged[0]
+    assert slope == pytest.approx(3, abs=0.3)
+
+
+def test_keep_best_needs_a_validation_split(fit):
+    with pytest.raises(UserError, match="validation split"):
+        fit(num_workers=0, keep_best=True)
+
+
+class Breaking(Line):
+    def forward(self, batch):
+        loss, metrics = super().forward(batch)
+        return loss + (torch.nan if (batch["x"] == 7 / 64).any() else 0.0), metrics
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loss_that_is_no_number_stops_with_the_names(fit, tmp_path, num_workers):
+    with pytest.raises(UserError, match=r"loss is not a number at step \d.*failure_\d.json"):
+        fit(num_workers=num_workers, cpus_per_worker=0.5, objective=Breaking)
+    written = [json.loads(p.read_text()) for p in (tmp_path / "run").rglob("failure_*.json")]
+    assert any("train-7" in w["names"] and len(w["names"]) == 8 and w["losses"] == ["nan"] for w in written)
+
+
+def test_contradictions_are_refused():
+    for settings in ({"bf16": True, "fp16": True}, {"patience": 1, "validation_batches": 0}, {"num_workers": -1}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            LoopConfig(**settings)
+    with pytest.raises(ValueError, match="min_workers"):
+        LoopConfig(min_workers=3, num_workers=2)

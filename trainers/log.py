@@ -1,0 +1,130 @@
+"""What a training tells: lines in the terminal, a history in metrics.jsonl, and curves for TensorBoard."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import ray.train
+from pyarrow import fs
+from tensorboardX import SummaryWriter
+from torch import Tensor
+
+from s2st import storage
+from stages.console import tell
+from trainers.state import Progress
+
+SMOOTHING = 0.98  # of the seconds of a step: each new one has a fiftieth of their average
+UNTIMED = 3  # steps
+
+
+class Log:
+    """Averages metrics between lines; the first worker prints them and writes them for TensorBoard."""
+
+    def __init__(
+        self,
+        name: str,
+        progress: Progress,
+        log_every: int,
+        max_steps: int,
+        curves: str,
+        concern: Callable[[Mapping[str, float]], str | None] = lambda means: None,
+    ) -> None:
+        """`curves` is the folder for TensorBoard; `concern` looks at a line and says what is wrong, if anything is."""
+        self.name, self.history, self.concern = name, progress.history, concern
+        self.log_every, self.max_steps = log_every, max_steps
+        self.sums: dict[str, Tensor] = {}
+        self.count, self.timed, self.last = 0, 0, time.monotonic()
+        self.seconds: float | None = None  # of a step, averaged
+        self.world_size = ray.train.get_context().get_world_size()
+        self.speaks = ray.train.get_context().get_world_rank() == 0
+        if self.speaks:
+            if progress.step:
+                tell(f"{name}: goes on at step {progress.step} of {max_steps}")
+            self.curves = Curves(curves, progress.step)
+
+    def add(self, step: int, metrics: Mapping[str, Tensor | float]) -> None:
+        """Count in the metrics of the update `step`, counted from 1; `frames`, if among them, make a rate."""
+        self._time()
+        for key, value in metrics.items():
+            self.sums[key] = self.sums.get(key, 0.0) + (value.detach().float() if isinstance(value, Tensor) else value)
+        self.count += 1
+        if step % self.log_every == 0 or step == self.max_steps:
+            self._line(step)
+
+    def _time(self) -> None:
+        """Count in the seconds of this step, but for the first ones: they wait for data and for compilers."""
+        now = time.monotonic()
+        seconds, self.last = now - self.last, now
+        self.timed += 1
+        if self.seconds is None or self.timed <= UNTIMED:
+            self.seconds = seconds
+        self.seconds = SMOOTHING * self.seconds + (1 - SMOOTHING) * seconds
+
+    def _line(self, step: int) -> None:
+        means = {key: float(value) / self.count for key, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        seconds = self.seconds or 0.0
+        if "frames" in means:
+            means["frames_per_second"] = means.pop("frames") * self.world_size / seconds
+        self.history.append({"step": step, **means, "milliseconds_per_step": 1000 * seconds})
+        if self.speaks:
+            shown = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
+            left = seconds * (self.max_steps - step)
+            tell(
+                f"{self.name}: step {step}/{self.max_steps}  {shown}  {1000 * seconds:.0f} ms a step, {left:.0f} s left"
+            )
+            if concern := self.concern({**means, "step": step}):
+                tell(f"{self.name}: step {step}: {concern}")
+            self.curves.add(self.history[-1])
+
+    def add_validation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Put metrics of the validation split into the history."""
+        self.history.append({"step": step, **metrics})
+        if self.speaks:
+            tell(f"{self.name}: step {step}  " + "  ".join(f"{key} {value:.3f}" for key, value in metrics.items()))
+            self.curves.add(self.history[-1])
+
+    def pause(self) -> None:
+        """Leave the time since the last update out of the seconds of a step: it went into a checkpoint."""
+        self.last = time.monotonic()
+
+    def write(self, folder: str) -> None:
+        """Write the history as JSON lines, from the first worker."""
+        if self.speaks:
+            lines = "".join(json.dumps(line) + "\n" for line in self.history)
+            storage.write_bytes(f"{folder}/metrics.jsonl", lines.encode())
+            self.curves.close()
+
+
+class Curves:
+    """Event files for TensorBoard, in a folder or a bucket."""
+
+    def __init__(self, address: str, step: int) -> None:
+        """Lines after `step`, which a kill lost, are taken back."""
+        self.address, (self.system, self.path) = address, storage.resolve(address)
+        if step == 0:
+            storage.delete_folder(address)
+        self.local = isinstance(self.system, fs.LocalFileSystem)
+        self.folder = self.path if self.local else tempfile.mkdtemp()
+        self.writer = SummaryWriter(self.folder, purge_step=step + 1 if step else None)
+
+    def add(self, line: Mapping[str, float]) -> None:
+        """Write the metrics of a line."""
+        for name, value in line.items():
+            if name != "step":
+                self.writer.add_scalar(name, value, line["step"])
+        self.writer.flush()
+        if not self.local:
+            self._copy()
+
+    def _copy(self) -> None:
+        for file in Path(self.folder).iterdir():
+            storage.write_bytes(f"{self.address}/{file.name}", file.read_bytes())
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+        if not self.local:
+            self._copy()

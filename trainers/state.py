@@ -1,0 +1,89 @@
+"""The state of a training on disk: one safetensors file, with what is no tensor as JSON in its header.
+
+No pickle, so a run folder from elsewhere can be gone on with safely.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from s2st import storage
+from trainers.batches import Place
+
+FILE = "state.safetensors"
+HEADER = "training"  # key of the JSON in the file's header
+
+Part = nn.Module | torch.optim.Optimizer
+
+
+@dataclass
+class Progress:
+    """What a training keeps beside its weights."""
+
+    step: int = 0  # updates done
+    place: Place = field(default_factory=Place)  # of the next batch
+    history: list[dict[str, float]] = field(default_factory=list)  # lines of metrics
+    best: float | None = None  # lowest validation loss
+    worse: int = 0  # checkpoints since then
+    scaler: dict[str, Any] = field(default_factory=dict)  # of fp16
+
+    def judge(self, loss: float) -> bool:
+        """Take in a validation loss; tell whether it is the lowest so far."""
+        lowest = self.best is None or loss < self.best
+        self.best, self.worse = (loss, 0) if lowest else (self.best, self.worse + 1)
+        return lowest
+
+
+def save(folder: str, parts: Mapping[str, Part], progress: Progress) -> None:
+    """Write models, optimizers and progress into a folder."""
+    tensors: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        for key, value in _tensors(part).items():
+            # a tensor that a model uses under two names is written twice: safetensors refuses shared memory
+            tensors[f"{name}/{key}"] = value.detach().cpu().contiguous().clone()
+    data = safetensors.torch.save(tensors, {HEADER: json.dumps(asdict(progress))})
+    storage.write_bytes(f"{folder}/{FILE}", data)
+
+
+def load(folder: str, parts: Mapping[str, Part]) -> Progress:
+    """Read a state into models and optimizers, and give its progress."""
+    tensors = safetensors.torch.load(storage.read_bytes(f"{folder}/{FILE}"))
+    for name, part in parts.items():
+        own = {key.partition("/")[2]: value for key, value in tensors.items() if key.partition("/")[0] == name}
+        if isinstance(part, torch.optim.Optimizer):
+            _load_optimizer(part, own)
+        else:
+            part.load_state_dict(own)
+    return read_progress(folder)
+
+
+def read_progress(folder: str) -> Progress:
+    """Read the progress of a state without its tensors; that of nothing done if there is no state."""
+    if not storage.is_file(f"{folder}/{FILE}"):
+        return Progress()
+    system, path = storage.resolve(f"{folder}/{FILE}")
+    with system.open_input_stream(path) as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    values = json.loads(header["__metadata__"][HEADER])
+    return Progress(**{**values, "place": Place(*values["place"])})
+
+
+def _tensors(part: Part) -> dict[str, Tensor]:
+    if isinstance(part, nn.Module):
+        return part.state_dict()
+    kept = part.state_dict()["state"]
+    return {f"{number}/{key}": value for number, values in kept.items() for key, value in values.items()}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimizer its moments; its settings come from the recipe."""
+    kept: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition("/")
+        kept.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})

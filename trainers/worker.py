@@ -1,0 +1,166 @@
+"""What each worker of a training does beside learning: take batches, make checkpoints, judge, tell what went wrong."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import ray.train
+import ray.train.torch
+import torch
+from ray.train.collective import broadcast_from_rank_zero
+from torch import Tensor
+
+from s2st import storage
+from s2st.precision import autocast
+from trainers import state
+from trainers.batches import Stream, to_device
+from trainers.log import Log
+from trainers.run import LoopConfig, Run
+from trainers.state import Part, Progress
+
+Judge = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
+Write = Callable[[str], None]
+Concern = Callable[[Mapping[str, float]], str | None]
+
+
+class Worker:
+    """One of the workers of a training: its device, its batches, its part in checkpoints."""
+
+    def __init__(self, config: LoopConfig, run: Run) -> None:
+        self.config, self.run = config, run
+        context = ray.train.get_context()
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.device = ray.train.torch.get_device()
+        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+        self.stopped = False
+        self.validation_loss = 0.0
+        self.seen: list[tuple[Tensor, Sequence[str]]] = []  # losses of this update, and the names of their examples
+
+    @contextmanager
+    def begun(self, parts: Mapping[str, Part], concern: Concern = lambda metrics: None) -> Iterator[None]:
+        """Load the last state of this training, if there is one, into models and optimizers, and open the batches."""
+        self.parts = parts
+        self.progress = self._restore()
+        config = self.config
+        self.log = Log(self.run.name, self.progress, config.log_every, config.max_steps, self.run.curves, concern)
+        self.stream = Stream(ray.train.get_dataset_shard("train"), self.device)
+        try:
+            assert self.rank or self.stream.place == self.progress.place, "the data begin elsewhere than the training"
+            yield
+        finally:
+            self.stream.close()
+
+    def _restore(self) -> Progress:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                return state.load(folder, self.parts)
+        if storage.is_file(f"{self.run.state}/{state.FILE}"):
+            return state.load(self.run.state, self.parts)
+        return Progress()
+
+    def done(self) -> bool:
+        """Tell whether the training has made its updates, or stopped early."""
+        return self.stopped or self.progress.step >= self.config.max_steps
+
+    def next_batch(self, micro_batch: int) -> dict[str, Tensor]:
+        """Take the batch `micro_batch` of this update, and seed what is drawn at random for it."""
+        batch, names = self.stream.take()
+        place = micro_batch * self.world_size + self.rank
+        draw = np.random.SeedSequence((self.config.seed, self.progress.step, place))
+        torch.manual_seed(int(draw.generate_state(1, np.uint64)[0]))
+        self.names = names
+        return batch
+
+    def see(self, loss: Tensor) -> None:
+        """Keep the loss of the batch, to be looked at if the gradient is no number."""
+        self.seen.append((loss.detach(), self.names))
+
+    def fail(self) -> None:
+        """Write down which examples made a gradient that is no number; every worker comes here in the same update."""
+        bad = [names for loss, names in self.seen if not torch.isfinite(loss)]
+        examples = list(itertools.chain(*(bad or [names for _, names in self.seen])))
+        step, file = self.progress.step + 1, self.run.failure.removesuffix(".json") + f"_{self.rank}.json"
+        storage.write_json(
+            file, {"step": step, "losses": [str(float(loss)) for loss, _ in self.seen], "names": examples}
+        )
+        if bad or self.rank == 0:
+            message = (
+                f"section '{self.run.name}': the {'loss' if bad else 'gradient'} is not a number at step {step}; the "
+                f"recordings of the batch are named in {file}: listen to them, or lower loop.learning_rate or "
+                f"loop.clip_norm, and run again with --redo"
+            )
+            storage.write_json(self.run.failure, {"message": message})
+
+    def end_update(
+        self, metrics: Mapping[str, Tensor | float], judge: Judge | None = None, write_model: Write | None = None
+    ) -> None:
+        """Count the update, and make a checkpoint where one is due; `judge` gives metrics of a validation batch."""
+        self.seen = []
+        self.progress.step += 1
+        step, config = self.progress.step, self.config
+        self.log.add(step, metrics)
+        due = step % config.checkpoint_every == 0 or step == config.max_steps
+        if due or (step % config.log_every == 0 and self._is_taken_back()):
+            if self.run.validates and judge is not None and write_model is not None:
+                self._validate(judge, write_model)
+            self._save()
+            self.log.pause()
+
+    def _is_taken_back(self) -> bool:
+        """Tell whether a node of this training is about to be taken back, as spot machines are."""
+        return self.world_size > 1 and ray.train.get_preemption_info() is not None
+
+    def _validate(self, judge: Judge, write_model: Write) -> None:
+        """Judge the model on the validation split, on the first worker; all learn whether to stop."""
+        metrics: dict[str, float] = {}
+        if self.rank == 0:
+            metrics = self._metrics(judge)
+            if self.progress.judge(metrics["validation_loss"]) and self.config.keep_best:
+                write_model(self.run.best)
+        metrics, self.progress.worse = broadcast_from_rank_zero((metrics, self.progress.worse))
+        self.validation_loss = metrics["validation_loss"]
+        self.log.add_validation(self.progress.step, metrics)
+        self.stopped = 0 < self.config.patience <= self.progress.worse
+
+    @torch.no_grad()
+    def _metrics(self, judge: Judge) -> dict[str, float]:
+        """Average metrics over the first batches of the validation split."""
+        rows = ray.train.get_dataset_shard("validation").iter_batches(batch_size=1, batch_format="pyarrow")
+        sums: dict[str, float] = {}
+        count = 0
+        for count, row in enumerate(itertools.islice(rows, self.config.validation_batches), 1):
+            torch.manual_seed(count)
+            with autocast(self.device, self.config.bf16, self.config.fp16):
+                metrics = judge(to_device(row, self.device))
+            for name, value in metrics.items():
+                sums[f"validation_{name}"] = sums.get(f"validation_{name}", 0.0) + float(value)
+        return {name: value / count for name, value in sums.items()}
+
+    def _save(self) -> None:
+        """Report to Ray from all workers, with a checkpoint from the first."""
+        self.progress.place = self.stream.place
+        judged = {"validation_loss": self.validation_loss} if self.run.validates else {}
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = None
+            if self.rank == 0 and self.config.num_workers == 0:
+                state.save(self.run.state, self.parts, self.progress)
+            elif self.rank == 0:
+                state.save(folder, self.parts, self.progress)
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report(
+                {"step": self.progress.step, **judged},
+                checkpoint=checkpoint,
+                checkpoint_dir_name=f"step-{self.progress.step:08d}",
+            )
+
+    def finish(self, write_model: Write) -> None:
+        """Write the model and the metrics into the output, from the first worker."""
+        if self.rank == 0:
+            if self.config.keep_best:
+                storage.copy_folder(self.run.best, self.run.output)
+            else:
+                write_model(self.run.output)
+        self.log.write(self.run.output)
