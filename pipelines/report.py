@@ -1,32 +1,31 @@
 """Tell a whole run on one page: what was done, what it scores, how it sounds."""
 
+import dataclasses
 import datetime
-import io
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import soundfile
 
-from s2st import audio, storage
+from pipelines.listening import choose, sounds_of, write_sounds
+from s2st import storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words
 from s2st.evaluation import report as page
 from s2st.evaluation.charts import Series
 from s2st.evaluation.scores import Share, found_words
 from s2st.models.recognizer import normalize_text
-from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS, UNITS
+from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS, UNIT_QUALITY, UNITS
 from s2st.speech_to_units import describe_units
 from stages import datasets
 from stages.run import main
 from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
 
-CURVES = ("loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
+CURVES = ("loss", "validation_loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
 MAIN = "units"  # key of the unit kind in scores.json
 SCORES_FILE = "_scores.json"  # of an evaluation
 
@@ -40,8 +39,8 @@ class ReportConfig:
 
 def check(config: ReportConfig, step: Step) -> None:
     """Raise UserError unless each evaluation has translations and units of its own."""
-    evaluations, units = step.inputs["evaluations"], step.inputs["units"]
-    if not len(evaluations) == len(step.inputs["translations"]) == len(units):
+    evaluations, translations, units = (step.inputs.get(name, []) for name in ("evaluations", "translations", "units"))
+    if (evaluations or translations) and not len(evaluations) == len(translations) == len(units):
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
     if len(set(units)) < len(evaluations):
         raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
@@ -60,10 +59,11 @@ def run(config: ReportConfig, step: Step) -> Counts:
     kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
     scored = [storage.read_json(f"{folder}/{SCORES_FILE}") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
-    main_rows = heard_where_any(rows[0])
+    main_rows = heard_where_any(rows[0]) if rows else []
     ranked = sorted((sentence_of(row, kinds[0]) for row in main_rows), key=_arrived, reverse=True)
     listening = choose(main_rows, config.listening)
-    sounds = sounds_of(step, translations[0], listening)
+    sounds = sounds_of(step, translations[0], listening) if listening else {}
+    quality = [row for f in step.input_list("unit_quality") for row in datasets.read_table(f, UNIT_QUALITY).to_pylist()]
     records = records_of(step)
     manifest = records[step.inputs["manifest"][0]]
     page_content = page.Report(
@@ -77,7 +77,9 @@ def run(config: ReportConfig, step: Step) -> Counts:
         synthetic=manifest["settings"].get("phrasebook") is not None,
         stages=tuple(stage_row(name, record) for name, record in records.items()),
         scores=tuple(
-            row for kind, by_direction in zip(kinds, scored, strict=True) for row in score_rows(kind, by_direction)
+            row
+            for kind, by_direction in zip(kinds, scored, strict=False)  # no scores where nothing is translated
+            for row in score_rows(kind, by_direction)
         ),
         notes=tuple(
             sorted(
@@ -91,6 +93,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
             )
         ),
         trainings=tuple(training_of(folder) for folder in step.input_list("trainings")),
+        unit_quality=tuple(quality_row(row) for row in quality),
         unit_usages=tuple(
             usage
             for kind, folder in zip(kinds, step.input_list("units"), strict=True)
@@ -103,7 +106,8 @@ def run(config: ReportConfig, step: Step) -> Counts:
     storage.write_bytes(f"{step.output}/index.html", page.render(page_content).encode())
     storage.write_json(f"{step.output}/scores.json", summary(kinds, scored))
     write_sounds(step.output, listening, sounds)
-    return Counts(sum(map(len, rows)), sum(map(len, rows)))
+    num_rows = sum(map(len, rows)) + len(quality)
+    return Counts(num_rows, num_rows)
 
 
 def _first(folder: str, schema: pa.Schema, column: str) -> Any:
@@ -191,44 +195,6 @@ def heard_where_any(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["voices"] == "seen" or (row["source_lang"], row["target_lang"]) not in heard]
 
 
-def choose(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """Choose sentences to listen to, spread evenly over each direction: not the best ones."""
-    by_direction: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row["pair_id"]):
-        by_direction[f"{row['source_lang']}-{row['target_lang']}"].append(row)
-    chosen = []
-    for _, alike in sorted(by_direction.items()):
-        places = np.linspace(0, len(alike) - 1, min(count, len(alike))).astype(int)
-        chosen += [alike[place] for place in places]
-    return chosen
-
-
-def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[bytes, bytes, bytes]]:
-    """Read source, true target and translated audio of rows of SCORES, by pair."""
-    wanted = pa.array([row["pair_id"] for row in rows], pa.string())
-    columns = ["pair_id", "source_utterance_id", "target_utterance_id", "audio"]
-    table = datasets.read_table(translations, TRANSLATIONS, columns)
-    pairs = table.filter(pa.compute.is_in(table["pair_id"], wanted)).to_pylist()
-    names = {row[key] for row in pairs for key in ("source_utterance_id", "target_utterance_id")}
-    recordings = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "audio"])
-    recordings = recordings.filter(pa.compute.is_in(recordings["utterance_id"], pa.array(sorted(names), pa.string())))
-    spoken = {row["utterance_id"]: row["audio"]["bytes"] for row in recordings.to_pylist()}
-    return {
-        row["pair_id"]: (spoken[row["source_utterance_id"]], spoken[row["target_utterance_id"]], row["audio"])
-        for row in pairs
-    }
-
-
-def write_sounds(folder: str, rows: Sequence[dict[str, Any]], sounds: dict[str, tuple[bytes, bytes, bytes]]) -> None:
-    """Write the translations to listen to as WAV, each beside its source."""
-    for number, row in enumerate(rows, 1):
-        source, _, translated = sounds[row["pair_id"]]
-        name = f"{folder}/listen/{number:02}_{row['source_lang']}-{row['target_lang']}"
-        for kind, data in (("translated", translated), ("source", source)):
-            waveform, _ = soundfile.read(io.BytesIO(data), dtype="float32")
-            storage.write_bytes(f"{name}_{kind}.wav", audio.encode(waveform, "WAV"))
-
-
 def training_of(folder: str) -> page.Training:
     """Read the curves of one training."""
     lines = [line for line in storage.read_bytes(f"{folder}/metrics.jsonl").decode().splitlines() if line]
@@ -255,13 +221,18 @@ def usages(kind: str, folder: str) -> list[page.UnitUsage]:
     ]
 
 
+def quality_row(row: dict[str, Any]) -> page.UnitQuality:
+    """Make the row of one kind of units in one language from a row of UNIT_QUALITY."""
+    return page.UnitQuality(**{field.name: row[field.name] for field in dataclasses.fields(page.UnitQuality)})
+
+
 def summary(kinds: list[str], scored: list[dict[str, Any]]) -> dict[str, Any]:
     """Scores of a run by direction: the first kind of units on voices that training heard, and below it all else.
 
     A corpus such as FLEURS has none of these in its test split: its scores are all below.
     """
     result: dict[str, Any] = {}
-    for direction, by_voices in scored[0].items():
+    for direction, by_voices in scored[0].items() if scored else ():
         result[direction] = {MAIN: kinds[0], **by_voices.get("seen", {})}
         if "unseen" in by_voices:
             result[direction]["unseen_voices"] = by_voices["unseen"]
@@ -278,9 +249,10 @@ STAGE = Stage(
     run,
     reads={
         "manifest": Input(MANIFEST),
-        "evaluations": Input(SCORES, many=True),
-        "translations": Input(TRANSLATIONS, many=True),
-        "units": Input(UNITS, many=True),
+        "evaluations": Input(SCORES, many=True, optional=True),
+        "translations": Input(TRANSLATIONS, many=True, optional=True),
+        "units": Input(UNITS, many=True, optional=True),
+        "unit_quality": Input(UNIT_QUALITY, many=True, optional=True),
         "trainings": Input(many=True, optional=True),
     },
     check=check,

@@ -19,15 +19,25 @@ HEADER = (
     "| word error rate (judge's own) |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 
+QUALITY_HEADER = (
+    "| units | language | PNMI | phone purity | cluster purity | one sentence, two voices | two sentences, one voice "
+    "| used | perplexity |\n|---|---|---|---|---|---|---|---|---|\n"
+)
+
 
 def results(summary: Mapping[str, Any]) -> str:
-    """Lay out the scores of a summary.json as Markdown, with date, commit, machine and time."""
+    """Lay out a summary.json as Markdown, with date, commit, machine and time.
+
+    Shown are the scores of translations, or the quality of units of a recipe that translates nothing.
+    """
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
         f"`python -m recipes {summary['recipe']}`, {summary['date'][:10]}, commit {summary['commit']}, "
         f"{summary['machine']}, {summary['minutes']:.1f} minutes "
         f"({minutes:.1f} minutes of steps, some at the same time)."
     )
+    if not summary["scores"]:
+        return QUALITY_HEADER + "\n".join(_quality_rows(summary["unit_quality"])) + f"\n\n{origin}\n"
     rows = []
     for direction, score in summary["scores"].items():
         if "content_words" in score:
@@ -49,6 +59,17 @@ def _row(direction: str, units: str, voices: str, score: Mapping[str, Any]) -> s
         f"| {score['chance']:.2f} | {score['ceiling']:.2f} | {score['recordings']:.2f} "
         f"| {score['unit_error_rate']:.2f} | {score['word_error_rate']:.2f} ({score['judge_word_error_rate']:.2f}) |"
     )
+
+
+def _quality_rows(quality: Mapping[str, Any]) -> list[str]:
+    shares = ("pnmi", "phone_purity", "cluster_purity", "same_sentence", "other_sentence")
+    return [
+        f"| {section} ({row['kind']}) | {lang} | "
+        + " | ".join("–" if row.get(name) is None else f"{row[name]:.2f}" for name in shares)
+        + f" | {row['num_units']} | {row['perplexity']:.0f} |"
+        for section, by_language in quality.items()
+        for lang, row in by_language.items()
+    ]
 
 
 def insert(text: str, summary: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from s2st import checkpoint
-from s2st.audio import SAMPLE_RATE
+from s2st.audio import SAMPLE_RATE, WINDOW
 from s2st.config import UserError, build
 from s2st.features import spectral
 from s2st.models.cpc import Cpc
@@ -41,6 +41,7 @@ class KindOfFeatures:
     frames_per_second: int
     dim: int | None = None  # of a frame; a layer is as wide as its encoder
     encoder: bool = False  # a layer of a trained model
+    first_centre: int = WINDOW // 2  # sample in the middle of the first frame's window
 
 
 KINDS: dict[str, KindOfFeatures] = {
@@ -49,7 +50,8 @@ KINDS: dict[str, KindOfFeatures] = {
     "log_mel": KindOfFeatures(100, 80),
     "hubert": KindOfFeatures(50, encoder=True),
     "wav2vec2": KindOfFeatures(50, encoder=True),
-    "cpc": KindOfFeatures(100, encoder=True),  # modified CPC of GSLM: its layers are those of its LSTM
+    # modified CPC of GSLM: its layers are those of its LSTM, its convolutions begin before the recording
+    "cpc": KindOfFeatures(100, encoder=True, first_centre=79),
 }
 
 

@@ -46,6 +46,17 @@ TRANSCRIPTS = pa.schema(
     ]
 )
 
+PHONES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("phones", pa.list_(pa.string())),  # IPA, and "sil" for pauses
+        ("starts", pa.list_(pa.int32())),  # samples; the first at 0, each lasts until the next, the last to the end
+        ("num_samples", pa.int64()),
+    ]
+)
+
 PAIRS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -92,6 +103,26 @@ SCORES = pa.schema(
         ("chance_text", pa.string()),  # the true text of another sentence of the same template
         ("reference_units", pa.list_(UNIT)),
         ("units", pa.list_(UNIT)),
+    ]
+)
+
+UNIT_QUALITY = pa.schema(
+    [
+        ("units", pa.string()),  # the section that made them
+        ("kind", pa.string()),  # "hubert layer 9"
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("num_utterances", pa.int64()),
+        ("num_frames", pa.int64()),
+        ("num_units", pa.int64()),  # different ones that occur
+        ("perplexity", pa.float64()),
+        ("num_phones", pa.int64()),  # different ones; this and the next three are null without phones
+        ("pnmi", pa.float64()),
+        ("phone_purity", pa.float64()),
+        ("cluster_purity", pa.float64()),
+        ("voice_pairs", pa.int64()),  # of readings of one sentence by two voices
+        ("same_sentence", pa.float64()),  # unit distance of these; null where there are none
+        ("other_sentence", pa.float64()),  # ... of two sentences in one voice
     ]
 )
 

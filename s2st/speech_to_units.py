@@ -110,6 +110,13 @@ def frames_per_second(fingerprint: str) -> int:
     return kind.frames_per_second if kind else audio.UNITS_PER_SECOND
 
 
+def frame_centres(fingerprint: str, num_frames: int) -> np.ndarray:
+    """Give the sample in the middle of each frame of units that a fingerprint names: (T,), int64."""
+    kind = KINDS.get(fingerprint.partition("-")[0])
+    first = kind.first_centre if kind else audio.WINDOW // 2
+    return first + np.arange(num_frames) * (audio.SAMPLE_RATE // frames_per_second(fingerprint))
+
+
 def describe_units(fingerprint: str) -> str:
     """Say what kind of units a fingerprint names: "hubert layer 9", "mfcc"."""
     kind, layer = fingerprint.split("-")[:2]

@@ -8,6 +8,8 @@ of them together are a window, whose rows are shuffled and packed. Windows are c
 the number of a window and of a batch in it, is all that a checkpoint has to keep.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -113,17 +115,18 @@ def examples(
     collate: Collate,
     prepare: Callable[[pa.Table], pa.Table] = lambda table: table,
 ) -> Examples | None:
-    """Open a dataset for training; None if no row can be as `where` says. See `Examples` for the arguments."""
+    """Open a dataset for training; None if no row is as `where` says. See `Examples` for the arguments."""
     system, _ = storage.resolve(folder)
     dataset = pyarrow.dataset.dataset(datasets.files(folder, schema), filesystem=system, partitioning="hive")
+    fits = functools.reduce(operator.and_, (pc.field(column) == value for column, value in where.items()))
+    if not dataset.count_rows(filter=fits):
+        return None
     row_groups = [
         row_group
         for fragment in dataset.get_fragments()
         if _can_hold(fragment, where)
         for row_group in fragment.split_by_row_group()
     ]
-    if not row_groups:
-        return None
     return Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing)
 
 

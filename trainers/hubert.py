@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,10 @@ from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, JoinUnits, Packing, examples, pad
 from trainers.loop import Objective, train
 from trainers.run import LoopConfig, fit
+
+LEAST_DEVIATION = 0.05  # of features, which a LayerNorm brings to about 1
+LEAST_CODES = 0.05  # of the perplexity of the labels, that of the predictions
+ADVICE = "lower loop.learning_rate, or try model.unmasked_weight=0.5 and model.pre_ln=true with smaller batches"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ class HubertObjective(Objective):
         result = self.hubert(batch["waveform"].float() / 32768, batch["lengths"], batch["labels"])
         return result.loss, {"loss": result.loss, **result.metrics}
 
+    def concern(self, metrics: Mapping[str, float]) -> str | None:
+        """Say so if all frames look alike, or are told the same few units."""
+        deviation, predicted = metrics["feature_deviation"], metrics["code_perplexity"]
+        if deviation < LEAST_DEVIATION:
+            return f"it seems to collapse: features deviate by {deviation:.3f} from frame to frame; {ADVICE}"
+        if predicted < LEAST_CODES * metrics["label_perplexity"]:
+            labels = f"{metrics['label_perplexity']:.0f} units in use"
+            return f"it seems to collapse: it predicts {predicted:.1f} of {labels} (perplexities); {ADVICE}"
+        return None
+
 
 def run(config: PretrainHubertConfig, step: Step) -> Counts:
     """Join speech with its labels on the data workers, and train."""
@@ -58,9 +73,8 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     )
     if set(labels["codebook"].to_pylist()) != {labels_name}:
         raise UserError(f"section '{step.name}': the labels are not units of {step.input('codebook')}")
-    least = int(config.min_seconds * audio.SAMPLE_RATE)
     training = labels.filter(pa.compute.equal(labels["split"], "train"))
-    kept = training.filter(pa.compute.greater_equal(training["num_samples"], least))
+    kept = long_enough(training, config.min_seconds)
     if not len(kept):
         raise UserError(f"section '{step.name}': no training utterance is as long as min_seconds={config.min_seconds}")
     label_rate = frames_per_second(labels_name)
@@ -76,11 +90,19 @@ def run(config: PretrainHubertConfig, step: Step) -> Counts:
     return Counts(len(training), len(kept), len(training) - len(kept), round(hours, 4))
 
 
+def long_enough(labels: pa.Table, seconds: float) -> pa.Table:
+    """Leave out utterances that are shorter."""
+    return labels.filter(pa.compute.greater_equal(labels["num_samples"], int(seconds * audio.SAMPLE_RATE)))
+
+
 def examples_of(
     config: PretrainHubertConfig, manifest: str, labels: pa.Table, label_rate: int, split: str
 ) -> Examples | None:
     """Open a split as batches of waveforms with their labels."""
-    least, most = (int(seconds * audio.SAMPLE_RATE) for seconds in (config.min_seconds, config.max_seconds))
+    labels = long_enough(labels.filter(pa.compute.equal(labels["split"], split)), config.min_seconds)
+    if not len(labels):
+        return None
+    most = int(config.max_seconds * audio.SAMPLE_RATE)
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         cuts = [
@@ -100,7 +122,7 @@ def examples_of(
         Packing(int(config.batch_seconds * audio.SAMPLE_RATE)),
         lambda row: min(row["num_samples"], most),
         collate,
-        JoinUnits(labels.filter(pa.compute.greater_equal(labels["num_samples"], least))),
+        JoinUnits(labels),
     )
 
 

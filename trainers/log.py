@@ -13,8 +13,10 @@ from torch import Tensor
 
 from s2st import storage
 from stages.console import tell
+from trainers.run import LoopConfig
 from trainers.state import Progress
 
+Concern = Callable[[Mapping[str, float]], str | None]
 SMOOTHING = 0.98  # of the seconds of a step: each new one has a fiftieth of their average
 UNTIMED = 3  # steps
 
@@ -23,17 +25,12 @@ class Log:
     """Averages metrics between lines; the first worker prints them and writes them for TensorBoard."""
 
     def __init__(
-        self,
-        name: str,
-        progress: Progress,
-        log_every: int,
-        max_steps: int,
-        curves: str,
-        concern: Callable[[Mapping[str, float]], str | None] = lambda means: None,
+        self, name: str, progress: Progress, config: LoopConfig, curves: str, concern: Concern = lambda means: None
     ) -> None:
         """`curves` is the folder for TensorBoard; `concern` looks at a line and says what is wrong, if anything is."""
         self.name, self.history, self.concern = name, progress.history, concern
-        self.log_every, self.max_steps = log_every, max_steps
+        self.log_every, self.max_steps = config.log_every, config.max_steps
+        self.settled = config.warmup_steps + config.max_steps // 10  # before, nothing is of concern yet
         self.sums: dict[str, Tensor] = {}
         self.count, self.timed, self.last = 0, 0, time.monotonic()
         self.seconds: float | None = None  # of a step, averaged
@@ -41,7 +38,7 @@ class Log:
         self.speaks = ray.train.get_context().get_world_rank() == 0
         if self.speaks:
             if progress.step:
-                tell(f"{name}: goes on at step {progress.step} of {max_steps}")
+                tell(f"{name}: goes on at step {progress.step} of {config.max_steps}")
             self.curves = Curves(curves, progress.step)
 
     def add(self, step: int, metrics: Mapping[str, Tensor | float]) -> None:
@@ -75,7 +72,7 @@ class Log:
             tell(
                 f"{self.name}: step {step}/{self.max_steps}  {shown}  {1000 * seconds:.0f} ms a step, {left:.0f} s left"
             )
-            if concern := self.concern({**means, "step": step}):
+            if step > self.settled and (concern := self.concern(means)):
                 tell(f"{self.name}: step {step}: {concern}")
             self.curves.add(self.history[-1])
 

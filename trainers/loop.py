@@ -42,7 +42,7 @@ class Objective(nn.Module):
             self.train()
 
     def concern(self, metrics: Mapping[str, float]) -> str | None:
-        """Say what is wrong with averaged metrics of some updates, `step` among them; None if nothing is."""
+        """Say what is wrong with averaged metrics of some updates; None if nothing is."""
         return None
 
 

@@ -16,13 +16,12 @@ from s2st import storage
 from s2st.precision import autocast
 from trainers import state
 from trainers.batches import Stream, to_device
-from trainers.log import Log
+from trainers.log import Concern, Log
 from trainers.run import LoopConfig, Run
 from trainers.state import Part, Progress
 
 Judge = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 Write = Callable[[str], None]
-Concern = Callable[[Mapping[str, float]], str | None]
 
 
 class Worker:
@@ -43,8 +42,7 @@ class Worker:
         """Load the last state of this training, if there is one, into models and optimizers, and open the batches."""
         self.parts = parts
         self.progress = self._restore()
-        config = self.config
-        self.log = Log(self.run.name, self.progress, config.log_every, config.max_steps, self.run.curves, concern)
+        self.log = Log(self.run.name, self.progress, self.config, self.run.curves, concern)
         self.stream = Stream(ray.train.get_dataset_shard("train"), self.device)
         try:
             assert self.rank or self.stream.place == self.progress.place, "the data begin elsewhere than the training"

@@ -69,6 +69,11 @@ class PhrasebookShard(Shard):
     first: int  # place of the shard's first sentence in its split
     renderings: int
 
+    @property
+    def voice(self) -> str:
+        """Name of the voice for espeak-ng."""
+        return f"{ESPEAK_LANGUAGES[self.lang]}+{self.variant}"
+
 
 class Phrasebook:
     """The corpus of the phrasebook; see s2st.corpora.corpus for what a corpus is."""
@@ -90,26 +95,17 @@ class Phrasebook:
 
     def read(self, shard: PhrasebookShard) -> Iterator[Recording]:
         """Speak the sentences of a shard, each `shard.renderings` times."""
-        voice = f"{shard.lang}-{shard.variant}"
-        count = shard.rows // shard.renderings
-        planned = []
-        for sentence in self.splits()[shard.split][shard.first : shard.first + count]:
-            for rendering in range(shard.renderings):
-                utterance_id = f"{sentence.sentence_id}-{voice}-{rendering}"
-                planned.append((sentence, utterance_id, vary(sentence.say(shard.lang), utterance_id, rendering)))
-        lines = [line for _, _, line in planned]
-        waveforms = espeak.speak(f"{ESPEAK_LANGUAGES[shard.lang]}+{shard.variant}", lines)
+        planned = self._plan(shard)
+        waveforms = espeak.speak(shard.voice, [line for _, _, line in planned])
         for (sentence, utterance_id, _), samples in zip(planned, waveforms, strict=True):
-            yield Recording(
-                utterance_id=utterance_id,
-                sentence_id=sentence.sentence_id,
-                lang=shard.lang,
-                split=shard.split,
-                speaker=f"espeak-{voice}",
-                text=sentence.text(shard.lang),
-                audio=encode(samples) if len(samples) else b"",
-                reject=None if len(samples) else "espeak-ng said nothing",
-            )
+            yield _recording(shard, sentence, utterance_id, samples)
+
+    def read_phones(self, shard: PhrasebookShard) -> Iterator[tuple[Recording, list[espeak.Phone]]]:
+        """Speak a shard as `read` does, the same samples, and give the phones of each recording with their times."""
+        planned = self._plan(shard)
+        spoken = espeak.speak_phones(shard.voice, [line for _, _, line in planned])
+        for (sentence, utterance_id, _), (samples, phones) in zip(planned, spoken, strict=True):
+            yield _recording(shard, sentence, utterance_id, samples), phones
 
     def splits(self) -> dict[str, tuple[Sentence, ...]]:
         """Get the sentences of each split; a larger num_sentences only adds to training."""
@@ -126,6 +122,16 @@ class Phrasebook:
         """Get the voice variants that speak a split; those of training first."""
         unseen = UNSEEN_VARIANTS[: self.config.unseen_voices] if split == "test" else ()
         return SEEN_VARIANTS[: self.config.train_voices] + unseen
+
+    def _plan(self, shard: PhrasebookShard) -> list[tuple[Sentence, str, espeak.Line]]:
+        """List the recordings of a shard in the order in which they are spoken: sentence, name, what to say."""
+        count = shard.rows // shard.renderings
+        planned = []
+        for sentence in self.splits()[shard.split][shard.first : shard.first + count]:
+            for rendering in range(shard.renderings):
+                utterance_id = f"{sentence.sentence_id}-{shard.lang}-{shard.variant}-{rendering}"
+                planned.append((sentence, utterance_id, vary(sentence.say(shard.lang), utterance_id, rendering)))
+        return planned
 
     def _shards_of(self, lang: str, split: str, variant: str, total: int) -> Iterator[PhrasebookShard]:
         renderings = self.config.renderings if split == "train" else 1
@@ -146,6 +152,20 @@ class Phrasebook:
         missing = {*self.variants("train"), *self.variants("test")} - espeak.variants()
         if missing:
             raise UserError(f"espeak-ng lacks the voice variants {', '.join(sorted(missing))}; {espeak.INSTALL}")
+
+
+def _recording(shard: PhrasebookShard, sentence: Sentence, utterance_id: str, samples: np.ndarray) -> Recording:
+    """Make the recording of a sentence of a shard from int16 samples (N,)."""
+    return Recording(
+        utterance_id=utterance_id,
+        sentence_id=sentence.sentence_id,
+        lang=shard.lang,
+        split=shard.split,
+        speaker=f"espeak-{shard.lang}-{shard.variant}",
+        text=sentence.text(shard.lang),
+        audio=encode(samples) if len(samples) else b"",
+        reject=None if len(samples) else "espeak-ng said nothing",
+    )
 
 
 def vary(text: str, utterance_id: str, rendering: int) -> espeak.Line:

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: training curves, unit usage, a score with its interval.
+"""Small charts as inline SVG: training curves, unit usage, shares side by side, a score with its interval.
 
 Nothing here has a colour: the page's style sheet colours series (classes s0, s1, ...) in both themes.
 """
@@ -65,6 +65,24 @@ def line_chart(series: Sequence[Series], x_label: str = "step", y_label: str = "
         SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
     if len(series) > 1:
         _draw_legend(svg, [line.name for line in series])
+    return tostring(svg, encoding="unicode")
+
+
+def comparison(names: Sequence[str], series: Sequence[Series], x_label: str, y_label: str) -> str:
+    """Draw shares, from 0 to 1, of things that have names: step i of a series is of names[i]. The legend is above."""
+    plane = _Plane(-0.5, len(names) - 0.5, ticks(0, 1))
+    svg = _canvas(f"{y_label} by {x_label}: {', '.join(line.name for line in series)}")
+    _draw_axes(svg, plane, x_label, y_label, names)
+    width = (WIDTH - LEFT - RIGHT) / max(1, len(series))
+    for i, line in enumerate(series):
+        points = [(plane.x(x), plane.y(y)) for x, y in _finite(line)]
+        path = " ".join(f"{x},{y}" for x, y in points)
+        SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
+        for x, y in points:
+            SubElement(svg, "circle", {"class": f"dot s{i % NUM_COLOURS}", "cx": str(x), "cy": str(y), "r": "3.5"})
+        left = LEFT + i * width
+        _line(svg, _series_class(i), left, 6, left + 24, 6)
+        _text(svg, line.name, left + 30, 10, "start")
     return tostring(svg, encoding="unicode")
 
 
@@ -137,12 +155,13 @@ def _canvas(description: str) -> Element:
     return svg
 
 
-def _draw_axes(svg: Element, plane: _Plane, x_label: str, y_label: str) -> None:
+def _draw_axes(svg: Element, plane: _Plane, x_label: str, y_label: str, names: Sequence[str] = ()) -> None:
+    """Draw ticks and labels; `names` stand at 0, 1, ... of the x axis instead of numbers."""
     for tick in plane.y_ticks:
         _line(svg, "grid", LEFT, plane.y(tick), WIDTH - RIGHT, plane.y(tick))
         _text(svg, f"{tick:,g}", LEFT - 7, plane.y(tick) + 4, "end")
-    for tick in plane.x_ticks:
-        _text(svg, f"{tick:,g}", plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
+    for tick, text in enumerate(names) if names else [(tick, f"{tick:,g}") for tick in plane.x_ticks]:
+        _text(svg, text, plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
     _line(svg, "axis", LEFT, plane.y(plane.y_ticks[0]), WIDTH - RIGHT, plane.y(plane.y_ticks[0]))
     _text(svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
     label = _text(svg, y_label, 0, 0, "middle")

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from s2st.evaluation import charts
+from s2st.evaluation.unit_quality import entropy_bits
 
 LONGEST = 25  # frames; the last bar of the chart has what is longer, too
 
@@ -33,8 +34,7 @@ def describe(
 ) -> CodebookReport:
     """Count the units (N,) of utterances that begin where starts (N,), bool, is true."""
     counts = np.bincount(units, minlength=num_units)
-    shares = counts[counts > 0] / len(units)
-    entropy = float(-(shares * np.log2(shares)).sum()) + 0.0  # no -0.0 of a single unit
+    entropy = entropy_bits(counts)
     begins = starts.copy()
     begins[1:] |= units[1:] != units[:-1]
     begins[:1] = True

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from s2st.evaluation import charts
 from s2st.evaluation.scores import Share, found_words
+from s2st.evaluation.unit_quality import entropy_bits
 from s2st.models.recognizer import normalize_text
 
 MAX_AUDIO_BYTES = 5_500_000  # of all players; 7.3 MB in base64, so that the file stays under 8 MB
@@ -65,6 +66,29 @@ class UnitUsage:
 
 
 @dataclass(frozen=True)
+class UnitQuality:
+    """What units of one section tell of phones and voices in one language; None is shown as a dash."""
+
+    units: str  # the section
+    kind: str  # such as "hubert layer 9"
+    lang: str
+    num_units: int  # that occur
+    perplexity: float
+    pnmi: float | None
+    phone_purity: float | None
+    cluster_purity: float | None
+    same_sentence: float | None  # unit distance of two voices that read it
+    other_sentence: float | None  # ... of two sentences in one voice
+
+
+# Each chart of the quality of units: its title, and the attributes of UnitQuality that it draws.
+QUALITY_CHARTS = {
+    "Phones": {"pnmi": "PNMI", "phone_purity": "phone purity", "cluster_purity": "cluster purity"},
+    "Voices": {"same_sentence": "one sentence, two voices", "other_sentence": "two sentences, one voice"},
+}
+
+
+@dataclass(frozen=True)
 class Sentence:
     """One translated sentence as text."""
 
@@ -104,6 +128,7 @@ class Report:
     scores: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()  # under the scores: the judge, signatures of BLEU and chrF
     trainings: tuple[Training, ...] = ()
+    unit_quality: tuple[UnitQuality, ...] = ()
     unit_usages: tuple[UnitUsage, ...] = ()
     listening: tuple[Listening, ...] = ()
     best: tuple[Sentence, ...] = ()
@@ -125,7 +150,7 @@ def render(report: Report) -> str:
         duration=_duration,
         player=_player,
         marked=_marked,
-        perplexity=_perplexity,
+        entropy=entropy_bits,
     )
     shown = _within_budget(report.listening)
     return environment.get_template("report.html.jinja").render(
@@ -133,6 +158,7 @@ def render(report: Report) -> str:
         listening=shown,
         num_left_out=len(report.listening) - len(shown),
         training_charts=[(training.name, Markup(charts.line_chart(training.curves))) for training in report.trainings],
+        quality_charts=[(title, Markup(chart)) for title, chart in _quality_charts(report.unit_quality)],
         usage_charts=[
             (row, Markup(charts.histogram(row.counts, "units, most frequent first", "frames")))
             for row in report.unit_usages
@@ -144,6 +170,24 @@ def render(report: Report) -> str:
 def _bar(row: ScoreRow) -> str:
     words = row.content_words
     return charts.interval_bar(words.value, words.low, words.high, row.chance, row.ceiling)
+
+
+def _quality_charts(rows: Sequence[UnitQuality]) -> list[tuple[str, str]]:
+    """Draw the rows of each language side by side; nothing where nothing was measured."""
+    drawn = []
+    for lang in dict.fromkeys(row.lang for row in rows):
+        alike = [row for row in rows if row.lang == lang]
+        for title, shown in QUALITY_CHARTS.items():
+            series = []
+            for attribute, name in shown.items():
+                values = [(i, getattr(row, attribute)) for i, row in enumerate(alike)]
+                known = [(i, value) for i, value in values if value is not None]
+                if known:
+                    series.append(charts.Series(name, *zip(*known, strict=True)))
+            if series:
+                chart = charts.comparison([row.units for row in alike], series, "units", "share")
+                drawn.append((f"{title}, {lang}", chart))
+    return drawn
 
 
 def _within_budget(listening: Sequence[Listening]) -> list[Listening]:
@@ -196,9 +240,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _perplexity(counts: Sequence[int]) -> float:
-    """Number of equally frequent units that would be as hard to guess."""
-    total = sum(counts)
-    return math.exp(-sum(n / total * math.log(n / total) for n in counts if n)) if total else 0.0

@@ -5,7 +5,7 @@ loss is one normalised matrix product, and frames without a label are left out o
 Shapes: B batch, N samples, T frames, C channels of the convolutions, D width, L labels, K classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ SPECIAL_SYMBOLS = 4
 
 @dataclass(frozen=True)
 class HubertConfig(EncoderConfig):
-    """As made: base. Large has the encoder's large, and final_dim=768."""
+    """As made: base; see LARGE and XLARGE for what others change."""
 
     mask_probability: float = 0.8  # of a frame, if spans did not overlap; about 0.55 of frames are masked
     mask_length: int = 10  # frames a span
@@ -33,6 +33,23 @@ class HubertConfig(EncoderConfig):
     masked_weight: float = 1.0  # of the loss of masked frames
     unmasked_weight: float = 0.0  # of the loss of the others; 0.5 helps tiny models to start
     label_rate: int = 50  # labels a second; 100 for fairseq's MFCC units
+
+
+LARGE = HubertConfig(
+    conv_norm="layer",
+    width=1024,
+    num_layers=24,
+    num_heads=16,
+    ffn_dim=4096,
+    pre_ln=True,
+    dropout=0.0,
+    attention_dropout=0.0,
+    layer_drop=0.0,
+    feature_grad_mult=1.0,
+    normalize_waveform=True,
+    final_dim=768,
+)
+XLARGE = replace(LARGE, width=1280, num_layers=48, ffn_dim=5120, final_dim=1024)
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,9 @@ class Hubert(SpeechEncoder):
         encoded = self.encode(hidden, valid)
         targets = self._targets(labels, len(time)).masked_fill(~valid, -1)
         penalty = (features.float().square().mean(-1) * valid).sum() / valid.sum().clamp(min=1)
-        return self._loss(self.logits(encoded), targets, mask, penalty)
+        result = self._loss(self.logits(encoded), targets, mask, penalty)
+        about = {"frames": valid.sum(), "feature_deviation": _deviation(encoded.detach(), valid)}
+        return HubertLoss(result.loss, {**result.metrics, **about})
 
     def logits(self, encoded: Tensor) -> Tensor:
         """Cosine of each frame with each label embedding over the temperature: (B, T, D) -> (B, T, 4 + K)."""
@@ -106,6 +125,7 @@ class Hubert(SpeechEncoder):
             "masked_frames": masked.sum(),
             "feature_penalty": penalty.detach(),
             "code_perplexity": _perplexity(predicted, masked, logits.shape[-1]),
+            "label_perplexity": _perplexity(rows.clamp(min=0), masked, logits.shape[-1]),
         }
         return HubertLoss(loss, metrics)
 
@@ -114,8 +134,16 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return (values * chosen).sum() / chosen.sum().clamp(min=1)
 
 
+def _deviation(features: Tensor, valid: Tensor) -> Tensor:
+    """Standard deviation over all frames, mean over dimensions; near 0, all frames have become the same."""
+    frames = features.float() * valid.unsqueeze(-1)
+    mean = frames.sum((0, 1)) / valid.sum().clamp(min=1)
+    variance = frames.square().sum((0, 1)) / valid.sum().clamp(min=1) - mean.square()
+    return variance.clamp(min=0).sqrt().mean()
+
+
 def _perplexity(predicted: Tensor, chosen: Tensor, num_codes: int) -> Tensor:
-    """Effective number of codes that are predicted for the chosen frames; near 1, the model has collapsed."""
+    """Effective number of codes among the chosen frames; near 1 of those predicted, the model has collapsed."""
     counts = torch.zeros(num_codes, device=predicted.device)
     counts.index_add_(0, predicted.flatten(), chosen.flatten().float())
     share = counts / counts.sum().clamp(min=1)

@@ -9,10 +9,11 @@ import pytest
 
 from recipes.__main__ import run_recipe
 from s2st import audio
-from s2st.schemas import MANIFEST, PAIRS, SCORES, TRANSLATIONS, UNITS
+from s2st.schemas import MANIFEST, PAIRS, PHONES, SCORES, TRANSLATIONS, UNIT_QUALITY, UNITS
 from s2st.translator import Translator
 from stages import datasets
 
+LANGUAGES = ("en", "hi", "ko")
 RECIPE = str(Path(__file__).with_name("chain.yaml"))
 
 
@@ -34,7 +35,7 @@ def test_the_summary_tells_every_stage_and_score(summary):
     assert {"commit", "date", "machine"} <= set(summary)
     keys = {"stage", "rows_in", "rows_out", "rejects", "audio_hours", "seconds"}
     assert all(set(row) == keys for row in summary["stages"])
-    directions = {f"{a}-{b}" for a in ("en", "hi", "ko") for b in ("en", "hi", "ko") if a != b}
+    directions = {f"{a}-{b}" for a in LANGUAGES for b in LANGUAGES if a != b}
     assert set(summary["scores"]) == directions
     assert {"content_words", "chance", "ceiling", "unit_error_rate"} <= set(summary["scores"]["hi-en"])
     assert "unseen_voices" in summary["scores"]["hi-en"]
@@ -45,9 +46,12 @@ def test_datasets_keep_their_schemas_and_lose_nothing(chain, summary):
     # 24 sentences and 3 languages; the 3 of the test split are spoken by a second voice, too
     assert rows["manifest"]["rows_out"] == 3 * (24 + 3)
     assert rows["units"]["rows_in"] == rows["units"]["rows_out"] == rows["manifest"]["rows_out"]
+    assert rows["phones"]["rows_in"] == rows["phones"]["rows_out"] == 3 * (3 + 3)  # of the test split
     for name, schema in [
         ("manifest", MANIFEST),
         ("units", UNITS),
+        ("phones", PHONES),
+        ("unit_quality", UNIT_QUALITY),
         ("pairs", PAIRS),
         ("translations", TRANSLATIONS),
         ("evaluation", SCORES),
@@ -59,6 +63,16 @@ def test_datasets_keep_their_schemas_and_lose_nothing(chain, summary):
 def test_units_are_one_for_each_frame(chain):
     table = datasets.read_table(f"{chain}/units", UNITS).to_pylist()
     assert all(len(row["units"]) == audio.num_frames(row["num_samples"]) for row in table)
+
+
+def test_units_are_measured_by_language(chain):
+    rows = datasets.read_table(f"{chain}/unit_quality", UNIT_QUALITY).to_pylist()
+    assert [(row["units"], row["lang"]) for row in rows] == [(u, v) for u in ("units_mfcc", "units") for v in LANGUAGES]
+    for row in rows:
+        assert (row["num_utterances"], row["voice_pairs"]) == (6, 3)
+        assert 0.1 < row["pnmi"] < 1
+        assert 0 < row["same_sentence"] < 1
+    assert "Quality of the units" in (chain / "report" / "index.html").read_text()
 
 
 def test_sentences_never_leave_their_split(chain):

@@ -1,8 +1,14 @@
+import json
+
+import pyarrow as pa
 import pytest
 
-from pipelines.report import ReportConfig, check, check_inputs, choose, heard_where_any, summary
+from pipelines.report import ReportConfig, check, check_inputs, heard_where_any, run, summary
+from s2st import storage
 from s2st.config import UserError
-from stages.stage import Step
+from s2st.schemas import UNIT_QUALITY, UNITS
+from stages import datasets
+from stages.stage import MADE_BY, Step
 
 
 def row(pair, voices, source="hi", target="en"):
@@ -12,11 +18,6 @@ def row(pair, voices, source="hi", target="en"):
 def test_sentences_are_of_voices_that_training_heard_where_a_direction_has_any():
     rows = [row("a", "seen"), row("b", "unseen"), row("c", "unseen", "en", "hi")]
     assert [kept["pair_id"] for kept in heard_where_any(rows)] == ["a", "c"]
-
-
-def test_listening_is_spread_over_each_direction():
-    rows = [row(f"{i:02}", "seen") for i in range(10)] + [row("z", "unseen", "en", "hi")]
-    assert [chosen["pair_id"] for chosen in choose(rows, 3)] == ["z", "00", "04", "09"]
 
 
 def test_the_summary_holds_unheard_voices_and_other_units_apart():
@@ -40,6 +41,7 @@ def test_the_summary_holds_unheard_voices_and_other_units_apart():
 def test_evaluations_without_units_of_their_own_are_told_before_anything_runs(changes, message):
     inputs = {"evaluations": ["e", "f"], "translations": ["t", "s"], "units": ["u", "v"]}
     check(ReportConfig(), Step("report", "pipelines.report", "run", {}, inputs))
+    check(ReportConfig(), Step("report", "pipelines.report", "run", {}, {"units": ["u"]}))  # of units alone
     with pytest.raises(UserError, match=f"section 'report': {message}"):
         check(ReportConfig(), Step("report", "pipelines.report", "run", {}, {**inputs, **changes}))
 
@@ -51,3 +53,21 @@ def test_an_evaluation_of_an_older_version_is_told(tmp_path):
         (tmp_path / name / scores).write_text("{}")
     with pytest.raises(UserError, match="section 'report': .*/old is of an older version; delete it and run again"):
         check_inputs(ReportConfig(), step)
+
+
+def test_a_run_that_translates_nothing_has_a_report_of_its_units(tmp_path):
+    units = {"utterance_id": "a", "lang": "en", "units": [0, 1, 1], "codebook": "hubert-4-1-abc"}
+    quality = {"units": "u", "kind": "hubert layer 4", "lang": "en", "num_units": 2, "perplexity": 1.9, "pnmi": 0.625}
+    for name, row, schema in (("u", units, UNITS), ("q", quality, UNIT_QUALITY)):
+        datasets.write_table(pa.Table.from_pylist([row], schema), f"{tmp_path}/{name}")
+    record = {"settings": {"folder": {}}, "inputs": {}, "date": "2001-02-03", "audio_hours": 1.5, "seconds": 2.0}
+    for name in ("m", "u", "q"):
+        storage.write_json(f"{tmp_path}/{name}/{MADE_BY}", {**record, "rows_in": 1, "rows_out": 1, "rejects": 0})
+    inputs = {"manifest": ["m"], "units": ["u"], "unit_quality": ["q"]}
+    counts = run(ReportConfig(), Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml"))
+    assert counts.rows_out == 1
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Quality of the units" in page
+    assert "62.5" in page
+    assert "2 of 2 units occur" in page
+    assert json.loads((tmp_path / "report" / "scores.json").read_text()) == {}

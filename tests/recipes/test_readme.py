@@ -41,6 +41,16 @@ def test_a_direction_of_unheard_voices_alone_has_one_row():
     assert text.count("| en-hi |") == text.count("| never heard |") == 1
 
 
+def test_a_recipe_that_translates_nothing_shows_the_quality_of_its_units():
+    row = {"kind": "hubert layer 3", "num_units": 99, "perplexity": 70.4, "same_sentence": 0.5, "other_sentence": 0.75}
+    known = {**row, "pnmi": 0.51, "phone_purity": 0.42, "cluster_purity": 0.33}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": {"units_1": {"en": known, "hi": row}}}
+    text = insert("<!-- results: demo -->\n<!-- end -->", summary)
+    assert "| units_1 (hubert layer 3) | en | 0.51 | 0.42 | 0.33 | 0.50 | 0.75 | 99 | 70 |" in text
+    assert "| units_1 (hubert layer 3) | hi | – | – | – | 0.50 | 0.75 | 99 | 70 |" in text
+    assert "2020-01-02, commit abc" in text
+
+
 def test_a_readme_without_a_place_is_told():
     with pytest.raises(UserError, match="no place for demo"):
         insert("nothing", SUMMARY)

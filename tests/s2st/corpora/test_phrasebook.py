@@ -55,6 +55,14 @@ def test_read_gives_each_row_with_speech_that_decodes() -> None:
     }
 
 
+def test_phones_are_beside_the_same_recordings() -> None:
+    book = small(languages=("hi",), renderings=2)
+    shard = book.shards()[0]
+    for recording, (same, phones) in zip(book.read(shard), book.read_phones(shard), strict=True):
+        assert same == recording
+        assert len({phone.name for phone in phones}) > 5
+
+
 def test_seen_and_unseen_voices_never_meet() -> None:
     book = Phrasebook(PhrasebookConfig(train_voices=7, unseen_voices=4))
     seen, test = book.variants("train"), book.variants("test")

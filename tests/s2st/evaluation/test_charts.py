@@ -5,7 +5,16 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from s2st.evaluation.charts import MAX_BARS, Series, distribution, histogram, interval_bar, line_chart, ticks
+from s2st.evaluation.charts import (
+    MAX_BARS,
+    Series,
+    comparison,
+    distribution,
+    histogram,
+    interval_bar,
+    line_chart,
+    ticks,
+)
 
 
 def texts(svg: Element) -> list[str]:
@@ -67,6 +76,19 @@ def test_long_curves_are_thinned_to_means() -> None:
     assert len(points(svg)[0]) <= 400
     heights = {y for _, y in points(svg)[0]}
     assert max(heights) - min(heights) < 15  # the mean is near one half everywhere
+
+
+def test_a_comparison_has_a_point_a_value_above_its_name() -> None:
+    series = [Series("purity", (0, 1, 2), (0.0, 0.5, 1.0)), Series("chance", (1,), (0.25,))]
+    svg = fromstring(comparison(["mfcc", "first", "second"], series, "units", "share"))
+    (left, low), (middle, half), (right, high) = points(svg)[0]
+    assert left < middle < right
+    assert half - high == pytest.approx(low - half, abs=0.2)
+    assert points(svg)[1] == [(middle, pytest.approx((low + half) / 2, abs=0.1))]
+    assert len(list(svg.iter("circle"))) == 4
+    places = {text.text: float(text.attrib["x"]) for text in svg.iter("text")}
+    assert (places["mfcc"], places["first"], places["second"]) == (left, middle, right)
+    assert {"purity", "chance", "units", "share", "0", "1"} <= set(places)
 
 
 def test_series_refuses_uneven_lengths() -> None:

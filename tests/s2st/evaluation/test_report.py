@@ -18,6 +18,7 @@ from s2st.evaluation.report import (
     Sentence,
     StageRow,
     Training,
+    UnitQuality,
     UnitUsage,
     render,
 )
@@ -157,6 +158,22 @@ def test_every_table_shows_its_rows() -> None:
     assert "BLEU: nrefs:1|tok:13a" in page.text
     assert "2 of 3 units occur" in page.text
     assert "perplexity 2.0" in " ".join(page.text.split())
+
+
+def test_quality_of_units_is_a_table_and_charts_of_what_was_measured() -> None:
+    rows = (
+        UnitQuality("units_1", "mfcc", "en", 100, 80.5, 0.25, 0.5, 0.125, 0.75, 0.875),
+        UnitQuality("units_2", "hubert layer 2", "en", 99, 70.25, 0.5, 0.75, 0.25, 0.625, 0.875),
+        UnitQuality("units_1", "mfcc", "hi", 98, 60.0, None, None, None, 0.5, 0.75),
+        UnitQuality("units_1", "mfcc", "ko", 97, 50.0, None, None, None, None, None),
+    )
+    report = Report("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False, unit_quality=rows)
+    page = Page(render(report))
+    ((_, *cells),) = page.tables
+    assert cells[0] == ["units_1, enmfcc", "100", "80.5", "25.0", "50.0", "12.5", "75.0", "87.5"]
+    assert cells[2] == ["units_1, himfcc", "98", "60.0", "–", "–", "–", "50.0", "75.0"]
+    assert page.headings[1:] == ["Quality of the units", "Phones, en", "Voices, en", "Voices, hi"]
+    assert len([1 for tag, _ in page.attributes if tag == "circle"]) == 3 * 2 + 2 * 2 + 2
 
 
 def test_every_number_comes_from_the_input() -> None:

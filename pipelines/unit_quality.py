@@ -1,0 +1,123 @@
+"""Measure units: what they tell of the phones, and how little of the voice (terms: s2st.evaluation.unit_quality)."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2st import storage
+from s2st.config import UserError
+from s2st.corpora.corpus import SPLITS
+from s2st.evaluation.unit_quality import Reading, entropy_bits, phone_scores, phones_at, voice_scores
+from s2st.schemas import PHONES, UNIT_QUALITY, UNITS
+from s2st.speech_to_units import describe_units, frame_centres
+from stages import datasets
+from stages.run import main
+from stages.stage import Counts, Input, Stage, Step
+
+COLUMNS = ("utterance_id", "sentence_id", "lang", "split", "speaker", "units", "codebook")
+KEYS = ("units", "lang")  # of the file of scores
+
+
+@dataclass(frozen=True)
+class UnitQualityConfig:
+    split: str = "test"  # that is measured: speech which neither encoder nor centroids have learned from
+    seed: int = 0  # of the sentences drawn for chance
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"split={self.split} is not one of {', '.join(SPLITS)}")
+
+
+def check_inputs(config: UnitQualityConfig, step: Step) -> None:
+    """Raise UserError if there is nothing to measure."""
+    for name, schema in (("units", UNITS), ("phones", PHONES)):
+        for folder in step.input_list(name):
+            if config.split not in datasets.read_table(folder, schema, ["split"])["split"].to_pylist():
+                raise UserError(
+                    f"section '{step.name}': {folder} has no rows of the split '{config.split}'; set split to another"
+                )
+
+
+def run(config: UnitQualityConfig, step: Step) -> Counts:
+    """Measure each section of units in each language; writes rows and _scores.json."""
+    phones = phones_of(step.input_list("phones"))
+    rows, rows_in = [], 0
+    for section in step.inputs["units"]:
+        table = datasets.read_table(f"{step.run_folder}/{section}", UNITS, COLUMNS)
+        utterances = table.filter(pc.equal(table["split"], config.split)).to_pylist()
+        by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for utterance in sorted(utterances, key=lambda utterance: utterance["utterance_id"]):
+            by_language[utterance["lang"]].append(utterance)
+        rows += [
+            {"units": section, "lang": lang, "split": config.split, **measure(spoken, phones, config.seed)}
+            for lang, spoken in sorted(by_language.items())
+        ]
+        rows_in += len(utterances)
+    datasets.write_table(pa.Table.from_pylist(rows, schema=UNIT_QUALITY), step.output)
+    scores: dict[str, dict[str, Any]] = defaultdict(dict)
+    for row in rows:
+        scores[row["units"]][row["lang"]] = {name: value for name, value in row.items() if name not in KEYS}
+    storage.write_json(f"{step.output}/_scores.json", scores)
+    return Counts(rows_in, len(rows), unit="measurements")
+
+
+def phones_of(folders: list[str]) -> dict[str, tuple[list[str], list[int]]]:
+    """Read the phones of utterances and the samples where they start."""
+    tables = [datasets.read_table(folder, PHONES, ["utterance_id", "phones", "starts"]) for folder in folders]
+    return {row["utterance_id"]: (row["phones"], row["starts"]) for table in tables for row in table.to_pylist()}
+
+
+def measure(
+    utterances: list[dict[str, Any]], phones: dict[str, tuple[list[str], list[int]]], seed: int
+) -> dict[str, Any]:
+    """Make the rest of a row of UNIT_QUALITY of rows of UNITS of one codebook and language."""
+    codebook = utterances[0]["codebook"]
+    units = [np.asarray(utterance["units"], np.int64) for utterance in utterances]
+    counts = np.bincount(np.concatenate(units))
+    row: dict[str, Any] = {
+        "kind": describe_units(codebook),
+        "num_utterances": len(utterances),
+        "num_frames": int(counts.sum()),
+        "num_units": int((counts > 0).sum()),
+        "perplexity": 2 ** entropy_bits(counts),
+    }
+    aligned = [
+        (phones_at(frame_centres(codebook, len(of_frames)), *phones[utterance["utterance_id"]]), of_frames)
+        for utterance, of_frames in zip(utterances, units, strict=True)
+        if utterance["utterance_id"] in phones
+    ]
+    if aligned:
+        said, frames = (np.concatenate(parts) for parts in zip(*aligned, strict=True))
+        agreement = phone_scores(said, frames)
+        row.update(
+            num_phones=len(np.unique(said)),
+            pnmi=agreement.pnmi,
+            phone_purity=agreement.phone_purity,
+            cluster_purity=agreement.cluster_purity,
+        )
+    readings = [
+        Reading(utterance["sentence_id"], utterance["speaker"], of_frames)
+        for utterance, of_frames in zip(utterances, units, strict=True)
+    ]
+    if voices := voice_scores(readings, seed):
+        row.update(
+            voice_pairs=voices.num_pairs,
+            same_sentence=voices.same_sentence,
+            other_sentence=voices.other_sentence,
+        )
+    return row
+
+
+STAGE = Stage(
+    UnitQualityConfig,
+    run,
+    reads={"units": Input(UNITS, many=True), "phones": Input(PHONES, many=True, optional=True)},
+    check_inputs=check_inputs,
+)
+
+if __name__ == "__main__":
+    main("pipelines.unit_quality")

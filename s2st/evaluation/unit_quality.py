@@ -1,0 +1,121 @@
+"""How good discrete units are, measured without a translator: what they tell of phones, and of voices.
+
+Phones (Hsu et al. 2021, HuBERT, IV-D): with n(p, u) frames of phone p that have unit u, N frames in all, and
+P(p, u) = n(p, u) / N,
+
+    PNMI           = I(phone; unit) / H(phone) = sum P(p, u) log [P(p, u) / (P(p) P(u))] / -sum P(p) log P(p)
+    phone purity   = sum over units of max over phones of P(p, u)
+    cluster purity = sum over phones of max over units of P(p, u)
+
+PNMI is the share of the uncertainty about a frame's phone that its unit takes away. Phone purity is the share of frames
+that are right if each unit is read as its most frequent phone, cluster purity the same of phones read as units. More
+units raise the first two and lower the third, and a sample of few frames raises all: compare codebooks of one size on
+the same speech.
+
+Voices: the distance of two utterances is the edit distance of their reduced units over the length of the longer one, so
+it is between 0 and 1. Of one sentence, read by two voices, it should be small; two sentences in one voice say what is
+large.
+
+Shapes: N frames, P phones, U units.
+"""
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import jiwer
+import numpy as np
+
+from s2st.units import reduce
+
+
+@dataclass(frozen=True)
+class PhoneScores:
+    """What units tell of the phones, each from 0 to 1."""
+
+    pnmi: float
+    phone_purity: float
+    cluster_purity: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sentence, read by a voice."""
+
+    sentence_id: str
+    speaker: str
+    units: np.ndarray  # (N,), one a frame
+
+
+@dataclass(frozen=True)
+class VoiceScores:
+    """Mean unit distances, from 0 to 1."""
+
+    num_pairs: int
+    same_sentence: float  # of two voices
+    other_sentence: float  # of one voice: what no more than chance gives
+
+
+def phones_at(samples: np.ndarray, phones: Sequence[str], starts: Sequence[int]) -> np.ndarray:
+    """Name the phone at each of samples (N,): (N,), str. Phones start at `starts`, ascending, the first at 0."""
+    return np.asarray(phones)[np.searchsorted(starts, samples, side="right") - 1]
+
+
+def phone_scores(phones: np.ndarray, units: np.ndarray) -> PhoneScores:
+    """Score the units (N,) of frames whose phones (N,) are known; raises ValueError for fewer than two phones."""
+    if len(phones) != len(units):
+        raise ValueError(f"{len(phones)} frames have phones, but {len(units)} have units; give both for each frame")
+    _, phone_places = np.unique(phones, return_inverse=True)
+    _, unit_places = np.unique(units, return_inverse=True)
+    joint = np.zeros((phone_places.max(initial=-1) + 1, unit_places.max(initial=-1) + 1))  # (P, U)
+    np.add.at(joint, (phone_places, unit_places), 1)
+    if len(joint) < 2:
+        raise ValueError("the frames are of one phone or none, which units cannot tell from others")
+    of_phones, of_units = entropy_bits(joint.sum(1)), entropy_bits(joint.sum(0))
+    return PhoneScores(
+        pnmi=(of_phones + of_units - entropy_bits(joint)) / of_phones,
+        phone_purity=float(joint.max(0).sum() / len(units)),
+        cluster_purity=float(joint.max(1).sum() / len(units)),
+    )
+
+
+def entropy_bits(counts: np.ndarray | Sequence[int]) -> float:
+    """Entropy of what occurs so often, in bits; two to the power of it is the perplexity. 0 where nothing occurs."""
+    occurring = np.asarray(counts, np.float64)
+    occurring = occurring[occurring > 0]
+    shares = occurring / occurring.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0  # no -0.0 of a single one
+
+
+def unit_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Edit distance of the reduced units of two utterances over the length of the longer one; 0 of two empty ones."""
+    one, other = reduce(first)[0], reduce(second)[0]
+    edits = jiwer.process_words(" ".join(map(str, one)), " ".join(map(str, other)))
+    return (edits.substitutions + edits.deletions + edits.insertions) / max(1, len(one), len(other))
+
+
+def voice_scores(readings: Iterable[Reading], seed: int = 0) -> VoiceScores | None:
+    """Compare readings of one language: each sentence in all pairs of voices, the first reading of each by a voice.
+
+    Each reading of a pair is also compared with one of another sentence in its voice, drawn at random, which gives
+    `other_sentence`. None where no sentence has two voices or each voice reads one sentence alone.
+    """
+    by_sentence: dict[str, dict[str, Reading]] = defaultdict(dict)
+    by_voice: dict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        if reading.speaker not in by_sentence[reading.sentence_id]:
+            by_sentence[reading.sentence_id][reading.speaker] = reading
+            by_voice[reading.speaker].append(reading)
+    pairs = [pair for _, voices in sorted(by_sentence.items()) for pair in itertools.combinations(voices.values(), 2)]
+    draw = random.Random(seed)
+    chance = []
+    for reading in itertools.chain.from_iterable(pairs):
+        others = [other for other in by_voice[reading.speaker] if other.sentence_id != reading.sentence_id]
+        if others:
+            chance.append(unit_distance(reading.units, draw.choice(others).units))
+    if not chance:
+        return None
+    same = [unit_distance(one.units, other.units) for one, other in pairs]
+    return VoiceScores(len(pairs), float(np.mean(same)), float(np.mean(chance)))
