@@ -105,9 +105,7 @@ def _tones(folder: Path) -> Any:
         return {"waveform": (waves * 8000).short(), "lengths": lengths, "labels": tones[:, None].expand(-1, 50).clone()}
 
     schema = pa.schema([("utterance_id", pa.string()), ("tone", pa.int64()), ("split", pa.string())])
-    return examples(
-        str(data), schema, ["utterance_id", "tone"], {"split": "train"}, Packing(4), lambda row: 1, collate
-    )
+    return examples(str(data), schema, ["utterance_id", "tone"], {"split": "train"}, Packing(4), lambda row: 1, collate)
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -137,7 +135,10 @@ def measure(kind: str) -> Iterator[Row]:
     """Kill once, and wait for the next new step and for the end."""
     with tempfile.TemporaryDirectory(prefix="s2st-kills-") as name:
         folder = Path(name)
-        clock, command = folder / "clock.jsonl", module("benchmarks.kills", "--train", folder, "--nodes", kind == "node")
+        clock, command = (
+            folder / "clock.jsonl",
+            module("benchmarks.kills", "--train", folder, "--nodes", kind == "node"),
+        )
         driver = _start(command, folder)
         try:
             _wait(lambda: _steps(clock) and _steps(clock)[-1][0] >= KILLED_AT, driver, folder)

@@ -16,6 +16,7 @@ from s2st.feature_extractor import BATCH_SECONDS
 from s2st.schemas import MANIFEST, TRANSCRIPTS
 from s2st.speech_to_symbols import SpeechToSymbols
 from stages import cluster, datasets
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -94,7 +95,10 @@ def run(config: TranscribeConfig, step: Step) -> Counts:
     datasets.check_nothing_lost(step.output, len(texts), len(kept), len(rejects))
     table = pa.Table.from_pylist(kept, schema=TRANSCRIPTS)
     datasets.write_table(table, step.output)
-    storage.write_json(f"{step.output}/_scores.json", score(table.to_pylist()))
+    scores = score(table.to_pylist())
+    storage.write_json(f"{step.output}/_scores.json", scores)
+    for lang, found in scores.items():
+        tell(f"{step.name}: {lang}: best path {_told(found['heard_text'])}; beam {_told(found['beam_text'])}")
     hours = sum(row["num_samples"] for row in kept) / audio.SAMPLE_RATE / 3600
     return Counts(len(texts), len(kept), len(rejects), round(hours, 4))
 
@@ -115,6 +119,10 @@ def score(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
                 "character_error_rate": character_error_rate(references, heard),
             }
     return scores
+
+
+def _told(rates: dict[str, float]) -> str:
+    return f"WER {rates['word_error_rate']:.1%}, CER {rates['character_error_rate']:.1%}"
 
 
 STAGE = Stage(

@@ -33,17 +33,6 @@ UNITS = pa.schema(
     ]
 )
 
-PHONES = pa.schema(
-    [
-        ("utterance_id", pa.string()),
-        ("lang", pa.string()),
-        ("split", pa.string()),
-        ("phones", pa.list_(pa.string())),  # IPA, and "sil" for pauses
-        ("starts", pa.list_(pa.int32())),  # samples; the first at 0, each lasts until the next, the last to the end
-        ("num_samples", pa.int64()),
-    ]
-)
-
 TRANSCRIPTS = pa.schema(
     [
         ("utterance_id", pa.string()),
@@ -54,6 +43,17 @@ TRANSCRIPTS = pa.schema(
         ("text", pa.string()),  # of the manifest
         ("heard_text", pa.string()),  # of the likeliest path of CTC
         ("beam_text", pa.string()),  # found by beam search
+    ]
+)
+
+PHONES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("phones", pa.list_(pa.string())),  # IPA, and "sil" for pauses
+        ("starts", pa.list_(pa.int32())),  # samples; the first at 0, each lasts until the next, the last to the end
+        ("num_samples", pa.int64()),
     ]
 )
 

@@ -5,15 +5,14 @@ one speaker of a language said, the input the same sentence from anybody, so tha
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
-import ray.train
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st import audio, checkpoint
 from s2st.config import UserError, build
@@ -26,9 +25,10 @@ from s2st.speech_to_units import units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Packing, join_units, packed, pad
+from trainers.batches import Examples, JoinUnits, Packing, examples, pad
 from trainers.ctc_targets import ROWS, TARGETS, Targets, fitting, letters, reference_units
-from trainers.loop import LoopConfig, fit, train
+from trainers.loop import Objective, train
+from trainers.run import LoopConfig, fit
 
 ENCODERS = ("hubert", "speech_encoder")
 
@@ -47,7 +47,6 @@ class TrainCtcConfig:
     feature_grad_mult: float = 0.0  # 0 leaves the convolutions as they are
     freeze_updates: int = 10_000  # in the first ones only the output learns
     batch_seconds: float = 200.0  # of speech a batch, padding included; longer recordings are left out
-    passes: int = 1  # through the data in one epoch of Ray Data
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
@@ -55,8 +54,10 @@ class TrainCtcConfig:
             raise ValueError("model.symbols and model.encoder come from the labels and the encoder; remove them")
 
 
-class CtcObjective(nn.Module):
+class CtcObjective(Objective):
     """HubertCtc with its loss, taking one batch; the encoder learns after `freeze_updates`."""
+
+    skips_layers = True  # at random, all of them while frozen, and convolutions that never learn
 
     def __init__(self, model: HubertCtc, freeze_updates: int):
         super().__init__()
@@ -73,7 +74,6 @@ class CtcObjective(nn.Module):
         loss = self.model.loss(waveform_of(batch), batch["lengths"], labels, label_lengths, self.frozen)
         return loss, {"loss": loss, "loss_per_symbol": loss.detach() * len(labels) / label_lengths.sum()}
 
-    @torch.no_grad()
     def validation(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Give the loss and the error rate of the best path's symbols, in eval mode."""
         log_probs, frame_lengths = self.model.log_probs(waveform_of(batch), batch["lengths"])
@@ -93,7 +93,7 @@ def waveform_of(batch: dict[str, Tensor]) -> Tensor:
 
 def hear(log_probs: Tensor, frame_lengths: Tensor) -> list[list[int]]:
     """Labels of the best path of each row: log_probs (B, T, V), frame_lengths (B,)."""
-    symbols = torch.cat([log_probs[..., :1], log_probs[..., NUM_SPECIALS:]], -1).cpu().numpy()
+    symbols = torch.cat([log_probs[..., :1], log_probs[..., NUM_SPECIALS:]], -1).detach().cpu().numpy()
     rows = zip(symbols, frame_lengths.tolist(), strict=True)
     return [(best_path(row[:frames]) + NUM_SPECIALS).tolist() for row, frames in rows]
 
@@ -120,16 +120,14 @@ def run(config: TrainCtcConfig, step: Step) -> Counts:
     encoder = encoder_config(pretrained, **{name: getattr(config, name) for name in changes})
     targets = fitting(targets, encoder.receptive_field, encoder.hop, int(config.batch_seconds * audio.SAMPLE_RATE))
     datasets.set_aside(targets.rejects, step.output)
-    data = {split: training_data(config, step, targets, split) for split in ("train", "validation")}
-    if data["train"] is None:
-        raise UserError(f"section '{step.name}': no recording of the training split has anything to be learned")
+    data = {split: examples_of(config, step, targets, split) for split in ("train", "validation")}
     settings = {
         "model": dataclasses.replace(config.model, symbols=targets.symbols, encoder=encoder),
         "encoder": step.input("encoder"),
         "freeze_updates": config.freeze_updates,
         "info": info,
     }
-    fit(step, config.loop, train_worker, settings, {name: part for name, part in data.items() if part is not None})
+    fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
     hours = sum(row["num_samples"] for row in targets.rows) / audio.SAMPLE_RATE / 3600
     rows_in = len(targets.rows) + len(targets.rejects)
     return Counts(rows_in, len(targets.rows), len(targets.rejects), round(hours, 4))
@@ -154,8 +152,8 @@ def find_targets(config: TrainCtcConfig, step: Step) -> tuple[Targets, dict[str,
     return targets, {**info, "languages": languages}
 
 
-def training_data(config: TrainCtcConfig, step: Step, targets: Targets, split: str) -> ray.data.Dataset | None:
-    """Make batches of waveforms with their labels; None if the split has none."""
+def examples_of(config: TrainCtcConfig, step: Step, targets: Targets, split: str) -> Examples | None:
+    """Open a split as batches of waveforms with their labels; None if it has none."""
     rows = [row for row in targets.rows if row["split"] == split]
     if not rows:
         return None
@@ -165,11 +163,16 @@ def training_data(config: TrainCtcConfig, step: Step, targets: Targets, split: s
         labels, label_lengths = pad([np.asarray(row["units"], dtype=np.int64) for row in rows])
         return {"waveform": waveform, "lengths": lengths, "labels": labels, "label_lengths": label_lengths}
 
-    columns = ["utterance_id", "num_samples", "audio"]
-    speech = datasets.read(step.input("manifest"), MANIFEST, columns, shuffle_files=True)
-    packing = Packing(int(config.batch_seconds * audio.SAMPLE_RATE), passes=config.passes)
-    labels = pa.Table.from_pylist(rows, TARGETS)
-    return packed(join_units(speech, labels), packing, lambda row: row["num_samples"], collate)
+    return examples(
+        step.input("manifest"),
+        MANIFEST,
+        ["utterance_id", "num_samples", "audio"],
+        {"split": split},
+        Packing(int(config.batch_seconds * audio.SAMPLE_RATE)),
+        lambda row: row["num_samples"],
+        collate,
+        JoinUnits(pa.Table.from_pylist(rows, TARGETS)),
+    )
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -179,10 +182,8 @@ def train_worker(settings: dict[str, Any]) -> None:
     pretrained, _ = checkpoint.load(settings["encoder"], *ENCODERS)
     assert isinstance(pretrained, SpeechEncoder)
     model.start_from(pretrained)
-    objective = CtcObjective(model, settings["freeze_updates"])
-    train(settings["loop"], settings["run"], objective, skips_layers=True)  # and convolutions that never learn
-    if ray.train.get_context().get_world_rank() == 0:
-        checkpoint.save(settings["run"].output, model, settings["info"])
+    write_model = functools.partial(checkpoint.save, model=model, info=settings["info"])
+    train(settings["loop"], settings["run"], CtcObjective(model, settings["freeze_updates"]), write_model)
 
 
 STAGE = Stage(

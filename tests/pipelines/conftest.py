@@ -8,8 +8,10 @@ import pytest
 
 from pipelines import build_pairs
 from pipelines.exchange import ExchangeConfig, check, check_inputs, run
-from s2st import audio
+from s2st import audio, checkpoint
 from s2st.config import build
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
+from s2st.models.speech_encoder import EncoderConfig
 from s2st.pairing import PairingConfig
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import SpeechToUnits
@@ -92,3 +94,46 @@ def with_texts(a_run, rows_of):
         return {row["utterance_id"]: row["text"] for row in rows}
 
     return write
+
+
+@pytest.fixture
+def save_ctc():
+    """A function that writes a HubertCtc that hears the symbol number `heard` in every frame."""
+
+    def save(folder, symbols, heard, info):
+        convolutions = ((16, 10, 5), (16, 8, 8), (16, 8, 8))
+        encoder = EncoderConfig(conv_layers=convolutions, width=32, num_layers=1, num_heads=2, ffn_dim=32)
+        model = HubertCtc(HubertCtcConfig(symbols, encoder))
+        model.output.weight.data.zero_()
+        model.output.bias.data[4 + heard] = 5.0
+        checkpoint.save(folder, model, info)
+
+    return save
+
+
+@pytest.fixture
+def ctc_run(tmp_path, save_ctc):
+    """A run's folder: recordings of three languages, one of them broken, and a model of letters and one of units."""
+    rows = []
+    for number, (lang, text, split) in enumerate(
+        [("en", "a", "test"), ("en", "A b", "test"), ("en", "a", "train"), ("hi", "म", "test"), ("ko", "한", "test")]
+    ):
+        waveform = np.random.default_rng(number).normal(0, 0.1, 8000).astype(np.float32)
+        data = audio.encode(waveform)
+        rows.append(
+            {
+                "utterance_id": f"u{number}",
+                "sentence_id": f"s{number}",
+                "lang": lang,
+                "split": split,
+                "speaker": "a",
+                "text": text,
+                "audio": {"bytes": data[:100] if lang == "hi" else data, "path": ""},
+                "num_samples": len(waveform),
+            }
+        )
+    datasets.write_table(pa.Table.from_pylist(rows, MANIFEST), f"{tmp_path}/manifest")
+    save_ctc(f"{tmp_path}/letters", ("a", "b", " "), 0, {"labels": "letters", "languages": ["en", "hi"]})
+    units = {"labels": "units", "languages": ["en"], "codebook": "hubert-9-1"}
+    save_ctc(f"{tmp_path}/units_heard", ("0", "1", "2"), 2, units)
+    return tmp_path
