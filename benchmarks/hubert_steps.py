@@ -89,7 +89,9 @@ def torchaudio(waveform: Tensor, labels: Tensor) -> Callable[[], object]:
 
     def step() -> None:
         masked, unmasked, penalty = model(waveform, labels)
-        losses = [F.cross_entropy(x, x.new_zeros(len(x), dtype=torch.long), reduction="sum") for x in (masked, unmasked)]
+        losses = [
+            F.cross_entropy(x, x.new_zeros(len(x), dtype=torch.long), reduction="sum") for x in (masked, unmasked)
+        ]
         loss = losses[0] + 0.0 * losses[1] + 10.0 * penalty * len(masked)
         loss.backward()
         for parameter in model.parameters():
