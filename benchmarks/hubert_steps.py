@@ -1,7 +1,7 @@
 """Steps of HuBERT pre-training, of one side a process: ours, fairseq's or torchaudio's.
 
 python -m benchmarks.hubert_steps fairseq|torchaudio|ours|ours_bf16 STEPS ROWS SECONDS
-python -m benchmarks.hubert_steps fairseq_loss|ours_loss FRAMES
+python -m benchmarks.hubert_steps fairseq_loss|ours_loss FRAMES     the loss of that many masked frames alone
 
 All take the base model with K=500, weights as each draws them, no layer left out at random, the same batch without
 padding, Adam with decay 0.01, gradients clipped. Prints as JSON what each step took; the first warms up.
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 SAMPLE_RATE = 16_000
 NUM_CLASSES = 500
 FRAME_RATE = 50
+WIDTH = 768
 BETAS, EPS, DECAY, RATE, CLIP = (0.9, 0.98), 1e-6, 0.01, 5e-4, 10.0
 
 
@@ -32,7 +34,7 @@ def batch(rows: int, seconds: float) -> tuple[Tensor, Tensor]:
     return waveform, torch.randint(NUM_CLASSES, (rows, int(seconds * FRAME_RATE)))
 
 
-def fairseq_parts(folder: str) -> tuple[nn.Module, nn.Module]:
+def fairseq_parts(folder: str) -> tuple[Any, nn.Module]:
     """Build fairseq's model and criterion as its task does."""
     from fairseq.criterions.hubert_criterion import HubertCriterion
     from fairseq.models.hubert.hubert import HubertConfig, HubertModel
@@ -50,6 +52,7 @@ def fairseq_parts(folder: str) -> tuple[nn.Module, nn.Module]:
         dropout_features=0.1,
         feature_grad_mult=0.1,
         encoder_layerdrop=0.0,
+        mask_prob=0.8,
     )
     return HubertModel.build_model(config, task), HubertCriterion(task, 1.0, 0.0, [10.0])
 
@@ -103,6 +106,32 @@ def torchaudio(waveform: Tensor, labels: Tensor) -> Callable[[], object]:
     return step
 
 
+def fairseq_loss(encoded: Tensor, labels: Tensor) -> Callable[[], object]:
+    """fairseq's prediction of every label's cosine and its loss; frames (S, D) and labels (S,)."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, _ = fairseq_parts(folder)
+
+    def step() -> None:
+        embeddings = model.label_embs_concat
+        negatives = embeddings.unsqueeze(1).expand(-1, len(encoded), -1)
+        logits = model.compute_nce(model.final_proj(encoded), embeddings[labels + 4], negatives)
+        F.cross_entropy(logits, labels.new_zeros(len(labels))).backward()
+
+    return step
+
+
+def ours_loss(encoded: Tensor, labels: Tensor) -> Callable[[], object]:
+    """Our logits of every label and their loss; frames (S, D) and labels (S,)."""
+    from s2st.models.hubert import SPECIAL_SYMBOLS, Hubert, HubertConfig
+
+    model = Hubert(HubertConfig(num_classes=NUM_CLASSES))
+
+    def step() -> None:
+        F.cross_entropy(model.logits(encoded), labels + SPECIAL_SYMBOLS).backward()
+
+    return step
+
+
 def ours(waveform: Tensor, labels: Tensor, bf16: bool = False) -> Callable[[], object]:
     """Our model as trainers.hubert trains it."""
     from s2st.models.hubert import Hubert, HubertConfig
@@ -129,6 +158,7 @@ def ours_bf16(waveform: Tensor, labels: Tensor) -> Callable[[], object]:
 
 
 SIDES = {side.__name__: side for side in (fairseq, torchaudio, ours, ours_bf16)}
+LOSSES = {side.__name__: side for side in (fairseq_loss, ours_loss)}
 
 
 def resident_mb() -> float:
@@ -150,6 +180,17 @@ def measure(steps: int, step: Callable[[], object]) -> None:
     print(json.dumps({"cpu_seconds": cpu_seconds, "seconds": seconds, "before_mb": before, "peak_mb": peak}))
 
 
+def main(side: str, *sizes: str) -> None:
+    """Measure a side."""
+    if side in LOSSES:
+        torch.manual_seed(0)
+        frames = int(sizes[0])
+        encoded = torch.randn(frames, WIDTH).requires_grad_()
+        measure(1, LOSSES[side](encoded, torch.randint(NUM_CLASSES, (frames,))))
+    else:
+        steps, rows, seconds = sizes
+        measure(int(steps), SIDES[side](*batch(int(rows), float(seconds))))
+
+
 if __name__ == "__main__":
-    side, steps, rows, seconds = sys.argv[1:]
-    measure(int(steps), SIDES[side](*batch(int(rows), float(seconds))))
+    main(*sys.argv[1:])
