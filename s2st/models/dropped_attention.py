@@ -47,6 +47,7 @@ class _Attention(torch.autograd.Function):
         return output.mul_(ctx.scale)
 
     @staticmethod
+    @torch.autocast("cpu", enabled=False)  # not in bfloat16, even if backward is called where that is wanted
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value, from that of the output (B * H, T, D)."""
         query, key, value, attended, kept, normalizer = ctx.saved_tensors

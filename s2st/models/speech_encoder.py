@@ -157,7 +157,7 @@ class SpeechEncoder(nn.Module):
             statistics = statistics or self.statistics(waveform, lengths)
             waveform = _normalized(waveform, lengths, statistics.level)
             kernels = self._kernels(statistics.moments, len(waveform))
-        frames = int(self.frame_lengths(torch.tensor(waveform.shape[1])))
+        frames = (waveform.shape[1] - self.config.receptive_field) // self.config.hop + 1
         if torch.is_grad_enabled() and self.config.feature_grad_mult > 0:
             x = ScaledGradient.apply(self._trained(waveform, kernels, frames), self.config.feature_grad_mult)
         else:

@@ -34,3 +34,13 @@ def test_as_much_is_kept_as_asked_and_anew_each_time() -> None:
     first, second = (dropped_attention._draw((1000, 999), 0.9) for _ in range(2))
     assert abs(float(first.float().mean()) - 0.9) < 0.002
     assert not torch.equal(first, second)
+
+
+def test_gradients_stay_in_float32_where_backward_is_called_under_autocast() -> None:
+    inputs = [torch.randn(2, 3, 30, 8).requires_grad_() for _ in range(3)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=False):
+        output = dropped_attention.attention(*inputs, None, 0.2)
+    exact = torch.autograd.grad(output.sum(), inputs, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = torch.autograd.grad(output.sum(), inputs)
+    assert all(torch.equal(one, other) for one, other in zip(exact, again, strict=True))
