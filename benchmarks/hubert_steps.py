@@ -8,7 +8,6 @@ padding, Adam with decay 0.01, gradients clipped. Prints as JSON what each step 
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -161,23 +160,24 @@ SIDES = {side.__name__: side for side in (fairseq, torchaudio, ours, ours_bf16)}
 LOSSES = {side.__name__: side for side in (fairseq_loss, ours_loss)}
 
 
-def resident_mb() -> float:
-    """Memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def memory_mb(name: str) -> float:
+    """Memory of this process: VmRSS is that of now, VmHWM the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def measure(steps: int, step: Callable[[], object]) -> None:
     """Make steps and print what they took."""
-    before = resident_mb()
+    before = memory_mb("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # what came before the steps is no part of their peak
     cpu_seconds, seconds = [], []
     for _ in range(steps):
         cpu_start, start = time.process_time(), time.perf_counter()
         step()
         cpu_seconds.append(time.process_time() - cpu_start)
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"cpu_seconds": cpu_seconds, "seconds": seconds, "before_mb": before, "peak_mb": peak}))
+    added = memory_mb("VmHWM") - before
+    print(json.dumps({"cpu_seconds": cpu_seconds, "seconds": seconds, "added_mb": added}))
 
 
 def main(side: str, *sizes: str) -> None:
