@@ -1,6 +1,6 @@
 """Steps of HuBERT pre-training: ours against fairseq's and torchaudio's.
 
-python -m benchmarks.hubert [--rows 3] [--seconds 10] [--steps 2] [--runs 3]
+python -m benchmarks.hubert [--rows 3] [--seconds 10] [--steps 1] [--runs 3]
 """
 
 import argparse
@@ -22,8 +22,8 @@ FRAME_RATE = 50
 HEADER = """\
 A step of HuBERT base, K=500, on {rows} x {seconds:g} s: forward, backward, Adam. float32 on one thread, no GPU.
   fairseq: its HubertModel, HubertCriterion and Adam; torchaudio: its HuBERTPretrainModel with its recipe's loss
-Medians of {steps} steps after the first of {runs} runs, each side in turn. Memory is resident, of the whole process;
-net: what the steps add to it. Ratio: ours / peer."""
+Medians over {runs} processes of {steps} step(s) after the first, each side in turn. Memory is resident,
+of the whole process; net: what the steps add to it. Ratio: ours / peer."""
 SPEED = "steps / CPU-min"
 
 
@@ -39,7 +39,7 @@ def seconds_of(processes: list[dict[str, Any]]) -> list[float]:
     return [seconds for process in processes for seconds in process["cpu_seconds"][1:]]
 
 
-def run(rows: int = 3, seconds: float = 10, steps: int = 2, runs: int = 3) -> Iterator[Row]:
+def run(rows: int = 3, seconds: float = 10, steps: int = 1, runs: int = 3) -> Iterator[Row]:
     """Compare speed and memory of steps, and the memory of the loss alone."""
     print(HEADER.format(rows=rows, seconds=seconds, steps=steps, runs=runs))
     with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=3, help="utterances of a batch")
     parser.add_argument("--seconds", type=float, default=10, help="of each")
-    parser.add_argument("--steps", type=int, default=2, help="that count, after one that warms up")
+    parser.add_argument("--steps", type=int, default=1, help="that count, after one that warms up")
     parser.add_argument("--runs", type=int, default=3, help="of each side; the table has their medians")
     results.add_option(parser)
     arguments = parser.parse_args()
