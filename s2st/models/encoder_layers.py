@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2st.models import dropped_attention
+
 STRETCHES_AT_ONCE = 1 << 17  # of a waveform, in float64: 40 s of a recording
 
 
@@ -147,7 +149,10 @@ class SelfAttention(nn.Module):
             query, key, value = query.float(), key.float(), value.float()
         dropout = self.dropout if self.training else 0.0
         with torch.autocast("cpu", enabled=False):
-            y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
+            if dropout and x.device.type == "cpu" and not torch.compiler.is_compiling():
+                y = dropped_attention.attention(query, key, value, attended, dropout)
+            else:
+                y = F.scaled_dot_product_attention(query, key, value, attended, dropout)
         return self.output(y.transpose(1, 2).flatten(2).to(x.dtype))
 
 

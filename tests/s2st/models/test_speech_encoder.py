@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from s2st import checkpoint
+from s2st.models import speech_encoder
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 TINY = EncoderConfig(
@@ -55,3 +56,23 @@ def test_an_encoder_is_stored_and_read(tmp_path) -> None:
     assert again.config == LARGE
     assert info == {"architecture": "wav2vec2", "source": "here"}
     assert checkpoint.fingerprint(again) == checkpoint.fingerprint(encoder)
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("config", [BIASED, LARGE], ids=["group", "layer"])
+def test_convolving_again_in_parts_gives_the_same_gradients(config: EncoderConfig, bf16: bool, monkeypatch) -> None:
+    encoder = randomized(config)
+    waveform, lengths = torch.randn(2, 16_000) * 0.1, torch.tensor([16_000, 9_000])
+    results = []
+    for values in (speech_encoder.CPU_VALUES, 10 * 24 * 64):  # all 49 frames at once, or 10
+        monkeypatch.setattr(speech_encoder, "CPU_VALUES", values)
+        encoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            features, _ = encoder.convolve(waveform, lengths)
+        features.float().square().mean().backward()
+        gradients = {name: x.grad.clone() for name, x in encoder.convolutions.named_parameters()}
+        results.append({"features": features.detach().float(), **gradients})
+    assert len(results[0]) > len(encoder.convolutions)
+    for name, whole in results[0].items():
+        scale = float(whole.abs().max())
+        torch.testing.assert_close(results[1][name], whole, atol=(0.02 if bf16 else 1e-5) * scale, rtol=0, msg=name)
