@@ -7,6 +7,7 @@ was not done before; a killed driver is started again at once, and for a killed 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -25,45 +26,22 @@ from benchmarks.results import Row, row
 KINDS = ("worker", "driver", "node")
 KILLED_AT, STEPS, CHECKPOINT_EVERY = 25, 60, 10
 PATIENCE_SECONDS = 300.0
-ROOM = {"training": 2}  # a resource of the nodes whose workers train
 
 
 def train(folder: Path, nodes: bool) -> None:
     """Train until it is done, or somebody kills it: what the driver does."""
     import ray
-    from ray.cluster_utils import Cluster
 
     from stages import cluster
 
-    if nodes:
-        here = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        here.add_node(num_cpus=2, resources=ROOM)
-        os.environ["RAY_ADDRESS"] = here.address
-        (folder / "node").write_text(str(_raylet(here)))
-        ray.init(here.address, log_to_driver=False, logging_level="error")
-        _replace_when_killed(here, folder)
+    if nodes:  # a head without CPUs, to which others join
+        ray.init("local", num_cpus=0, include_dashboard=False, log_to_driver=False, logging_level="error")
+        address = ray.get_runtime_context().gcs_address
+        os.environ["RAY_ADDRESS"] = address
+        (folder / "address").write_text(address)
     else:
         cluster.connect()
     _fit(folder)
-
-
-def _raylet(here: Any) -> int:
-    """Process of the node that trains."""
-    (node,) = here.worker_nodes
-    return node.all_processes["raylet"][0].process.pid
-
-
-def _replace_when_killed(here: Any, folder: Path) -> None:
-    """Add a node as soon as the first one is gone, as an autoscaler would."""
-    import threading
-
-    def watch() -> None:
-        pid = int((folder / "node").read_text())
-        while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-            time.sleep(0.2)
-        here.add_node(num_cpus=2, resources=ROOM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _fit(folder: Path) -> None:
@@ -133,32 +111,48 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 def measure(kind: str) -> Iterator[Row]:
     """Kill once, and wait for the next new step and for the end."""
-    with tempfile.TemporaryDirectory(prefix="s2st-kills-") as name:
+    with tempfile.TemporaryDirectory(prefix="s2st-kills-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         clock, command = (
             folder / "clock.jsonl",
             module("benchmarks.kills", "--train", folder, "--nodes", kind == "node"),
         )
         driver = _start(command, folder)
-        try:
-            _wait(lambda: _steps(clock) and _steps(clock)[-1][0] >= KILLED_AT, driver, folder)
-            victim = {
-                "worker": lambda: _steps(clock)[-1][2],
-                "driver": lambda: driver.pid,
-                "node": lambda: int((folder / "node").read_text()),
-            }[kind]()
-            os.kill(victim, signal.SIGKILL)
-            killed, done = time.time(), _steps(clock)[-1][0]
-            if kind == "driver":
-                driver.wait()
-                driver = _start(command, folder)
-            _wait(lambda: any(step > done and when > killed for step, when, _ in _steps(clock)), driver, folder)
-            assert driver.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()[-2000:]
-        finally:
-            driver.kill()
+        stack.callback(lambda: driver.kill())
+        node = _join(driver, folder, stack) if kind == "node" else None
+        _wait(lambda: _steps(clock) and _steps(clock)[-1][0] >= KILLED_AT, driver, folder)
+        victim = {"worker": _steps(clock)[-1][2], "driver": driver.pid, "node": node and _raylet(node)}[kind]
+        os.kill(victim, signal.SIGKILL)
+        killed, done = time.time(), _steps(clock)[-1][0]
+        if kind == "driver":
+            driver.wait()
+            driver = _start(command, folder)
+        elif kind == "node":
+            _join(driver, folder, stack)
+        _wait(lambda: any(step > done and when > killed for step, when, _ in _steps(clock)), driver, folder)
+        if driver.wait(PATIENCE_SECONDS):
+            raise RuntimeError(f"the training failed:\n{(folder / 'log').read_text()[-2000:]}")
         after = [(step, when - killed) for step, when, _ in _steps(clock) if when > killed + 0.5]
         print(f"{kind}: killed in step {done}; went on at step {after[0][0]} after {after[0][1]:.1f} s")
         yield row(f"train.kill_{kind}", after[0][1], None, "s from SIGKILL to the next step")
+
+
+def _join(driver: subprocess.Popen, folder: Path, stack: contextlib.ExitStack) -> subprocess.Popen:
+    """Start a node of the driver's cluster."""
+    _wait((folder / "address").exists, driver, folder)
+    address = (folder / "address").read_text()
+    node = _start(module("ray.scripts.scripts", "start", "--address", address, "--num-cpus", 4, "--block"), folder)
+    stack.callback(node.terminate)
+    return node
+
+
+def _raylet(node: subprocess.Popen) -> int:
+    """Find the process that is a node: when it dies, its workers do."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        head, _, rest = path.read_text().rpartition(")")
+        if head.endswith("(raylet") and int(rest.split()[1]) == node.pid:
+            return int(path.parent.name)
+    raise RuntimeError("the node has no raylet")
 
 
 def _start(command: list[str], folder: Path) -> subprocess.Popen:

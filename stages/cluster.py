@@ -55,6 +55,7 @@ def _start(num_cpus: int) -> None:
     """Start a cluster of our own; raises UserError if the machine is too busy for that."""
     try:
         ray.init(
+            "local",  # also where `ray start` has left another one: that one is asked for by RAY_ADDRESS
             num_cpus=num_cpus,
             resources={CORES: os.cpu_count() or 1},
             object_store_memory=OBJECT_STORE_BYTES,

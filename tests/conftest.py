@@ -22,6 +22,7 @@ def local_ray():
 
     folder = tempfile.mkdtemp(prefix="s2st", dir="/tmp")  # short: sockets lie in it, and their paths are limited
     ray.init(
+        "local",
         num_cpus=4,
         object_store_memory=150 << 20,
         include_dashboard=False,
