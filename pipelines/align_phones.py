@@ -28,6 +28,8 @@ class AlignPhonesConfig:
     max_workers: int = resource(2)  # shards spoken at once
 
     def __post_init__(self) -> None:
+        if not self.splits:
+            raise ValueError(f"splits is empty; name some of {', '.join(SPLITS)}")
         for split in self.splits:
             if split not in SPLITS:
                 raise ValueError(f"there is no split '{split}'; take some of {', '.join(SPLITS)}")
@@ -70,8 +72,13 @@ def phrasebook_of(step: Step) -> Phrasebook:
 
 
 def check_inputs(config: AlignPhonesConfig, step: Step) -> None:
-    """Raise UserError if the phones of the manifest are not known."""
-    phrasebook_of(step)
+    """Raise UserError if the phones of the manifest are not known, or it has none of a split."""
+    spoken = {shard.split for shard in phrasebook_of(step).shards()}
+    if missing := [split for split in config.splits if split not in spoken]:
+        raise UserError(
+            f"section '{step.name}': {step.input('manifest')} has no speech of the split '{missing[0]}'; "
+            f"remove it from splits (found: {', '.join(split for split in SPLITS if split in spoken)})"
+        )
 
 
 def run(config: AlignPhonesConfig, step: Step) -> Counts:

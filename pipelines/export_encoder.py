@@ -14,7 +14,7 @@ from s2st.config import build
 from s2st.fairseq import checkpoint_writer
 from s2st.interop import huggingface_writer
 from s2st.models.hubert import Hubert
-from s2st.models.hubert_ctc import HubertCtc
+from s2st.models.hubert_ctc import HubertCtc, foreign_symbols
 from s2st.models.speech_encoder import SpeechEncoder
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
@@ -32,8 +32,10 @@ def check_inputs(config: ExportEncoderConfig, step: Step) -> None:
     """Raise UserError unless the input is an encoder that the format has a form of."""
     folder = step.input("encoder")
     found = checkpoint.read_config(folder, *KINDS)
+    model = build(checkpoint.MODELS[found["model"]][0], found["config"], folder)
     if config.format == "fairseq":
-        checkpoint_writer.check_encoder(build(checkpoint.MODELS[found["model"]][0], found["config"], folder), folder)
+        checkpoint_writer.check_encoder(model, folder)
+    foreign_symbols(getattr(model, "symbols", ()), folder)
 
 
 def run(config: ExportEncoderConfig, step: Step) -> Counts:

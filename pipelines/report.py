@@ -19,7 +19,7 @@ from s2st.evaluation import report as page
 from s2st.evaluation.charts import Series
 from s2st.evaluation.scores import Share, found_words
 from s2st.models.recognizer import normalize_text
-from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS, UNIT_QUALITY, UNITS
+from s2st.schemas import MANIFEST, SCORES, TRANSCRIPTS, TRANSLATIONS, UNIT_QUALITY, UNITS
 from s2st.speech_to_units import describe_units
 from stages import datasets
 from stages.run import main
@@ -27,7 +27,7 @@ from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
 
 CURVES = ("loss", "validation_loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
 MAIN = "units"  # key of the unit kind in scores.json
-SCORES_FILE = "_scores.json"  # of an evaluation
+SCORES_FILE = "_scores.json"  # of an evaluation, and of transcripts
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,13 @@ def check(config: ReportConfig, step: Step) -> None:
 
 
 def check_inputs(config: ReportConfig, step: Step) -> None:
-    """Raise UserError for an evaluation whose scores have another name, as those of older versions have."""
-    for folder in step.input_list("evaluations"):
-        if not storage.is_file(f"{folder}/{SCORES_FILE}"):
-            raise UserError(f"section '{step.name}': {folder} is of an older version; delete it and run again")
+    """Raise UserError for scores of another name or form, as those of older versions have."""
+    known = {folder: storage.is_file(f"{folder}/{SCORES_FILE}") for folder in step.input_list("evaluations")}
+    for folder in step.input_list("transcripts"):
+        scores = storage.read_json(f"{folder}/{SCORES_FILE}")
+        known[folder] = all("recordings" not in by_voices for by_voices in scores.values())
+    if old := [folder for folder, current in known.items() if not current]:
+        raise UserError(f"section '{step.name}': {old[0]} is of an older version; delete it and run again")
 
 
 def run(config: ReportConfig, step: Step) -> Counts:
@@ -64,6 +67,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
     listening = choose(main_rows, config.listening)
     sounds = sounds_of(step, translations[0], listening) if listening else {}
     quality = [row for f in step.input_list("unit_quality") for row in datasets.read_table(f, UNIT_QUALITY).to_pylist()]
+    heard = [row for section in step.inputs.get("transcripts", []) for row in transcript_rows(step, section)]
     records = records_of(step)
     manifest = records[step.inputs["manifest"][0]]
     page_content = page.Report(
@@ -92,6 +96,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
                 }
             )
         ),
+        transcripts=tuple(heard),
         trainings=tuple(training_of(folder) for folder in step.input_list("trainings")),
         unit_quality=tuple(quality_row(row) for row in quality),
         unit_usages=tuple(
@@ -106,7 +111,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
     storage.write_bytes(f"{step.output}/index.html", page.render(page_content).encode())
     storage.write_json(f"{step.output}/scores.json", summary(kinds, scored))
     write_sounds(step.output, listening, sounds)
-    num_rows = sum(map(len, rows)) + len(quality)
+    num_rows = sum(map(len, rows)) + len(quality) + sum(row.num_utterances for row in heard)
     return Counts(num_rows, num_rows)
 
 
@@ -167,6 +172,23 @@ def score_rows(kind: str, by_direction: dict[str, Any]) -> list[page.ScoreRow]:
                 )
             )
     return rows
+
+
+def transcript_rows(step: Step, section: str) -> list[page.Transcripts]:
+    """Make the rows of one section of transcripts."""
+    scores = storage.read_json(f"{step.run_folder}/{section}/{SCORES_FILE}")
+    return [
+        page.Transcripts(
+            section,
+            lang,
+            voices,
+            score["recordings"],
+            **score["heard_text"],
+            **{f"beam_{name}": value for name, value in score["beam_text"].items()},
+        )
+        for lang, by_voices in scores.items()
+        for voices, score in by_voices.items()
+    ]
 
 
 def sentence_of(row: dict[str, Any], kind: str) -> page.Sentence:
@@ -252,6 +274,7 @@ STAGE = Stage(
         "evaluations": Input(SCORES, many=True, optional=True),
         "translations": Input(TRANSLATIONS, many=True, optional=True),
         "units": Input(UNITS, many=True, optional=True),
+        "transcripts": Input(TRANSCRIPTS, many=True, optional=True),
         "unit_quality": Input(UNIT_QUALITY, many=True, optional=True),
         "trainings": Input(many=True, optional=True),
     },

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from pipelines.evaluate import languages_of
@@ -95,29 +96,43 @@ def run(config: TranscribeConfig, step: Step) -> Counts:
     datasets.check_nothing_lost(step.output, len(texts), len(kept), len(rejects))
     table = pa.Table.from_pylist(kept, schema=TRANSCRIPTS)
     datasets.write_table(table, step.output)
-    scores = score(table.to_pylist())
+    scores = score(table.to_pylist(), trained_speakers(step))
     storage.write_json(f"{step.output}/_scores.json", scores)
-    for lang, found in scores.items():
-        tell(f"{step.name}: {lang}: best path {_told(found['heard_text'])}; beam {_told(found['beam_text'])}")
+    for lang, by_voices in scores.items():
+        for voices, found in by_voices.items():
+            best, beam = _told(found["heard_text"]), _told(found["beam_text"])
+            tell(f"{step.name}: {lang}, {voices} voices: best path {best}; beam {beam}")
     hours = sum(row["num_samples"] for row in kept) / audio.SAMPLE_RATE / 3600
     return Counts(len(texts), len(kept), len(rejects), round(hours, 4))
 
 
-def score(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Score rows of TRANSCRIPTS by language: of the likeliest path, and of beam search."""
-    by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def trained_speakers(step: Step) -> set[str]:
+    """Read whose voices training heard."""
+    table = datasets.read_table(step.input("manifest"), MANIFEST, ["split", "speaker"])
+    return set(pc.unique(table.filter(pc.equal(table["split"], "train"))["speaker"]).to_pylist())
+
+
+def score(rows: list[dict[str, Any]], trained: set[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Score rows of TRANSCRIPTS on voices that training heard and on others: {language: {voices: scores}}."""
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        by_language[row["lang"]].append(row)
-    scores: dict[str, dict[str, Any]] = {}
-    for lang, chosen in sorted(by_language.items()):
-        references = [row["text"] for row in chosen]
-        scores[lang] = {"recordings": len(chosen)}
-        for column in ("heard_text", "beam_text"):
-            heard = [row[column] for row in chosen]
-            scores[lang][column] = {
-                "word_error_rate": word_error_rate(references, heard),
-                "character_error_rate": character_error_rate(references, heard),
-            }
+        groups[row["lang"]]["seen" if row["speaker"] in trained else "unseen"].append(row)
+    return {
+        lang: {voices: score_voices(chosen) for voices, chosen in sorted(by_voices.items())}
+        for lang, by_voices in sorted(groups.items())
+    }
+
+
+def score_voices(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Score rows of one language: of the likeliest path, and of beam search."""
+    references = [row["text"] for row in rows]
+    scores: dict[str, Any] = {"recordings": len(rows)}
+    for column in ("heard_text", "beam_text"):
+        heard = [row[column] for row in rows]
+        scores[column] = {
+            "word_error_rate": word_error_rate(references, heard),
+            "character_error_rate": character_error_rate(references, heard),
+        }
     return scores
 
 

@@ -20,6 +20,7 @@ from stages.stage import Counts, Input, Stage, Step
 
 COLUMNS = ("utterance_id", "sentence_id", "lang", "split", "speaker", "units", "codebook")
 KEYS = ("units", "lang")  # of the file of scores
+NO_PHONES: tuple[list[str], list[int]] = ([], [])
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def measure(
     aligned = [
         (phones_at(frame_centres(codebook, len(of_frames)), *phones[utterance["utterance_id"]]), of_frames)
         for utterance, of_frames in zip(utterances, units, strict=True)
-        if utterance["utterance_id"] in phones
+        if phones.get(utterance["utterance_id"], NO_PHONES)[0]
     ]
-    if aligned:
-        said, frames = (np.concatenate(parts) for parts in zip(*aligned, strict=True))
-        agreement = phone_scores(said, frames)
+    said = np.concatenate([of_phones for of_phones, _ in aligned]) if aligned else np.array([])
+    if (num_phones := len(np.unique(said))) > 1:  # of one phone alone there is nothing to know
+        agreement = phone_scores(said, np.concatenate([of_frames for _, of_frames in aligned]))
         row.update(
-            num_phones=len(np.unique(said)),
+            num_phones=num_phones,
             pnmi=agreement.pnmi,
             phone_purity=agreement.phone_purity,
             cluster_purity=agreement.cluster_purity,

@@ -17,16 +17,16 @@ from stages.stage import Step
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collect what a run did: a row a step, the scores of its evaluations, the quality of its units."""
+    """Collect what a run did: a row a step, and by step the scores, transcripts and quality of units."""
     kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
     stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
     scores: dict[str, Any] = {}
-    unit_quality: dict[str, Any] = {}
+    measured: dict[str, dict[str, Any]] = {"pipelines.transcribe": {}, "pipelines.unit_quality": {}}
     for step in steps:
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
-        if step.stage == "pipelines.unit_quality":
-            unit_quality = storage.read_json(f"{step.output}/_scores.json")
+        if step.stage in measured:
+            measured[step.stage][step.name] = storage.read_json(f"{step.output}/_scores.json")
     ends = [datetime.datetime.fromisoformat(record["date"]) for record in records]
     starts = [end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)]
     last = records[ends.index(max(ends))]
@@ -38,7 +38,8 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         "minutes": round((max(ends) - min(starts)).total_seconds() / 60, 1),  # from first to last, pauses included
         "stages": stages,
         "scores": scores,
-        "unit_quality": unit_quality,
+        "transcripts": measured["pipelines.transcribe"],
+        "unit_quality": measured["pipelines.unit_quality"],
     }
 
 

@@ -23,12 +23,17 @@ QUALITY_HEADER = (
     "| units | language | PNMI | phone purity | cluster purity | one sentence, two voices | two sentences, one voice "
     "| used | perplexity |\n|---|---|---|---|---|---|---|---|---|\n"
 )
+TRANSCRIPTS_HEADER = (
+    "| recogniser | language | voices | utterances | word error rate | with beam search | character error rate "
+    "| with beam search |\n|---|---|---|---|---|---|---|---|\n"
+)
+VOICES = {"seen": "heard in training", "unseen": "never heard"}
 
 
 def results(summary: Mapping[str, Any]) -> str:
     """Lay out a summary.json as Markdown, with date, commit, machine and time.
 
-    Shown are the scores of translations, or the quality of units of a recipe that translates nothing.
+    Shown are the scores of translations, or transcripts and the quality of units of a recipe that translates nothing.
     """
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
@@ -37,18 +42,20 @@ def results(summary: Mapping[str, Any]) -> str:
         f"({minutes:.1f} minutes of steps, some at the same time)."
     )
     if not summary["scores"]:
-        return QUALITY_HEADER + "\n".join(_quality_rows(summary["unit_quality"])) + f"\n\n{origin}\n"
+        heard, measured = _transcript_rows(summary["transcripts"]), _quality_rows(summary["unit_quality"])
+        tables = [(TRANSCRIPTS_HEADER, heard), (QUALITY_HEADER, measured)]
+        return "".join(header + "\n".join(rows) + "\n\n" for header, rows in tables if rows) + f"{origin}\n"
     rows = []
     for direction, score in summary["scores"].items():
         if "content_words" in score:
-            rows.append(_row(direction, score["units"], "heard in training", score))
+            rows.append(_row(direction, score["units"], VOICES["seen"], score))
         if "unseen_voices" in score:
-            rows.append(_row(direction, score["units"], "never heard", score["unseen_voices"]))
+            rows.append(_row(direction, score["units"], VOICES["unseen"], score["unseen_voices"]))
         for units, by_voices in score.get("other_units", {}).items():
             if "seen" in by_voices:
-                rows.append(_row(direction, units, "heard in training", by_voices["seen"]))
+                rows.append(_row(direction, units, VOICES["seen"], by_voices["seen"]))
             if "unseen" in by_voices:
-                rows.append(_row(direction, units, "never heard", by_voices["unseen"]))
+                rows.append(_row(direction, units, VOICES["unseen"], by_voices["unseen"]))
     return HEADER + "\n".join(rows) + f"\n\n{origin}\n"
 
 
@@ -61,13 +68,28 @@ def _row(direction: str, units: str, voices: str, score: Mapping[str, Any]) -> s
     )
 
 
+def _transcript_rows(transcripts: Mapping[str, Any]) -> list[str]:
+    rates = [
+        (text, rate) for rate in ("word_error_rate", "character_error_rate") for text in ("heard_text", "beam_text")
+    ]
+    return [
+        f"| {step} | {lang} | {VOICES[voices]} | {score['recordings']} | "
+        + " | ".join(f"{score[text][rate]:.2f}" for text, rate in rates)
+        + " |"
+        for step, by_language in transcripts.items()
+        for lang, by_voices in by_language.items()
+        for voices, score in by_voices.items()
+    ]
+
+
 def _quality_rows(quality: Mapping[str, Any]) -> list[str]:
     shares = ("pnmi", "phone_purity", "cluster_purity", "same_sentence", "other_sentence")
     return [
         f"| {section} ({row['kind']}) | {lang} | "
         + " | ".join("–" if row.get(name) is None else f"{row[name]:.2f}" for name in shares)
         + f" | {row['num_units']} | {row['perplexity']:.0f} |"
-        for section, by_language in quality.items()
+        for by_section in quality.values()
+        for section, by_language in by_section.items()
         for lang, row in by_language.items()
     ]
 

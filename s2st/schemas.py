@@ -116,7 +116,7 @@ UNIT_QUALITY = pa.schema(
         ("num_frames", pa.int64()),
         ("num_units", pa.int64()),  # different ones that occur
         ("perplexity", pa.float64()),
-        ("num_phones", pa.int64()),  # different ones; this and the next three are null without phones
+        ("num_phones", pa.int64()),  # different ones; this and the next three are null with fewer than two
         ("pnmi", pa.float64()),
         ("phone_purity", pa.float64()),
         ("cluster_purity", pa.float64()),

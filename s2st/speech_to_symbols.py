@@ -10,10 +10,8 @@ from s2st import checkpoint
 from s2st.config import UserError
 from s2st.ctc_decoding import beam_search, best_path, fill_path
 from s2st.feature_extractor import BATCH_SECONDS, FeatureExtractor, FeaturesConfig
-from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc
+from s2st.models.hubert_ctc import WORD_BOUNDARY, HubertCtc, of_symbols
 from s2st.models.recognizer import normalize_text
-
-WORD_BOUNDARY = "|"  # among the letters of fairseq's models; those that are trained here have a space
 
 
 class SpeechToSymbols:
@@ -41,7 +39,7 @@ class SpeechToSymbols:
         """
         device = self.model.output.weight.device
         scores = [self.model.score(torch.from_numpy(features).to(device)) for features in self.extractor(waveforms)]
-        return [torch.cat([rows[:, :1], rows[:, NUM_SPECIALS:]], 1).cpu().numpy() for rows in scores]
+        return [of_symbols(rows).cpu().numpy() for rows in scores]
 
     def transcribe(self, waveforms: Sequence[np.ndarray], beam: int = 1) -> list[str]:
         """Hear the text of each waveform (N,): of the likeliest path, or of the likeliest letters if beam > 1.

@@ -4,6 +4,7 @@ With units it trains the speech normaliser of textless translation on real data 
 one speaker of a language said, the input the same sentence from anybody, so that voices and accents leave the units.
 """
 
+import collections
 import dataclasses
 import functools
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from s2st import audio, checkpoint
 from s2st.config import UserError, build
 from s2st.ctc_decoding import best_path
 from s2st.evaluation.scores import symbol_error_rate
-from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc, HubertCtcConfig, ctc_loss, encoder_config
+from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc, HubertCtcConfig, ctc_loss, encoder_config, of_symbols
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import units_info
@@ -31,6 +33,8 @@ from trainers.loop import Objective, train
 from trainers.run import LoopConfig, fit
 
 ENCODERS = ("hubert", "speech_encoder")
+SPOKEN = ("utterance_id", "sentence_id", "lang", "speaker", "units")  # of UNITS, that targets are made of
+NAMED = 10  # speakers, in a message
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def waveform_of(batch: dict[str, Tensor]) -> Tensor:
 
 def hear(log_probs: Tensor, frame_lengths: Tensor) -> list[list[int]]:
     """Labels of the best path of each row: log_probs (B, T, V), frame_lengths (B,)."""
-    symbols = torch.cat([log_probs[..., :1], log_probs[..., NUM_SPECIALS:]], -1).detach().cpu().numpy()
+    symbols = of_symbols(log_probs).detach().cpu().numpy()
     rows = zip(symbols, frame_lengths.tolist(), strict=True)
     return [(best_path(row[:frames]) + NUM_SPECIALS).tolist() for row, frames in rows]
 
@@ -120,6 +124,7 @@ def run(config: TrainCtcConfig, step: Step) -> Counts:
     encoder = encoder_config(pretrained, **{name: getattr(config, name) for name in changes})
     targets = fitting(targets, encoder.receptive_field, encoder.hop, int(config.batch_seconds * audio.SAMPLE_RATE))
     datasets.set_aside(targets.rejects, step.output)
+    check_training(step, targets)
     data = {split: examples_of(config, step, targets, split) for split in ("train", "validation")}
     settings = {
         "model": dataclasses.replace(config.model, symbols=targets.symbols, encoder=encoder),
@@ -144,12 +149,39 @@ def find_targets(config: TrainCtcConfig, step: Step) -> tuple[Targets, dict[str,
     if not config.reference_speakers:
         return letters(chosen), {"labels": "letters", "languages": languages}
     name, num_units = units_info(step.input("codebook"))
-    spoken = datasets.read_table(step.input("labels"), UNITS)
-    if set(spoken["codebook"].to_pylist()) != {name}:
+    spoken = datasets.read_table(step.input("labels"), UNITS, [*SPOKEN, "codebook"])
+    if pc.unique(spoken["codebook"]).to_pylist() != [name]:
         raise UserError(f"section '{step.name}': the labels are not units of {step.input('codebook')}")
-    targets = reference_units(chosen, spoken.to_pylist(), config.reference_speakers, num_units)
+    references = said_by(config.reference_speakers, spoken.select(SPOKEN), step)
+    targets = reference_units(chosen, references, config.reference_speakers, num_units)
     info = {"labels": "units", "codebook": name, "reference_speakers": config.reference_speakers}
     return targets, {**info, "languages": languages}
+
+
+def said_by(speakers: dict[str, str], spoken: pa.Table, step: Step) -> list[dict[str, Any]]:
+    """Choose the rows of a speaker of each language; raises UserError for one of whom there are no units."""
+    rows: list[dict[str, Any]] = []
+    for lang, speaker in sorted(speakers.items()):
+        alike = spoken.filter(pc.equal(spoken["lang"], lang))
+        found = alike.filter(pc.equal(alike["speaker"], speaker)).to_pylist()
+        if not found:
+            known = collections.Counter(alike["speaker"].to_pylist()).most_common(NAMED)
+            raise UserError(
+                f"section '{step.name}': reference_speakers names '{speaker}' for '{lang}', of whom "
+                f"{step.input('labels')} has no units; who said most there: {', '.join(name for name, _ in known)}"
+            )
+        rows += found
+    return rows
+
+
+def check_training(step: Step, targets: Targets) -> None:
+    """Raise UserError, with the usual reason, if every recording of the training split was rejected."""
+    reasons = collections.Counter(row["reason"] for row in targets.rejects if row["split"] == "train")
+    if reasons and not any(row["split"] == "train" for row in targets.rows):
+        raise UserError(
+            f"section '{step.name}': all {reasons.total()} recordings of the training split were left out, "
+            f"the usual reason: {reasons.most_common(1)[0][0]}"
+        )
 
 
 def examples_of(config: TrainCtcConfig, step: Step, targets: Targets, split: str) -> Examples | None:

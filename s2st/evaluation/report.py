@@ -50,6 +50,20 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
+class Transcripts:
+    """How well one recogniser hears one language and group of voices, by the likeliest path and by beam search."""
+
+    section: str
+    lang: str
+    voices: str  # as in ScoreRow
+    num_utterances: int
+    word_error_rate: float
+    beam_word_error_rate: float
+    character_error_rate: float
+    beam_character_error_rate: float
+
+
+@dataclass(frozen=True)
 class Training:
     """The losses of one training, drawn in one chart."""
 
@@ -127,6 +141,7 @@ class Report:
     stages: tuple[StageRow, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()  # under the scores: the judge, signatures of BLEU and chrF
+    transcripts: tuple[Transcripts, ...] = ()
     trainings: tuple[Training, ...] = ()
     unit_quality: tuple[UnitQuality, ...] = ()
     unit_usages: tuple[UnitUsage, ...] = ()

@@ -20,6 +20,7 @@ Shapes: N frames, P phones, U units.
 """
 
 import itertools
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,8 @@ import jiwer
 import numpy as np
 
 from s2st.units import reduce
+
+MAX_PAIRS = 5000  # of voices that are compared, drawn where there are more
 
 
 @dataclass(frozen=True)
@@ -99,23 +102,38 @@ def unit_distance(first: np.ndarray, second: np.ndarray) -> float:
 def voice_scores(readings: Iterable[Reading], seed: int = 0) -> VoiceScores | None:
     """Compare readings of one language: each sentence in all pairs of voices, the first reading of each by a voice.
 
-    Each reading of a pair is also compared with one of another sentence in its voice, drawn at random, which gives
-    `other_sentence`. None where no sentence has two voices or each voice reads one sentence alone.
+    Of more than MAX_PAIRS pairs, so many are drawn. Each reading of a pair is also compared with one of another
+    sentence in its voice, drawn at random, which gives `other_sentence`. None where no sentence has two voices or each
+    voice reads one sentence alone.
     """
     by_sentence: dict[str, dict[str, Reading]] = defaultdict(dict)
     by_voice: dict[str, list[Reading]] = defaultdict(list)
+    places: dict[tuple[str, str], int] = {}  # of the reading of a sentence among those of its voice
     for reading in readings:
         if reading.speaker not in by_sentence[reading.sentence_id]:
             by_sentence[reading.sentence_id][reading.speaker] = reading
+            places[reading.sentence_id, reading.speaker] = len(by_voice[reading.speaker])
             by_voice[reading.speaker].append(reading)
-    pairs = [pair for _, voices in sorted(by_sentence.items()) for pair in itertools.combinations(voices.values(), 2)]
+    pairs = _pairs([list(voices.values()) for _, voices in sorted(by_sentence.items())], seed)
     draw = random.Random(seed)
     chance = []
     for reading in itertools.chain.from_iterable(pairs):
-        others = [other for other in by_voice[reading.speaker] if other.sentence_id != reading.sentence_id]
-        if others:
-            chance.append(unit_distance(reading.units, draw.choice(others).units))
+        alike = by_voice[reading.speaker]
+        if len(alike) > 1:
+            place = draw.randrange(len(alike) - 1)
+            place += place >= places[reading.sentence_id, reading.speaker]  # any but itself
+            chance.append(unit_distance(reading.units, alike[place].units))
     if not chance:
         return None
     same = [unit_distance(one.units, other.units) for one, other in pairs]
     return VoiceScores(len(pairs), float(np.mean(same)), float(np.mean(chance)))
+
+
+def _pairs(by_sentence: Sequence[Sequence[Reading]], seed: int) -> list[tuple[Reading, Reading]]:
+    """Pair the readings of each sentence; of too many pairs, draw MAX_PAIRS without holding all."""
+    pairs = itertools.chain.from_iterable(itertools.combinations(readings, 2) for readings in by_sentence)
+    total = sum(math.comb(len(readings), 2) for readings in by_sentence)
+    if total <= MAX_PAIRS:
+        return list(pairs)
+    drawn = set(random.Random(seed).sample(range(total), MAX_PAIRS))
+    return [pair for place, pair in enumerate(pairs) if place in drawn]

@@ -18,7 +18,7 @@ from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.task_state import PICKLE, written
 from s2st.models.foreign import renamed
 from s2st.models.hubert import Hubert
-from s2st.models.hubert_ctc import HubertCtc
+from s2st.models.hubert_ctc import HubertCtc, foreign_symbols
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 NAMES = (
@@ -41,7 +41,6 @@ NAMES = (
     (r"^label_embeddings", "label_embs_concat"),
 )
 NORM = r"^convolutions\.(\d+)\.norm"
-WORD_BOUNDARY = "|"  # fairseq's letter for the space between words
 
 
 def check_encoder(config: Any, where: str) -> None:
@@ -51,6 +50,7 @@ def check_encoder(config: Any, where: str) -> None:
             f"{where} has no heads of HuBERT's pre-training, which fairseq's file must have, and weights that nobody "
             "trained are not made up; write it as huggingface"
         )
+    foreign_symbols(getattr(config, "symbols", ()), where)
     encoder = getattr(config, "encoder", config)
     if encoder.conv_layers[-1][0] == encoder.width:
         raise UserError(
@@ -135,7 +135,7 @@ def _fine_tuned(model: HubertCtc) -> dict[str, Any]:
     weights = {f"w2v_encoder.w2v_model.{name}": value for name, value in weights.items()}
     for name, value in model.output.state_dict().items():
         weights[f"w2v_encoder.proj.{name}"] = _stored(value)
-    symbols = [WORD_BOUNDARY if symbol == " " else symbol for symbol in config.symbols]
+    symbols = foreign_symbols(config.symbols, "the model")
     return {
         "cfg": {"model": settings, "task": {**task, "fine_tuning": True}},
         "model": weights,

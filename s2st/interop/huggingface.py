@@ -147,11 +147,14 @@ def _need_json(folder: str, name: str) -> dict[str, Any]:
 
 def _read_weights(folder: str) -> dict[str, Tensor]:
     index = _read_json(folder, "model.safetensors.index.json")
-    parts = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+    files = index.get("weight_map") if index is not None else {"": "model.safetensors"}
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
+        raise UserError(f"{folder}/model.safetensors.index.json does not name the files of its weights; fetch it again")
+    parts = sorted(set(files.values()))
     if any("/" in part for part in parts):
         raise UserError(f"{folder}/model.safetensors.index.json names files outside of its folder; fetch it again")
     try:
-        if index or storage.is_file(f"{folder}/model.safetensors"):
+        if index is not None or storage.is_file(f"{folder}/model.safetensors"):
             weights: dict[str, Tensor] = {}
             for part in parts:
                 weights |= safetensors.torch.load(storage.read_bytes(f"{folder}/{part}"))

@@ -15,7 +15,7 @@ from s2st import storage
 from s2st.audio import SAMPLE_RATE
 from s2st.models.foreign import is_head, renamed
 from s2st.models.hubert import Hubert
-from s2st.models.hubert_ctc import HubertCtc
+from s2st.models.hubert_ctc import WORD_BOUNDARY, HubertCtc, foreign_symbols
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 NAMES = (
@@ -40,14 +40,13 @@ NAMES = (
 )
 CLASSES = {"hubert": "Hubert", "wav2vec2": "Wav2Vec2"}
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")  # rows of the output; the blank is the padding there, and <s> in fairseq
-WORD_BOUNDARY = "|"
 
 
 def write_encoder(folder: str, model: SpeechEncoder | HubertCtc, architecture: str = "hubert") -> None:
     """Write a model, float32, into a folder that from_pretrained of transformers takes.
 
     architecture is hubert or wav2vec2. The heads of HuBERT's pre-training but for the mask embedding are left out:
-    transformers has none. The space among the letters of a HubertCtc becomes `|`.
+    transformers has none. The space among the letters of a HubertCtc becomes `|`. Raises UserError if it has both.
     """
     encoder = model.encoder if isinstance(model, HubertCtc) else model
     kind = "ForCTC" if isinstance(model, HubertCtc) else "Model"
@@ -147,7 +146,7 @@ def _encoder_weights(model: SpeechEncoder, state: dict[str, Tensor]) -> dict[str
 
 
 def _write_letters(folder: str, symbols: tuple[str, ...]) -> None:
-    letters = [WORD_BOUNDARY if symbol == " " else symbol for symbol in symbols]
+    letters = foreign_symbols(symbols, folder)
     storage.write_json(f"{folder}/vocab.json", {token: row for row, token in enumerate([*SPECIALS, *letters])})
     tokenizer = {
         "tokenizer_class": "Wav2Vec2CTCTokenizer",

@@ -7,18 +7,21 @@ Shapes: B batch, N samples, T frames, D width, L labels, V symbols with the spec
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2st.config import UserError
 from s2st.models.encoder_layers import span_mask
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
 # Rows of the output before those of the symbols: fairseq's <s>, which is CTC's blank, <pad>, </s> and <unk>. The last
 # three are never a label, but they compete in the softmax, and with them published weights fit: symbol i is row i + 4.
 BLANK, NUM_SPECIALS = 0, 4
+WORD_BOUNDARY = "|"  # the space between words in models of fairseq and Hugging Face; those trained here have a space
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,21 @@ class HubertCtc(nn.Module):
         """
         log_probs, frame_lengths = self.log_probs(waveform, lengths, frozen)
         return ctc_loss(log_probs, frame_lengths, labels, label_lengths)
+
+
+def of_symbols(log_probs: Tensor) -> Tensor:
+    """Keep the blank and the symbols, leaving out the special rows that are never a label: (..., V) -> (..., 1 + S)."""
+    return torch.cat([log_probs[..., : BLANK + 1], log_probs[..., NUM_SPECIALS:]], -1)
+
+
+def foreign_symbols(symbols: Sequence[str], where: str) -> list[str]:
+    """Name symbols as fairseq and Hugging Face do; raises UserError, beginning with `where`, if two would be one."""
+    if " " in symbols and WORD_BOUNDARY in symbols:
+        raise UserError(
+            f"{where} hears both ' ' and '{WORD_BOUNDARY}', which are one symbol in fairseq and Hugging Face; train a "
+            "model without one of them"
+        )
+    return [WORD_BOUNDARY if symbol == " " else symbol for symbol in symbols]
 
 
 def ctc_loss(log_probs: Tensor, frame_lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:

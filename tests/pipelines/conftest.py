@@ -126,7 +126,7 @@ def ctc_run(tmp_path, save_ctc):
                 "sentence_id": f"s{number}",
                 "lang": lang,
                 "split": split,
-                "speaker": "a",
+                "speaker": "b" if number == 1 else "a",
                 "text": text,
                 "audio": {"bytes": data[:100] if lang == "hi" else data, "path": ""},
                 "num_samples": len(waveform),

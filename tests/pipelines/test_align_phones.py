@@ -54,8 +54,15 @@ def test_the_phrasebook_is_that_of_the_manifest_and_other_corpora_have_no_phones
     storage.write_json(f"{tmp_path}/manifest/{MADE_BY}", {"settings": settings})
     check_inputs(AlignPhonesConfig(), step)
     assert phrasebook_of(step).config == BOOK.config
+    unvalidated = {"phrasebook": {**settings["phrasebook"], "num_validation": 0}}
+    storage.write_json(f"{tmp_path}/manifest/{MADE_BY}", {"settings": unvalidated})
+    message = r"no speech of the split 'validation'; remove it from splits \(found: train, test\)"
+    with pytest.raises(UserError, match=message):
+        check_inputs(AlignPhonesConfig(splits=("test", "validation")), step)
     storage.write_json(f"{tmp_path}/manifest/{MADE_BY}", {"settings": {"phrasebook": None, "sample": {}}})
     with pytest.raises(UserError, match="section 'phones': .*/manifest is not of the phrasebook"):
         check_inputs(AlignPhonesConfig(), step)
     with pytest.raises(ValueError, match="no split 'dev'"):
         AlignPhonesConfig(splits=("dev",))
+    with pytest.raises(ValueError, match="splits is empty"):
+        AlignPhonesConfig(splits=())

@@ -60,6 +60,14 @@ def test_what_is_exported_can_be_imported(tmp_path: Path, name: str, form: str) 
         assert torch.equal(value, model.state_dict()[weight]), weight
 
 
+@pytest.mark.parametrize("form", ["fairseq", "huggingface"])
+def test_two_boundaries_of_words_would_be_one(tmp_path: Path, form: str) -> None:
+    model = HubertCtc(HubertCtcConfig((" ", "|", "a"), encoder_config(CONFIG)))
+    checkpoint.save(f"{tmp_path}/encoder", model)
+    with pytest.raises(UserError, match=r"/encoder hears both ' ' and '\|', which are one symbol"):
+        export(tmp_path, format=form)
+
+
 def test_other_models_and_formats_are_refused(tmp_path: Path) -> None:
     checkpoint.save(f"{tmp_path}/encoder", Codebook(CodebookConfig(num_units=2, feature_dim=2)))
     with pytest.raises(UserError, match="holds a codebook, but a hubert or hubert_ctc or speech_encoder is needed"):

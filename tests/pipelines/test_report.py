@@ -1,4 +1,5 @@
 import json
+import re
 
 import pyarrow as pa
 import pytest
@@ -53,21 +54,37 @@ def test_an_evaluation_of_an_older_version_is_told(tmp_path):
         (tmp_path / name / scores).write_text("{}")
     with pytest.raises(UserError, match="section 'report': .*/old is of an older version; delete it and run again"):
         check_inputs(ReportConfig(), step)
+    storage.write_json(f"{tmp_path}/heard/_scores.json", {"en": {"recordings": 2, "heard_text": {}, "beam_text": {}}})
+    step = Step("report", "pipelines.report", str(tmp_path), {}, {"transcripts": ["heard"]})
+    with pytest.raises(UserError, match="section 'report': .*/heard is of an older version"):
+        check_inputs(ReportConfig(), step)
 
 
-def test_a_run_that_translates_nothing_has_a_report_of_its_units(tmp_path):
+def test_a_run_that_translates_nothing_has_a_report_of_its_units_and_transcripts(tmp_path):
     units = {"utterance_id": "a", "lang": "en", "units": [0, 1, 1], "codebook": "hubert-4-1-abc"}
     quality = {"units": "u", "kind": "hubert layer 4", "lang": "en", "num_units": 2, "perplexity": 1.9, "pnmi": 0.625}
     for name, row, schema in (("u", units, UNITS), ("q", quality, UNIT_QUALITY)):
         datasets.write_table(pa.Table.from_pylist([row], schema), f"{tmp_path}/{name}")
+    best, beam = ({"word_error_rate": wer, "character_error_rate": 0.125} for wer in (0.375, 0.25))
+    score = {"recordings": 7, "heard_text": best, "beam_text": beam}
+    storage.write_json(f"{tmp_path}/t/_scores.json", {"en": {"unseen": score}})
     record = {"settings": {"folder": {}}, "inputs": {}, "date": "2001-02-03", "audio_hours": 1.5, "seconds": 2.0}
-    for name in ("m", "u", "q"):
+    for name in ("m", "u", "q", "t"):
         storage.write_json(f"{tmp_path}/{name}/{MADE_BY}", {**record, "rows_in": 1, "rows_out": 1, "rejects": 0})
-    inputs = {"manifest": ["m"], "units": ["u"], "unit_quality": ["q"]}
-    counts = run(ReportConfig(), Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml"))
-    assert counts.rows_out == 1
+    inputs = {"manifest": ["m"], "units": ["u"], "unit_quality": ["q"], "transcripts": ["t"]}
+    step = Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml")
+    check_inputs(ReportConfig(), step)
+    assert run(ReportConfig(), step).rows_out == 1 + 7
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Quality of the units" in page
     assert "62.5" in page
+    assert "t, unseen voices" in page
+    assert re.findall(r">([\d.]+)</td>", page[page.index("<h2>Transcripts") :])[:5] == [
+        "7",
+        "37.5",
+        "25.0",
+        "12.5",
+        "12.5",
+    ]
     assert "2 of 2 units occur" in page
     assert json.loads((tmp_path / "report" / "scores.json").read_text()) == {}

@@ -32,9 +32,11 @@ def test_a_split_is_heard_and_scored(ctc_run, local_ray):
     assert reject["utterance_id"] == "u3"
     scores = json.loads((ctc_run / "heard" / "_scores.json").read_text())
     assert set(scores) == {"en"}
-    assert scores["en"]["recordings"] == 2
-    assert scores["en"]["heard_text"] == pytest.approx({"word_error_rate": 1 / 3, "character_error_rate": 2 / 4})
-    assert set(scores["en"]["beam_text"]) == {"word_error_rate", "character_error_rate"}
+    seen, unseen = scores["en"]["seen"], scores["en"]["unseen"]
+    assert (seen["recordings"], unseen["recordings"]) == (1, 1)
+    assert seen["heard_text"] == {"word_error_rate": 0, "character_error_rate": 0}
+    assert unseen["heard_text"] == pytest.approx({"word_error_rate": 1 / 2, "character_error_rate": 2 / 3})
+    assert set(unseen["beam_text"]) == {"word_error_rate", "character_error_rate"}
 
 
 def test_mistakes_are_told(ctc_run):

@@ -62,6 +62,17 @@ def test_units_of_the_voice_are_told_and_phones_may_be_missing():
     assert alone["pnmi"] > 0.5
 
 
+def test_utterances_without_phones_are_left_out_and_one_phone_tells_nothing():
+    rows = spoken(5)
+    first, second = rows[0]["utterance_id"], rows[1]["utterance_id"]
+    silent = {first: (["sil"], [0]), second: ([], [])}
+    alone = measure(rows, silent, 0)
+    assert "pnmi" not in alone
+    assert "num_phones" not in alone
+    known = measure(rows, {**phones_of(rows[2:]), second: ([], [])}, 0)
+    assert known["num_phones"] == 5
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Units of two sections in two languages and splits, and phones of English test sentences."""

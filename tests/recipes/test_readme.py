@@ -44,11 +44,27 @@ def test_a_direction_of_unheard_voices_alone_has_one_row():
 def test_a_recipe_that_translates_nothing_shows_the_quality_of_its_units():
     row = {"kind": "hubert layer 3", "num_units": 99, "perplexity": 70.4, "same_sentence": 0.5, "other_sentence": 0.75}
     known = {**row, "pnmi": 0.51, "phone_purity": 0.42, "cluster_purity": 0.33}
-    summary = {**SUMMARY, "scores": {}, "unit_quality": {"units_1": {"en": known, "hi": row}}}
+    quality = {"quality": {"units_1": {"en": known}}, "others": {"units_1": {"hi": row}}}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": quality, "transcripts": {}}
     text = insert("<!-- results: demo -->\n<!-- end -->", summary)
     assert "| units_1 (hubert layer 3) | en | 0.51 | 0.42 | 0.33 | 0.50 | 0.75 | 99 | 70 |" in text
     assert "| units_1 (hubert layer 3) | hi | – | – | – | 0.50 | 0.75 | 99 | 70 |" in text
     assert "2020-01-02, commit abc" in text
+    assert "recogniser" not in text
+
+
+def test_a_recipe_that_translates_nothing_shows_what_is_heard() -> None:
+    best, beam = (
+        {"word_error_rate": 0.5, "character_error_rate": 0.25},
+        {"word_error_rate": 0.4, "character_error_rate": 0.2},
+    )
+    score = {"recordings": 7, "heard_text": best, "beam_text": beam}
+    transcripts = {"letters": {"en": {"seen": score, "unseen": {**score, "recordings": 3}}}}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": transcripts}
+    text = insert("<!-- results: demo -->\n<!-- end -->", summary)
+    assert "| letters | en | heard in training | 7 | 0.50 | 0.40 | 0.25 | 0.20 |\n" in text
+    assert "| letters | en | never heard | 3 | 0.50 | 0.40 | 0.25 | 0.20 |\n\n`python -m recipes demo`" in text
+    assert "PNMI" not in text
 
 
 def test_a_readme_without_a_place_is_told():

@@ -140,6 +140,12 @@ def test_mistakes_are_told(spoken, monkeypatch) -> None:
         fine_tune(spoken, monkeypatch, {"languages": ["ko"]})
     with pytest.raises(UserError, match="model.symbols and model.encoder come from"):
         build(TrainCtcConfig, {"model": {"encoder": {"width": 384}}}, "ctc")
+    units = {"labels": "units", "codebook": "codebook"}
+    known = r"no units; who said most there: (low, high|high, low)$"
+    with pytest.raises(UserError, match=rf"reference_speakers names 'lo' for 'en', of whom .*/units has {known}"):
+        fine_tune(spoken, monkeypatch, {"reference_speakers": {"en": "lo"}}, **units)
+    with pytest.raises(UserError, match="all 10 recordings of the training split .* reason: it is longer than a batch"):
+        fine_tune(spoken, monkeypatch, {"batch_seconds": 0.1})
     checkpoint.save(f"{spoken}/tuned", HubertCtc(HubertCtcConfig(("a",), EncoderConfig(**ENCODER))))
     with pytest.raises(UserError, match="holds a hubert_ctc, but a hubert or speech_encoder"):
         fine_tune(spoken, monkeypatch, {}, encoder="tuned")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from s2st.evaluation import unit_quality
 from s2st.evaluation.unit_quality import (
     Reading,
     entropy_bits,
@@ -88,6 +89,24 @@ def test_a_voice_that_reads_twice_is_compared_once_and_not_with_itself():
     assert voice_scores(readings).num_pairs == 2 * 3
     assert voice_scores([Reading("s", "m", np.array([1])), Reading("t", "f", np.array([1]))]) is None
     assert voice_scores([Reading("s", "m", np.array([1])), Reading("s", "f", np.array([1]))]) is None
+
+
+def test_of_many_pairs_of_voices_some_are_drawn(monkeypatch):
+    random = np.random.default_rng(0)
+    readings = [Reading(f"s{s}", f"v{v}", random.integers(20, size=9)) for s in range(3) for v in range(12)]
+    every = voice_scores(readings)
+    assert every.num_pairs == 3 * 66
+    monkeypatch.setattr(unit_quality, "MAX_PAIRS", 100)
+    some = voice_scores(readings, 1)
+    assert some.num_pairs == 100
+    assert some == voice_scores(readings, 1) != voice_scores(readings, 2)
+    assert some.same_sentence == pytest.approx(every.same_sentence, abs=0.05)
+
+
+def test_chance_is_never_the_sentence_itself():
+    """Two sentences that share no unit: whichever is drawn beside one of them is as far as can be."""
+    readings = [Reading(s, v, np.array(units)) for s, units in (("s", [1, 2]), ("t", [3, 4])) for v in "mfxyz"]
+    assert voice_scores(readings).other_sentence == 1
 
 
 def _fields(reading):

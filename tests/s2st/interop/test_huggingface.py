@@ -53,3 +53,10 @@ def test_a_folder_without_letters_or_output_is_refused(folder: Path) -> None:
     safetensors.torch.save_file(weights, folder / "model.safetensors")
     with pytest.raises(UserError, match="has no output of CTC"):
         read_ctc(str(folder))
+
+
+@pytest.mark.parametrize("index", [{}, {"metadata": {}}, {"weight_map": {}}, {"weight_map": {"a": 1}}])
+def test_an_index_that_names_no_files_is_refused(folder: Path, index) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"index\.json does not name the files of its weights; fetch it again"):
+        read_ctc(str(folder))
