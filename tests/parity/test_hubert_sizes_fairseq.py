@@ -1,5 +1,6 @@
 """Base, large and xlarge against what fairseq makes of its own configurations of pre-training."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from s2st.config import build
 from s2st.fairseq.checkpoints import SETTINGS, hubert_weights
 from s2st.models.hubert import LARGE, XLARGE, Hubert, HubertConfig
 
@@ -44,3 +46,12 @@ def test_shapes_and_settings_are_those_of_fairseq(name: str, config: HubertConfi
         if key in settings and field != "label_rate":
             assert getattr(config, field) == settings[key], key
     assert config.normalize_waveform == recipe["task"].get("normalize", False)
+
+
+def test_the_readme_tells_the_sizes() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = [text for text in readme.split("```yaml\n")[1:] if text.startswith("model: {conv_norm")]
+    large = build(HubertConfig, yaml.safe_load(block.partition("```")[0])["model"], "README.md")
+    assert large == LARGE
+    changes = yaml.safe_load("{" + readme.partition("xlarge that with `")[2].partition("`")[0] + "}")
+    assert dataclasses.replace(large, **changes) == XLARGE
