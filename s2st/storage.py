@@ -85,13 +85,6 @@ def list_files(folder: str, suffix: str) -> list[str]:
     return sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(suffix))
 
 
-def delete_file(address: str) -> None:
-    """Delete a file, if it is there."""
-    if is_file(address):
-        system, path = resolve(address)
-        system.delete_file(path)
-
-
 def delete_folder(folder: str) -> None:
     """Delete a folder with all that is in it, if it is there."""
     system, path = resolve(folder)

@@ -238,7 +238,9 @@ class JoinUnits:
     """Adds to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out."""
 
     def __init__(self, units: pa.Table) -> None:
-        self.shared = ray.put(units.select(["utterance_id", "units"]).combine_chunks())
+        table = units.select(["utterance_id", "units"])
+        offsets = pa.large_list(table.schema.field("units").type.value_type)  # 12,000 hours pass those of 32 bits
+        self.shared = ray.put(table.set_column(1, "units", table["units"].cast(offsets)).combine_chunks())
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Join: a table with utterance_id -> the same with units."""

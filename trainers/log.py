@@ -31,10 +31,10 @@ class Log:
         self.name, self.history, self.concern = name, progress.history, concern
         self.log_every, self.max_steps = config.log_every, config.max_steps
         self.settled = config.warmup_steps + config.max_steps // 10  # before, nothing is of concern yet
-        self.sums: dict[str, Tensor] = {}
-        self.count, self.timed, self.last = 0, 0, time.monotonic()
+        self.values: dict[str, list[Tensor | float]] = {}  # since the last line
+        self.timed, self.last = 0, time.monotonic()
         self.seconds: float | None = None  # of a step, averaged
-        self.world_size = ray.train.get_context().get_world_size()
+        self.batches = config.accumulate * ray.train.get_context().get_world_size()  # of an update
         self.speaks = ray.train.get_context().get_world_rank() == 0
         if self.speaks:
             if progress.step:
@@ -45,8 +45,7 @@ class Log:
         """Count in the metrics of the update `step`, counted from 1; `frames`, if among them, make a rate."""
         self._time()
         for key, value in metrics.items():
-            self.sums[key] = self.sums.get(key, 0.0) + (value.detach().float() if isinstance(value, Tensor) else value)
-        self.count += 1
+            self.values.setdefault(key, []).append(value.detach().float() if isinstance(value, Tensor) else value)
         if step % self.log_every == 0 or step == self.max_steps:
             self._line(step)
 
@@ -60,11 +59,11 @@ class Log:
         self.seconds = SMOOTHING * self.seconds + (1 - SMOOTHING) * seconds
 
     def _line(self, step: int) -> None:
-        means = {key: float(value) / self.count for key, value in self.sums.items()}
-        self.sums, self.count = {}, 0
+        means = {key: float(sum(values)) / len(values) for key, values in self.values.items()}
+        self.values = {}
         seconds = self.seconds or 0.0
         if "frames" in means:
-            means["frames_per_second"] = means.pop("frames") * self.world_size / seconds
+            means["frames_per_second"] = means.pop("frames") * self.batches / seconds
         self.history.append({"step": step, **means, "milliseconds_per_step": 1000 * seconds})
         if self.speaks:
             shown = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
@@ -84,7 +83,9 @@ class Log:
             self.curves.add(self.history[-1])
 
     def pause(self) -> None:
-        """Leave the time since the last update out of the seconds of a step: it went into a checkpoint."""
+        """Keep the curves, and leave the time of a checkpoint out of the seconds of a step."""
+        if self.speaks:
+            self.curves.keep()
         self.last = time.monotonic()
 
     def write(self, folder: str) -> None:
@@ -113,15 +114,14 @@ class Curves:
             if name != "step":
                 self.writer.add_scalar(name, value, line["step"])
         self.writer.flush()
-        if not self.local:
-            self._copy()
 
-    def _copy(self) -> None:
-        for file in Path(self.folder).iterdir():
-            storage.write_bytes(f"{self.address}/{file.name}", file.read_bytes())
+    def keep(self) -> None:
+        """Copy what was written to a bucket, if the curves are to be in one."""
+        if not self.local:
+            for file in Path(self.folder).iterdir():
+                storage.write_bytes(f"{self.address}/{file.name}", file.read_bytes())
 
     def close(self) -> None:
         """Write what is left."""
         self.writer.close()
-        if not self.local:
-            self._copy()
+        self.keep()

@@ -63,7 +63,7 @@ def train(config: LoopConfig, run: Run, objective: Objective, write_model: Calla
             objective.begin_update(worker.progress.step)
             set_rate(optimizer, learning_rate(config, worker.progress.step))
             metrics = update(config, worker, model, optimizer, scaler)
-            if not (torch.isfinite(metrics["gradient_norm"]) or (config.fp16 and scaler.get_scale() > SMALLEST_SCALE)):
+            if "gradient_norm" not in metrics and not (config.fp16 and scaler.get_scale() > SMALLEST_SCALE):
                 worker.fail()
                 return
             worker.progress.scaler = scaler.state_dict()
@@ -78,7 +78,7 @@ def update(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> dict[str, Tensor]:
-    """Take one step; give the metrics of its last batch, and the norm of the gradient before clipping.
+    """Take one step; give the metrics of its last batch, and the norm of the gradient before clipping, if it is finite.
 
     A gradient that is no number changes nothing where the loss is scaled; elsewhere it ruins the weights.
     """
@@ -95,7 +95,7 @@ def update(
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return {**metrics, "gradient_norm": norm}
+    return {**metrics, "gradient_norm": norm} if torch.isfinite(norm) else metrics
 
 
 def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:

@@ -31,6 +31,10 @@ class TrainRecognizerConfig:
     batch_seconds: float = 60.0  # of speech a batch, padding included
     loop: LoopConfig = field(default_factory=LoopConfig)
 
+    def __post_init__(self) -> None:
+        if self.loop.keep_best or self.loop.patience:
+            raise ValueError("this trainer does not validate; leave keep_best and patience out of loop")
+
 
 class RecognizerObjective(Objective):
     """The recogniser with its loss, taking one batch."""

@@ -42,8 +42,9 @@ class LoopConfig(ScheduleConfig):
         for name in ("accumulate", "checkpoint_every", "log_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.num_workers < 0:
-            raise ValueError(f"num_workers={self.num_workers} must be 0 (in process) or more")
+        for name in ("num_workers", "min_workers", "clip_norm", "validation_batches", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.min_workers > self.num_workers:
             raise ValueError(f"min_workers={self.min_workers} must not be above num_workers={self.num_workers}")
         if self.bf16 and self.fp16:
@@ -68,14 +69,17 @@ class Run:
         return f"{self.folder}/state"
 
     @property
-    def best(self) -> str:
-        """Folder of the model with the lowest validation loss."""
-        return f"{self.folder}/best"
+    def failures(self) -> str:
+        """Folder for what workers say of a loss that was no number."""
+        return f"{self.folder}/failures"
 
-    @property
-    def failure(self) -> str:
-        """File about a loss that was no number."""
-        return f"{self.folder}/failure.json"
+    def failure(self, rank: int) -> str:
+        """File for what a worker says of it."""
+        return f"{self.failures}/worker-{rank}.json"
+
+    def best(self, step: int) -> str:
+        """Folder of the model that had the lowest validation loss after `step` updates."""
+        return f"{self.folder}/best-{step:08d}"
 
     def latest_state(self) -> str:
         """Folder of the newest state, whoever keeps it."""
@@ -108,7 +112,7 @@ def fit(
     curves = f"{step.run_folder}/_tensorboard/{step.name}"
     validates = validation is not None and config.validation_batches > 0
     run = Run(step.name, step.output, f"{storage_path}/{name}", curves, validates)
-    storage.delete_file(run.failure)
+    storage.delete_folder(run.failures)  # of an earlier try
     datasets: dict[str, Any] = {"train": functools.partial(_open_where_it_stopped, training, config, run)}
     if validates:
         datasets["validation"] = functools.partial(open_once, validation)
@@ -129,8 +133,9 @@ def fit(
             ),
         ),
     ).fit()
-    if storage.is_file(run.failure):
-        raise UserError(storage.read_json(run.failure)["message"])
+    failures = [run.failure(rank) for rank in range(max(1, config.num_workers))]
+    if told := [storage.read_json(file) for file in failures if storage.is_file(file)]:
+        raise UserError(max(told, key=lambda failure: failure["in_loss"])["message"])
     storage.delete_folder(run.folder)  # the finished model is in the output
 
 

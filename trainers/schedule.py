@@ -26,6 +26,11 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         if self.max_steps < 1:
             raise ValueError(f"max_steps={self.max_steps} must be at least 1")
+        for name in ("learning_rate", "warmup_steps", "decay_power", "hold_steps", "decay_steps", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
+        if not 0 < self.final_scale <= 1:
+            raise ValueError(f"final_scale={self.final_scale} must be above 0 and at most 1")
         if self.schedule == "tri_stage" and self.decay_steps < 1:
             raise ValueError("schedule=tri_stage needs decay_steps, the updates of its last stage")
 

@@ -4,6 +4,7 @@ No pickle, so a run folder from elsewhere can be gone on with safely.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from s2st import storage
+from s2st.config import UserError
 from trainers.batches import Place
 
 FILE = "state.safetensors"
 HEADER = "training"  # key of the JSON in the file's header
+MAX_HEADER_BYTES = 100_000_000  # as safetensors has it
 
 Part = nn.Module | torch.optim.Optimizer
 
@@ -28,24 +31,32 @@ class Progress:
     step: int = 0  # updates done
     place: Place = field(default_factory=Place)  # of the next batch
     history: list[dict[str, float]] = field(default_factory=list)  # lines of metrics
+    judged: float | None = None  # newest validation loss
     best: float | None = None  # lowest validation loss
+    best_step: int = 0  # updates that the model with it had
     worse: int = 0  # checkpoints since then
     scaler: dict[str, Any] = field(default_factory=dict)  # of fp16
 
     def judge(self, loss: float) -> bool:
-        """Take in a validation loss; tell whether it is the lowest so far."""
-        lowest = self.best is None or loss < self.best
-        self.best, self.worse = (loss, 0) if lowest else (self.best, self.worse + 1)
+        """Take in a validation loss; tell whether it is the lowest so far, which no infinite one and no NaN is."""
+        self.judged = loss if math.isfinite(loss) else None
+        lowest = math.isfinite(loss) and (self.best is None or loss < self.best)
+        self.worse = 0 if lowest else self.worse + 1
+        if lowest:
+            self.best, self.best_step = loss, self.step
         return lowest
 
 
 def save(folder: str, parts: Mapping[str, Part], progress: Progress) -> None:
     """Write models, optimizers and progress into a folder."""
     tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
     for name, part in parts.items():
         for key, value in _tensors(part).items():
-            # a tensor that a model uses under two names is written twice: safetensors refuses shared memory
-            tensors[f"{name}/{key}"] = value.detach().cpu().contiguous().clone()
+            tensor = value.detach().cpu().contiguous()
+            # one that a model uses under two names is written twice: safetensors refuses shared memory
+            tensors[f"{name}/{key}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
+            seen.add(tensor.data_ptr())
     data = safetensors.torch.save(tensors, {HEADER: json.dumps(asdict(progress))})
     storage.write_bytes(f"{folder}/{FILE}", data)
 
@@ -63,12 +74,18 @@ def load(folder: str, parts: Mapping[str, Part]) -> Progress:
 
 
 def read_progress(folder: str) -> Progress:
-    """Read the progress of a state without its tensors; that of nothing done if there is no state."""
+    """Read the progress of a state without its tensors; that of nothing done if there is no state.
+
+    Raises UserError for a file that claims a header of absurd size.
+    """
     if not storage.is_file(f"{folder}/{FILE}"):
         return Progress()
     system, path = storage.resolve(f"{folder}/{FILE}")
     with system.open_input_stream(path) as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        size = int.from_bytes(file.read(8), "little")
+        if size > MAX_HEADER_BYTES:
+            raise UserError(f"{folder}/{FILE} is broken: its header would have {size:,} bytes; delete it")
+        header = json.loads(file.read(size))
     values = json.loads(header["__metadata__"][HEADER])
     return Progress(**{**values, "place": Place(*values["place"])})
 

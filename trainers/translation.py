@@ -54,13 +54,19 @@ class TranslationObjective(Objective):
 def run(config: TranslationConfig, step: Step) -> Counts:
     """Learn the vocabulary's merges, turn pairs into tokens on the data workers, and train."""
     units_name, num_units = units_info(step.input("codebook"))
-    pairs = datasets.read_table(step.input("pairs"), PAIRS)
-    pairs = pairs.filter(pa.compute.equal(pairs["split"], "train"))
+    learned = datasets.read_table(step.input("pairs"), PAIRS)
+    learned = learned.filter(pa.compute.is_in(learned["split"], pa.array(["train", "validation"])))
+    pairs = learned.filter(pa.compute.equal(learned["split"], "train"))
+    if not len(pairs):
+        raise UserError(f"section '{step.name}': {step.input('pairs')} has no pair in the training split")
     if set(pairs["codebook"].to_pylist()) != {units_name}:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
     sides = [np.asarray(units) for name in ("source_units", "target_units") for units in pairs[name].to_pylist()]
     directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in pairs.to_pylist()})
-    languages = config.languages or tuple(sorted({lang for d in directions for lang in d.split("-")}))
+    known = {lang for side in ("source_lang", "target_lang") for lang in learned[side].unique().to_pylist()}
+    languages = config.languages or tuple(sorted(known))
+    if missing := sorted(known - set(languages)):
+        raise UserError(f"section '{step.name}': the pairs have '{missing[0]}', which its setting languages lacks")
     merges = fit_merges(sides, config.num_merges, num_units) if config.num_merges else ()
     model = dataclasses.replace(config.model, num_units=num_units, languages=languages, merges=merges)
     settings = {"model": model, "info": {"units": units_name, "directions": directions}}

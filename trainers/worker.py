@@ -20,6 +20,7 @@ from trainers.log import Concern, Log
 from trainers.run import LoopConfig, Run
 from trainers.state import Part, Progress
 
+WORST = 1e9  # validation loss of a checkpoint that was not judged
 Judge = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 Write = Callable[[str], None]
 
@@ -33,8 +34,8 @@ class Worker:
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
-        self.stopped = False
-        self.validation_loss = 0.0
+        self.warned = False  # that a node will be taken back
+        self.outdated: str | None = None  # folder of the model that was best before
         self.seen: list[tuple[Tensor, Sequence[str]]] = []  # losses of this update, and the names of their examples
 
     @contextmanager
@@ -61,7 +62,7 @@ class Worker:
 
     def done(self) -> bool:
         """Tell whether the training has made its updates, or stopped early."""
-        return self.stopped or self.progress.step >= self.config.max_steps
+        return 0 < self.config.patience <= self.progress.worse or self.progress.step >= self.config.max_steps
 
     def next_batch(self, micro_batch: int) -> dict[str, Tensor]:
         """Take the batch `micro_batch` of this update, and seed what is drawn at random for it."""
@@ -80,17 +81,14 @@ class Worker:
         """Write down which examples made a gradient that is no number; every worker comes here in the same update."""
         bad = [names for loss, names in self.seen if not torch.isfinite(loss)]
         examples = list(itertools.chain(*(bad or [names for _, names in self.seen])))
-        step, file = self.progress.step + 1, self.run.failure.removesuffix(".json") + f"_{self.rank}.json"
-        storage.write_json(
-            file, {"step": step, "losses": [str(float(loss)) for loss, _ in self.seen], "names": examples}
+        step, file = self.progress.step + 1, self.run.failure(self.rank)
+        message = (
+            f"section '{self.run.name}': the {'loss' if bad else 'gradient'} is not a number at step {step}; the "
+            f"recordings of the batch are named in {file}: listen to them, or lower loop.learning_rate or "
+            f"loop.clip_norm, and run again"
         )
-        if bad or self.rank == 0:
-            message = (
-                f"section '{self.run.name}': the {'loss' if bad else 'gradient'} is not a number at step {step}; the "
-                f"recordings of the batch are named in {file}: listen to them, or lower loop.learning_rate or "
-                f"loop.clip_norm, and run again with --redo"
-            )
-            storage.write_json(self.run.failure, {"message": message})
+        losses = [str(float(loss)) for loss, _ in self.seen]
+        storage.write_json(file, {"message": message, "in_loss": bool(bad), "losses": losses, "names": examples})
 
     def end_update(
         self, metrics: Mapping[str, Tensor | float], judge: Judge | None = None, write_model: Write | None = None
@@ -100,28 +98,30 @@ class Worker:
         self.progress.step += 1
         step, config = self.progress.step, self.config
         self.log.add(step, metrics)
-        due = step % config.checkpoint_every == 0 or step == config.max_steps
-        if due or (step % config.log_every == 0 and self._is_taken_back()):
+        if step % config.checkpoint_every == 0 or step == config.max_steps:
             if self.run.validates and judge is not None and write_model is not None:
                 self._validate(judge, write_model)
             self._save()
-            self.log.pause()
+        elif step % config.log_every == 0 and self._is_to_be_taken_back():
+            self._save()
 
-    def _is_taken_back(self) -> bool:
-        """Tell whether a node of this training is about to be taken back, as spot machines are."""
-        return self.world_size > 1 and ray.train.get_preemption_info() is not None
+    def _is_to_be_taken_back(self) -> bool:
+        """Tell once when a node of this training is about to be taken back, as spot machines are."""
+        if self.warned or self.world_size == 1 or ray.train.get_preemption_info() is None:
+            return False
+        self.warned = True
+        return True
 
     def _validate(self, judge: Judge, write_model: Write) -> None:
-        """Judge the model on the validation split, on the first worker; all learn whether to stop."""
+        """Judge the model on the validation split, on the first worker; all learn the outcome."""
         metrics: dict[str, float] = {}
         if self.rank == 0:
-            metrics = self._metrics(judge)
+            metrics, before = self._metrics(judge), self.progress.best_step
             if self.progress.judge(metrics["validation_loss"]) and self.config.keep_best:
-                write_model(self.run.best)
+                write_model(self.run.best(self.progress.best_step))
+                self.outdated = self.run.best(before) if before else None
         metrics, self.progress.worse = broadcast_from_rank_zero((metrics, self.progress.worse))
-        self.validation_loss = metrics["validation_loss"]
         self.log.add_validation(self.progress.step, metrics)
-        self.stopped = 0 < self.config.patience <= self.progress.worse
 
     @torch.no_grad()
     def _metrics(self, judge: Judge) -> dict[str, float]:
@@ -140,7 +140,6 @@ class Worker:
     def _save(self) -> None:
         """Report to Ray from all workers, with a checkpoint from the first."""
         self.progress.place = self.stream.place
-        judged = {"validation_loss": self.validation_loss} if self.run.validates else {}
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if self.rank == 0 and self.config.num_workers == 0:
@@ -148,17 +147,22 @@ class Worker:
             elif self.rank == 0:
                 state.save(folder, self.parts, self.progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
+            loss = self.progress.judged
             ray.train.report(
-                {"step": self.progress.step, **judged},
+                {"step": self.progress.step, "validation_loss": WORST if loss is None else loss},
                 checkpoint=checkpoint,
                 checkpoint_dir_name=f"step-{self.progress.step:08d}",
             )
+        if self.outdated is not None:  # only now: the state knows of the better one
+            storage.delete_folder(self.outdated)
+            self.outdated = None
+        self.log.pause()
 
     def finish(self, write_model: Write) -> None:
         """Write the model and the metrics into the output, from the first worker."""
         if self.rank == 0:
-            if self.config.keep_best:
-                storage.copy_folder(self.run.best, self.run.output)
+            if self.config.keep_best and self.progress.best_step:
+                storage.copy_folder(self.run.best(self.progress.best_step), self.run.output)
             else:
                 write_model(self.run.output)
         self.log.write(self.run.output)

@@ -3,6 +3,7 @@
 Shapes: B batch, N samples, T frames, C channels of the convolutions, D width of the Transformer.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -205,10 +206,11 @@ def span_mask(
     device = frame_lengths.device if generator is None else generator.device
     valid = frame_lengths.to(device)[:, None]
     time = torch.arange(num_frames, device=device)
-    chance = torch.rand(len(valid), 1, device=device, generator=generator)
+    draw = functools.partial(torch.rand, device=device, **({} if generator is None else {"generator": generator}))
+    chance = draw(len(valid), 1)  # torch.compile knows no generator, not even None
     spans = (probability * valid / length + chance).long().clamp(min=min_spans)
     starts = torch.minimum(torch.maximum(valid - length, spans + 1), valid)
-    score = torch.rand(len(valid), num_frames, device=device, generator=generator)
+    score = draw(len(valid), num_frames)
     rank = score.masked_fill(time >= starts, 2.0).argsort(1).argsort(1)
     started = ((rank < spans) & (time < starts)).long().cumsum(1)
     mask = started > F.pad(started, (length, 0))[:, :num_frames]

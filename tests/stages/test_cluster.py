@@ -10,7 +10,7 @@ from stages import cluster
     [("The current node timed out during startup.", UserError), ("another fault", RuntimeError)],
 )
 def test_a_busy_machine_is_a_sentence_and_other_faults_are_shown(monkeypatch, message, kind):
-    def init(**_):
+    def init(*_, **__):
         raise RuntimeError(message)
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)

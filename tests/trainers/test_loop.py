@@ -18,6 +18,7 @@ from trainers import loop, run
 from trainers.batches import Packing, examples
 from trainers.loop import Objective
 from trainers.run import LoopConfig
+from trainers.worker import Worker
 
 SCHEMA = pa.schema([("name", pa.string()), ("x", pa.float64()), ("split", pa.string())])
 SETTINGS = {"max_steps": 40, "learning_rate": 0.2, "checkpoint_every": 10, "log_every": 5, "weight_decay": 0.0}
@@ -211,10 +212,52 @@ class Breaking(Line):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_loss_that_is_no_number_stops_with_the_names(fit, tmp_path, num_workers):
-    with pytest.raises(UserError, match=r"loss is not a number at step \d.*failure_\d.json"):
+    with pytest.raises(UserError, match=r"loss is not a number at step \d.*worker-\d.json"):
         fit(num_workers=num_workers, cpus_per_worker=0.5, objective=Breaking)
-    written = [json.loads(p.read_text()) for p in (tmp_path / "run").rglob("failure_*.json")]
+    written = [json.loads(p.read_text()) for p in (tmp_path / "run").rglob("worker-*.json")]
     assert any("train-7" in w["names"] and len(w["names"]) == 8 and w["losses"] == ["nan"] for w in written)
+
+
+def test_a_training_that_stopped_early_stays_so_after_a_kill(fit, monkeypatch):
+    """The kill comes when all is done but the model's folder."""
+    settings = {"objective": Worsening, "validation": True, "keep_best": True, "patience": 1, "learning_rate": 0.4}
+    finish, calls = Worker.finish, []
+
+    def interrupted(self, write_model):
+        calls.append(self.progress.step)
+        if len(calls) == 1:
+            raise Interrupted
+        return finish(self, write_model)
+
+    monkeypatch.setattr(Worker, "finish", interrupted)
+    with pytest.raises(Interrupted):
+        fit(num_workers=0, **settings)
+    slope, history = fit(num_workers=0, **settings)
+    assert calls[0] == calls[1] < 40
+    assert abs(slope - 1) == pytest.approx(min(line.get("validation_loss", 9) for line in history), abs=1e-6)
+
+
+def test_a_node_that_is_taken_back_costs_one_checkpoint(fit, monkeypatch):
+    saved = []
+    save = Worker._save
+    monkeypatch.setattr(Worker, "_save", lambda self: (saved.append(self.progress.step), save(self)))
+    monkeypatch.setattr(Worker, "_is_to_be_taken_back", taken_back_after_15(Worker._is_to_be_taken_back))
+    fit(num_workers=0)
+    assert saved == [10, 15, 20, 30, 40]
+
+
+def taken_back_after_15(method):
+    """Make a worker of a larger group, and Ray Train tell from step 15 on that a node goes."""
+
+    def patched(self):
+        self.world_size, before = 2, self.world_size
+        ray.train.get_preemption_info, told = lambda: self.progress.step >= 15 or None, ray.train.get_preemption_info
+        try:
+            return method(self)
+        finally:
+            self.world_size, ray.train.get_preemption_info = before, told
+
+    return patched
 
 
 def test_contradictions_are_refused():

@@ -184,3 +184,24 @@ def test_loss_falls_in_thirty_steps() -> None:
         losses.append(float(result.loss.detach()))
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     assert 1 <= result.metrics["code_perplexity"] <= 12
+
+
+def test_a_compiled_model_gives_the_same_loss_and_gradients() -> None:
+    """Traced by Dynamo and run as it is: what inductor makes of it is PyTorch's own matter."""
+    config = dataclasses.replace(TINY, layer_drop=0.0, dropout=0.0, attention_dropout=0.0)
+    waveform, lengths = batch_of([4000, 3000])
+    results = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        hubert = Hubert(config)
+        if compiled:
+            torch._dynamo.reset()
+            hubert.compile(backend="eager", dynamic=True)
+        frames = hubert.frame_lengths(lengths)
+        labels = torch.arange(int(frames.max())).remainder(config.num_classes).expand(2, -1)
+        for mask in (None, torch.arange(int(frames.max())).remainder(3).eq(0).expand(2, -1)):  # drawn, and given
+            hubert.zero_grad()
+            loss = hubert(waveform, lengths, labels, mask).loss
+            loss.backward()
+        results.append((loss.detach(), {name: value.grad for name, value in hubert.named_parameters()}))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
