@@ -24,7 +24,7 @@ QUALITY_HEADER = (
     "| used | perplexity |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 TRANSCRIPTS_HEADER = (
-    "| recogniser | language | voices | utterances | word error rate | with beam search | character error rate "
+    "| transcripts | language | voices | utterances | word error rate | with beam search | character error rate "
     "| with beam search |\n|---|---|---|---|---|---|---|---|\n"
 )
 VOICES = {"seen": "heard in training", "unseen": "never heard"}

@@ -50,7 +50,7 @@ def test_a_recipe_that_translates_nothing_shows_the_quality_of_its_units():
     assert "| units_1 (hubert layer 3) | en | 0.51 | 0.42 | 0.33 | 0.50 | 0.75 | 99 | 70 |" in text
     assert "| units_1 (hubert layer 3) | hi | – | – | – | 0.50 | 0.75 | 99 | 70 |" in text
     assert "2020-01-02, commit abc" in text
-    assert "recogniser" not in text
+    assert "| transcripts |" not in text
 
 
 def test_a_recipe_that_translates_nothing_shows_what_is_heard() -> None:
