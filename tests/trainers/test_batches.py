@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -116,19 +118,19 @@ def test_stream_goes_on_from_any_place(local_ray, dataset):
     def stream(start):
         return Stream(open_stream(training, 7, start, 1).iterator(), torch.device("cpu"))
 
-    whole = stream(Place())
     places, taken = [], []
-    for _ in range(40):
-        places.append(whole.place)
-        taken.append(whole.take())
+    with contextlib.closing(stream(Place())) as whole:
+        for _ in range(40):
+            places.append(whole.place)
+            taken.append(whole.take())
     assert [place for place in places if place.window == 0] == [Place(0, i) for i in range(places.index(Place(1, 0)))]
     for start in (5, 13):
-        rest = stream(places[start])
-        for place, (batch, names) in zip(places[start:30], taken[start:30], strict=True):
-            assert rest.place == place
-            other, other_names = rest.take()
-            assert other_names == names
-            assert torch.equal(other["drawn"], batch["drawn"])
+        with contextlib.closing(stream(places[start])) as rest:
+            for place, (batch, names) in zip(places[start:30], taken[start:30], strict=True):
+                assert rest.place == place
+                other, other_names = rest.take()
+                assert other_names == names
+                assert torch.equal(other["drawn"], batch["drawn"])
 
 
 def test_executions_give_the_next_windows(local_ray, dataset, monkeypatch):
@@ -152,8 +154,8 @@ def test_two_workers_take_turns(local_ray, dataset):
 
 
 def take_some(shard, count):
-    stream = Stream(shard, torch.device("cpu"))
-    return [tuple(stream.take()[1]) for _ in range(count)]
+    with contextlib.closing(Stream(shard, torch.device("cpu"))) as stream:
+        return [tuple(stream.take()[1]) for _ in range(count)]
 
 
 def test_validation_is_the_same_each_time(local_ray, dataset):
