@@ -228,6 +228,7 @@ STAGE = Stage(
         "codebook": Input(optional=True),
     },
     check=check,
+    resumes=True,
 )
 
 if __name__ == "__main__":

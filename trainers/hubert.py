@@ -149,6 +149,7 @@ STAGE = Stage(
     PretrainHubertConfig,
     run,
     reads={"manifest": Input(MANIFEST), "labels": Input(UNITS), "codebook": Input()},
+    resumes=True,
 )
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     train(settings["loop"], settings["run"], RecognizerObjective(recognizer), write_model)
 
 
-STAGE = Stage(TrainRecognizerConfig, run, reads={"manifest": Input(MANIFEST)})
+STAGE = Stage(TrainRecognizerConfig, run, reads={"manifest": Input(MANIFEST)}, resumes=True)
 
 if __name__ == "__main__":
     main("trainers.recognizer")

@@ -118,7 +118,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     train(settings["loop"], settings["run"], TranslationObjective(translator), write_model)
 
 
-STAGE = Stage(TranslationConfig, run, reads={"pairs": Input(PAIRS), "codebook": Input()})
+STAGE = Stage(TranslationConfig, run, reads={"pairs": Input(PAIRS), "codebook": Input()}, resumes=True)
 
 if __name__ == "__main__":
     main("trainers.translation")

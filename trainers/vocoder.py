@@ -268,6 +268,7 @@ STAGE = Stage(
     VocoderConfig,
     run,
     reads={"manifest": Input(MANIFEST), "units": Input(UNITS), "codebook": Input()},
+    resumes=True,
 )
 
 if __name__ == "__main__":
