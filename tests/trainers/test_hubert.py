@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from s2st import storage
+from s2st.config import UserError
 from s2st.models.hubert import Hubert, HubertConfig
+from stages.stage import BEGUN, MADE_BY, Step, fingerprint, finished
 from trainers.hubert import HubertObjective, crop
 
 
@@ -63,3 +66,17 @@ def test_a_model_that_tells_all_frames_the_same_is_a_concern():
     with torch.no_grad():  # all frames look alike
         objective.hubert.layers[0].output_norm.weight.zero_()
     assert "features deviate by 0.000" in objective.concern(metrics_of(objective))
+
+
+def test_a_training_that_other_settings_began_is_refused_by_name(tmp_path):
+    for section in ("manifest", "labels", "codebook"):
+        storage.write_json(f"{tmp_path}/{section}/{MADE_BY}", {"fingerprint": section, "date": "today"})
+    inputs = {name: [name] for name in ("manifest", "labels", "codebook")}
+
+    def step(rate):
+        return Step("hubert", "trainers.hubert", str(tmp_path), {"loop": {"learning_rate": rate}}, inputs)
+
+    storage.write_json(f"{tmp_path}/hubert/{BEGUN}", {"fingerprint": fingerprint(step(0.1))})
+    assert finished(step(0.1)) is None
+    with pytest.raises(UserError, match=f"{tmp_path}/hubert was begun with other settings"):
+        finished(step(0.2))
