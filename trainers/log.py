@@ -19,6 +19,7 @@ from trainers.state import Progress
 Concern = Callable[[Mapping[str, float]], str | None]
 SMOOTHING = 0.98  # of the seconds of a step: each new one has a fiftieth of their average
 UNTIMED = 3  # steps
+LEARNING_STEPS = 200  # after the warm-up, in which a model predicts few units because it has just begun
 
 
 class Log:
@@ -30,7 +31,9 @@ class Log:
         """`curves` is the folder for TensorBoard; `concern` looks at a line and says what is wrong, if anything is."""
         self.name, self.history, self.concern = name, progress.history, concern
         self.log_every, self.max_steps = config.log_every, config.max_steps
-        self.settled = config.warmup_steps + config.max_steps // 10  # before, nothing is of concern yet
+        # before, nothing is of concern yet
+        self.settled = config.warmup_steps + max(LEARNING_STEPS, config.max_steps // 10)
+        self.concerned = False
         self.values: dict[str, list[Tensor | float]] = {}  # since the last line
         self.timed, self.last = 0, time.monotonic()
         self.seconds: float | None = None  # of a step, averaged
@@ -71,7 +74,8 @@ class Log:
             tell(
                 f"{self.name}: step {step}/{self.max_steps}  {shown}  {1000 * seconds:.0f} ms a step, {left:.0f} s left"
             )
-            if step > self.settled and (concern := self.concern(means)):
+            if step > self.settled and not self.concerned and (concern := self.concern(means)):
+                self.concerned = True  # said once
                 tell(f"{self.name}: step {step}: {concern}")
             self.curves.add(self.history[-1])
 

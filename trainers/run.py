@@ -11,6 +11,7 @@ import ray.train.torch
 
 from s2st import storage
 from s2st.config import UserError
+from stages.console import tell
 from stages.stage import Step, fingerprint, resource
 from trainers import state
 from trainers.batches import Examples, open_once, open_stream
@@ -29,7 +30,7 @@ class LoopConfig(ScheduleConfig):
     validation_batches: int = 16  # that each checkpoint is judged by, where there is a validation split; 0 judges none
     keep_best: bool = False  # the finished model is the one with the lowest validation loss, not the last
     patience: int = 0  # checkpoints without a lower validation loss after which the training stops; 0 never stops
-    log_every: int = 50  # updates between lines of the log
+    log_every: int = resource(50)  # updates between lines of the log
     seed: int = 0  # of weights, dropout, masks and the order of batches
     num_workers: int = 1  # 0 trains in the process of the step; each more makes an update's batch larger
     min_workers: int = resource(0)  # above 0, the training goes on with as few while nodes are lost, up to num_workers
@@ -116,6 +117,8 @@ def fit(
     datasets: dict[str, Any] = {"train": functools.partial(_open_where_it_stopped, training, config, run)}
     if validates:
         datasets["validation"] = functools.partial(open_once, validation)
+    if config.num_workers:
+        tell(f"{step.name}: its training workers start, which takes a while")
     ray.train.torch.TorchTrainer(
         worker,
         train_loop_config={**settings, "loop": config, "run": run},
