@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 import torch
 
-from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
+from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of, write_units
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.feature_extractor import BATCH_SECONDS
@@ -65,19 +64,14 @@ def check_inputs(config: DumpUnitsConfig, step: Step) -> None:
 def run(config: DumpUnitsConfig, step: Step) -> Counts:
     """Stream the manifest through a pool of workers into Parquet."""
     manifest = step.input("manifest")
-    rows_in = datasets.count(manifest, MANIFEST)
 
     def stream() -> ray.data.Dataset:
         return units_of(config, step, datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"]), config.bf16)
 
-    exactly_once.write(stream, rows_in, step.output, UNITS)
-    samples = datasets.read_table(step.output, UNITS, ["num_samples"])["num_samples"]
-    num_rejects = len(datasets.rejects(step.output))
-    datasets.check_nothing_lost(step.output, rows_in, len(samples), num_rejects)
+    counts = write_units(stream, manifest, step.output)
     if config.bf16:
         tell(measure_bf16(config, step))
-    hours = (pc.sum(samples).as_py() or 0) / audio.SAMPLE_RATE / 3600
-    return Counts(rows_in, len(samples), num_rejects, round(hours, 4))
+    return counts
 
 
 def units_of(config: DumpUnitsConfig, step: Step, speech: ray.data.Dataset, bf16: bool) -> ray.data.Dataset:

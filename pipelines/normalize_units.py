@@ -7,11 +7,10 @@ vocoders of those units say them.
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 import torch
 
-from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
+from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of, write_units
 from s2st import audio, checkpoint
 from s2st.config import UserError, build
 from s2st.feature_extractor import BATCH_SECONDS
@@ -78,7 +77,6 @@ def check_inputs(config: NormalizeUnitsConfig, step: Step) -> None:
 def run(config: NormalizeUnitsConfig, step: Step) -> Counts:
     """Stream the manifest through a pool of workers into Parquet."""
     manifest = step.input("manifest")
-    rows_in = datasets.count(manifest, MANIFEST)
 
     def stream() -> ray.data.Dataset:
         speech = datasets.read_shards(manifest, MANIFEST, [*CARRIED, "audio"])
@@ -91,12 +89,7 @@ def run(config: NormalizeUnitsConfig, step: Step) -> Counts:
             **cluster.pool(config.max_workers, config.num_gpus),
         )
 
-    exactly_once.write(stream, rows_in, step.output, UNITS)
-    samples = datasets.read_table(step.output, UNITS, ["num_samples"])["num_samples"]
-    num_rejects = len(datasets.rejects(step.output))
-    datasets.check_nothing_lost(step.output, rows_in, len(samples), num_rejects)
-    hours = (pc.sum(samples).as_py() or 0) / audio.SAMPLE_RATE / 3600
-    return Counts(rows_in, len(samples), num_rejects, round(hours, 4))
+    return write_units(stream, manifest, step.output)
 
 
 STAGE = Stage(

@@ -1,14 +1,17 @@
 """Speech for the workers with models: decoded apart from them, and packed into batches by seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 
 from s2st import audio
-from s2st.schemas import MANIFEST
+from s2st.schemas import MANIFEST, UNITS
+from stages import datasets, exactly_once
+from stages.stage import Counts
 
 CARRIED = ("utterance_id", "sentence_id", "lang", "split", "speaker", "num_samples")
 SAMPLE_BYTES = 2  # on the way to a worker: recordings have 16 bits
@@ -71,3 +74,14 @@ def waveform_of(row: dict[str, Any]) -> np.ndarray:
     waveform = np.frombuffer(row["samples"], np.int16).astype(np.float32)
     waveform /= 32768
     return waveform
+
+
+def write_units(stream: Callable[[], ray.data.Dataset], manifest: str, output: str) -> Counts:
+    """Write the units of a manifest's recordings, exactly once, and count them; see `exactly_once.write`."""
+    rows_in = datasets.count(manifest, MANIFEST)
+    exactly_once.write(stream, rows_in, output, UNITS)
+    samples = datasets.read_table(output, UNITS, ["num_samples"])["num_samples"]
+    num_rejects = len(datasets.rejects(output))
+    datasets.check_nothing_lost(output, rows_in, len(samples), num_rejects)
+    hours = (pc.sum(samples).as_py() or 0) / audio.SAMPLE_RATE / 3600
+    return Counts(rows_in, len(samples), num_rejects, round(hours, 4))
