@@ -10,7 +10,8 @@ the number of a window and of a batch in it, is all that a checkpoint has to kee
 
 import functools
 import operator
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,6 +33,10 @@ from stages import cluster, datasets
 BATCHES_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
 WINDOWS_AT_ONCE = 256  # that one execution of Ray Data makes: each costs a second to start
 LEAST_ROW_GROUPS = 4  # of a window, where there are enough: one row group has one language
+
+# Ray Data's threads look every 0.1 s whether their reader is gone. One that finds out after Ray was shut down ends the
+# process, with exit status 1 and no word.
+CLOSING_SECONDS = 0.5
 
 Collate = Callable[[list[dict], np.random.Generator], dict[str, Tensor]]
 
@@ -210,6 +215,7 @@ class Stream:
     def close(self) -> None:
         """Let Ray Data stop: it would go on making batches."""
         self._rows.close()
+        time.sleep(CLOSING_SECONDS)
 
     @property
     def place(self) -> Place:
@@ -217,16 +223,22 @@ class Stream:
         return Place(self._next["window"][0].as_py(), self._next["number"][0].as_py())
 
     def _endless(self, shard: ray.data.DataIterator) -> Generator[pa.Table, None, None]:
-        # Threads that fetch ahead outlive the stream, and end the process if Ray is shut down before them; on CPUs
-        # they gain nothing.
-        ahead = 2 if self._device.type == "cuda" else 0
         while True:
             empty = True
-            for row in shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=ahead):
+            for row in rows(shard, self._device):
                 empty = False
                 yield row
             if empty:
                 raise RuntimeError("the training set gives this worker no batch; use fewer workers or smaller batches")
+
+
+def rows(shard: ray.data.DataIterator, device: torch.device) -> Iterable[pa.Table]:
+    """Give the rows of BATCH that a worker gets, fetched ahead where it trains on a GPU.
+
+    The threads that fetch ahead outlive the reading, and end the process if Ray is shut down before them; on CPUs they
+    gain nothing.
+    """
+    return shard.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=2 if device.type == "cuda" else 0)
 
 
 def to_device(row: pa.Table, device: torch.device) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from s2st import storage
 from s2st.precision import autocast
 from trainers import state
-from trainers.batches import Stream, to_device
+from trainers.batches import Stream, rows, to_device
 from trainers.log import Concern, Log
 from trainers.run import LoopConfig, Run
 from trainers.state import Part, Progress
@@ -126,10 +126,10 @@ class Worker:
     @torch.no_grad()
     def _metrics(self, judge: Judge) -> dict[str, float]:
         """Average metrics over the first batches of the validation split."""
-        rows = ray.train.get_dataset_shard("validation").iter_batches(batch_size=1, batch_format="pyarrow")
+        batches = rows(ray.train.get_dataset_shard("validation"), self.device)
         sums: dict[str, float] = {}
         count = 0
-        for count, row in enumerate(itertools.islice(rows, self.config.validation_batches), 1):
+        for count, row in enumerate(itertools.islice(batches, self.config.validation_batches), 1):
             torch.manual_seed(count)
             with autocast(self.device, self.config.bf16, self.config.fp16):
                 metrics = judge(to_device(row, self.device))
