@@ -72,6 +72,26 @@ PAIRS = pa.schema(
     ]
 )
 
+SPEECH_PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("sentence_id", pa.string()),
+        ("source_lang", pa.string()),
+        ("target_lang", pa.string()),
+        ("split", pa.string()),
+        ("source_utterance_id", pa.string()),
+        ("target_utterance_id", pa.string()),
+        ("source_audio", pa.binary()),  # FLAC, 16 kHz, mono
+        ("target_audio", pa.binary()),
+        ("source_samples", pa.int64()),
+        ("target_samples", pa.int64()),
+        ("target_units", pa.list_(UNIT)),  # reduced
+        ("source_text", pa.string()),  # of the manifest: for tasks beside translation, and for scoring
+        ("target_text", pa.string()),
+        ("codebook", pa.string()),
+    ]
+)
+
 TRANSLATIONS = pa.schema(
     [
         ("pair_id", pa.string()),
