@@ -15,7 +15,8 @@ from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig
 from s2st.models.spectrogram_decoding import PostnetConfig, guided_attention_loss, spectrogram_loss
 from s2st.models.speech_source import SpeechSourceConfig
 
-checkpoint_utils = pytest.importorskip("fairseq.checkpoint_utils", reason="pip install s2st[fairseq]")
+pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
+from fairseq import checkpoint_utils
 from fairseq.criterions.tacotron2_loss import GuidedAttentionLoss, Tacotron2Criterion
 from fairseq.speech_generator import AutoRegressiveSpeechGenerator
 
@@ -84,15 +85,16 @@ def test_same_outputs_loss_and_gradients(pair) -> None:
 
     loss.backward()
     sum(terms).backward()
+    our_layer, their_layer = ours.decoder.layers[0], theirs.decoder.transformer_layers[0]
     pairs = {
         ours.source.convolutions[0].weight: theirs.encoder.subsample.conv_layers[0].weight,
         ours.source.encoder.layers[1].fc1.weight: theirs.encoder.transformer_layers[1].fc1.weight,
         ours.prenet.layers[0].weight: theirs.decoder.prenet[0].layers[0][0].weight,
         ours.position_scale: theirs.decoder.pos_emb_alpha,
-        ours.decoder.layers[0].encoder_attn.k_proj.weight: theirs.decoder.transformer_layers[0].encoder_attn.k_proj.weight,
+        our_layer.encoder_attn.k_proj.weight: their_layer.encoder_attn.k_proj.weight,
         ours.stop.weight: theirs.decoder.eos_proj.weight,
         ours.postnet.convolutions[1].weight: theirs.decoder.postnet.convolutions[1][0].weight,
-    }  # fmt: skip
+    }
     for mine, other in pairs.items():
         torch.testing.assert_close(mine.grad, other.grad, atol=1e-5, rtol=1e-4)
     for mine, other in zip(ours.postnet.norms, theirs.decoder.postnet.convolutions, strict=True):
