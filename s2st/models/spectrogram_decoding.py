@@ -148,7 +148,7 @@ class Postnet(nn.Module):
 
 
 def pack(log_mel: Tensor, frames_per_step: int) -> Tensor:
-    """Put r frames beside each other: (frames, M) -> (T, F); those left over at the end are dropped, as fairseq does."""
+    """Put r frames beside each other: (frames, M) -> (T, F); what is left over is dropped, as fairseq does."""
     steps = len(log_mel) // frames_per_step
     return log_mel[: steps * frames_per_step].reshape(steps, -1)
 
