@@ -14,12 +14,25 @@ from s2st.models.speech_source import SpeechSourceConfig
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 S2SPECT = S2SpectConfig(
-    SpeechSourceConfig(num_layers=2, model_dim=64, ffn_dim=128, conv_dim=64, **QUIET),
-    SpectrogramDecoderConfig(num_layers=2, model_dim=64, ffn_dim=128, max_steps=60, **QUIET),
+    SpeechSourceConfig(num_layers=1, model_dim=64, ffn_dim=128, conv_dim=64, **QUIET),
+    SpectrogramDecoderConfig(
+        num_layers=1, num_heads=1, model_dim=64, ffn_dim=128, prenet_dim=128, max_steps=60, **QUIET
+    ),
     PostnetConfig(num_layers=3, dim=32, dropout=0.0),
 )
 LSTM = MelLstmConfig(
-    encoder_dim=64, attention_dim=32, location_filters=8, location_kernel=7, decoder_dim=96, prenet_dim=32, dropout=0.0
+    band_window=16,
+    band_stride=16,
+    band_dim=8,
+    encoder_dim=64,
+    encoder_layers=2,
+    reductions=1,
+    attention_dim=32,
+    location_filters=8,
+    location_kernel=7,
+    decoder_dim=96,
+    prenet_dim=32,
+    dropout=0.0,
 )
 
 
@@ -87,11 +100,14 @@ def test_it_ends_marked_and_is_reproduced_by_its_seed(kind) -> None:
 
 
 def sentences() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ten sentences of three to five words: source (B, N, 80), its lengths, target (B, T, F), its steps."""
+    """Ten sentences of two to four words: source (B, N, 80), its lengths, target (B, T, F), its steps."""
     torch.manual_seed(0)
-    # A word is a slowly changing pattern, with other values on the other side.
-    heard, said = (patterns.repeat_interleave(5, 1) for patterns in (torch.randn(6, 3, NUM_MELS), torch.randn(6, 2, NUM_MELS)))
-    texts = [torch.randint(6, (length,)) for length in (3, 4, 5, 3, 4, 5, 3, 4, 5, 4)]
+    # A word is two sounds, with other values on the other side.
+    heard, said = (
+        torch.randn(6, 2, NUM_MELS).repeat_interleave(4, 1),
+        torch.randn(6, 2, NUM_MELS).repeat_interleave(5, 1),
+    )
+    texts = [torch.randint(6, (length,)) for length in (2, 3, 4, 2, 3, 4, 2, 3, 4, 3)]
     sources = [heard[text].flatten(0, 1) for text in texts]
     targets = [pack(said[text].flatten(0, 1) * 2 - 5, 5) for text in texts]
     padded = [torch.nn.utils.rnn.pad_sequence(values, batch_first=True) for values in (sources, targets)]
@@ -99,30 +115,24 @@ def sentences() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return padded[0], counts[0], padded[1], counts[1]
 
 
-@pytest.mark.parametrize("kind", ["s2spect", "lstm"])
-def test_ten_sentences_are_learned(kind) -> None:
-    """The spectrogram, whose deviation is 2, comes within 0.3, its length exactly, read from left to right."""
-    torch.set_num_threads(1)
+@pytest.mark.parametrize(("kind", "updates", "tolerance"), [("s2spect", 300, 0.4), ("lstm", 200, 0.1)])
+def test_ten_sentences_are_learned(kind, updates, tolerance) -> None:
+    """Near in the mean, where the deviation is 2, and of the exact length; attention goes from left to right."""
     source, lengths, target, steps = sentences()
     model = make(kind)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for step in range(STEPS := 400):
+    optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98))
+    for update in range(updates):
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * min(1, (STEPS - step) / (STEPS / 2))
-        loss, terms = spectrogram_loss(model(source, lengths, target, steps), target, steps, guided_sigma=0.4)
-        if step % 50 == 0: print(step, float(loss), terms)
+            group["lr"] = 0.005 * min(1, (update + 1) / 20, 2 * (updates - update) / updates)
+        loss, _ = spectrogram_loss(model(source, lengths, target, steps), target, steps, guided_sigma=0.4)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    said = model.eval().generate(source, lengths, max_steps=30)
-    errors = []
-    for row, spectrogram in enumerate(said):
+    for row, spectrogram in enumerate(model.eval().generate(source, lengths, max_steps=30)):
         assert spectrogram.finished
         expected = target[row, : steps[row]].reshape(-1, NUM_MELS)
         assert spectrogram.log_mel.shape == expected.shape
-        errors.append((spectrogram.log_mel - expected).abs().mean().item())
-        places = (spectrogram.attention @ torch.arange(spectrogram.attention.size(1)).float())
-        print(places)
-    print(errors)
-    assert max(errors) < 0.3
+        assert (spectrogram.log_mel - expected).abs().mean() < tolerance
+        places = spectrogram.attention @ torch.arange(spectrogram.attention.size(1)).float()
+        assert torch.corrcoef(torch.stack([places, torch.arange(len(places))]))[0, 1] > 0.8
