@@ -11,6 +11,7 @@ from s2st.units import EOS, NUM_SPECIALS, PAD
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
 from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
+
 from tests.parity.test_unit_transformer_fairseq import NUM_UNITS, fairseq_model, our_model
 
 Found = list[list[tuple[list[int], float]]]  # of each sentence and hypothesis: tokens, score
