@@ -53,7 +53,7 @@ def translate_units(
     vocabulary, device = model.vocabulary, model.embed_tokens.weight.device
     pairs = zip(sources, source_langs, strict=True)
     tokens, lengths = pad_tokens([vocabulary.source_tokens(source, lang) for source, lang in pairs])
-    limits = ((lengths - 3) * max_ratio + max_extra).long()  # 3: <s>, </s> and the language are no units
+    limits = ((lengths - vocabulary.num_source_marks) * max_ratio + max_extra).long()
     search = _BeamSearch(
         cache=model.start(tokens.to(device), lengths.to(device)),
         ends=torch.tensor([vocabulary.language_symbol(lang) for lang in target_langs], device=device),
