@@ -65,6 +65,10 @@ class SpeechSource(nn.Module):
         x = self.dropout(x * self.config.model_dim**0.5 + self.positions[: x.size(1)])
         return self.encoder(x, padding_mask(lengths, x.size(1)), states), lengths
 
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Frames of 10 ms of sources of such lengths (B,)."""
+        return lengths
+
 
 def state_count(num_frames: int) -> int:
     """Count the encoder's frames for so many of the filterbank."""

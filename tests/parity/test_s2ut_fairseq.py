@@ -1,4 +1,4 @@
-"""S2UT against fairseq's: same random weights, same logits, multitask loss, gradients."""
+"""S2UT against fairseq's: same random weights, same logits, multitask loss, gradients, translations."""
 
 from argparse import Namespace
 
@@ -7,13 +7,15 @@ import pytest
 import torch
 import yaml
 
+from s2st.beam_search import SearchOptions
 from s2st.fairseq.auxiliary_heads import read_task
 from s2st.fairseq.dictionary import Dictionary as OurDictionary
 from s2st.fairseq.s2ut_checkpoints import s2ut_weights
 from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_source import SpeechSourceConfig
 from s2st.models.transformer import TransformerConfig
-from s2st.units import EOS, PAD
+from s2st.speech_decoding import translate_speech
+from s2st.units import EOS, NUM_SPECIALS, PAD, reduce
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
 from fairseq.criterions.speech_to_speech_criterion import SpeechToUnitMultitaskTaskCriterion
@@ -22,6 +24,8 @@ from fairseq.data.audio.data_cfg import MultitaskConfig
 from fairseq.data.audio.speech_to_speech_dataset import SpeechToSpeechDataset
 from fairseq.data.data_utils import collate_tokens
 from fairseq.models.speech_to_speech.s2s_transformer import S2UTTransformerModel, s2ut_architecture_fisher
+from fairseq.sequence_generator import SequenceGenerator
+from fairseq.tasks.speech_to_speech import StackUnitSequenceGenerator
 from fairseq.tasks.speech_to_text import DummyMultiTask
 
 NUM_UNITS, SMOOTHING, FRAMES = 12, 0.2, 45
@@ -186,3 +190,65 @@ def test_logits_loss_and_gradients(units_per_step: int, names, tmp_path, randomi
     for name, gradient in gradients.items():
         atol = 1e-5 + 1e-5 * float(expected_gradients[name].abs().max())
         torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-4, atol=atol, msg=name)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["single", "stacked"])
+def translators(request) -> tuple[S2UTTransformerModel, S2ut, torch.Tensor]:
+    """Models that have learned a little, so that translations differ, also in length, and what they heard."""
+    torch.manual_seed(0)
+    theirs = fairseq_model({}, request.param)
+    ours = our_model(theirs, {}, request.param)
+    random, features = np.random.default_rng(0), torch.randn(8, FRAMES, 80)
+    rows = [torch.from_numpy(ours.config.labels(random.integers(0, NUM_UNITS, 6 + 2 * i))) for i in range(8)]
+    batch = their_batch(rows, features, request.param)
+    optimizer = torch.optim.Adam(theirs.parameters(), 2e-3)
+    for _ in range(60):
+        logits, _ = theirs(**batch["net_input"])
+        torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch["target"], ignore_index=PAD).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return theirs.eval(), our_model(theirs, {}, request.param).eval(), features
+
+
+@pytest.mark.parametrize("translators", [1], indirect=True)
+@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("length_penalty", [1.0, 0.3])
+def test_translations(beam: int, length_penalty: float, translators) -> None:
+    theirs, ours, features = translators
+    lengths = torch.full((8,), FRAMES)
+    limits = {"max_len_a": 0.2, "max_len_b": 9}
+    settings = {"beam_size": beam, "len_penalty": length_penalty, "unk_penalty": torch.inf}  # <unk> is no unit
+    generator = SequenceGenerator([theirs], unit_dictionary(), **settings, **limits)
+    sample = {"net_input": {"src_tokens": features, "src_lengths": lengths}}
+    expected = generator.generate([theirs], sample)
+    options = SearchOptions(beam, beam, length_penalty, **limits)
+    found = translate_speech(ours, features, lengths, ["hi"] * 8, options)
+    for their_list, our_list in zip(expected, found, strict=True):
+        assert len(our_list) == len(their_list)
+        for their, our in zip(their_list, our_list, strict=True):
+            assert our.units.tolist() == reduce(their["tokens"][:-1].numpy() - NUM_SPECIALS)[0].tolist()
+            assert our.score == pytest.approx(float(their["score"]), abs=1e-4)
+    assert len({len(best["tokens"]) for best, *_ in expected}) > 2
+
+
+@pytest.mark.parametrize("translators", [3], indirect=True)
+def test_stacked_translations(translators) -> None:
+    theirs, ours, features = translators
+    lengths = torch.full((8,), FRAMES)
+    sample = {"net_input": {"src_tokens": features, "src_lengths": lengths}, "speaker": None}
+    expected = StackUnitSequenceGenerator(unit_dictionary(), NUM_UNITS).generate([theirs], sample)
+    found = translate_speech(ours, features, lengths, ["hi"] * 8, SearchOptions(max_len_a=4.0, max_len_b=0))
+    for (their,), (our,) in zip(expected, found, strict=True):
+        assert our.units.tolist() == reduce(their["tokens"].numpy() - NUM_SPECIALS)[0].tolist()
+        assert our.score == pytest.approx(their["score"], abs=1e-4)
+    assert len({len(their["tokens"]) for (their,) in expected}) > 2
+
+
+@pytest.mark.parametrize("translators", [3], indirect=True)
+def test_stacked_translations_are_cut_at_their_limit(translators) -> None:
+    _, ours, features = translators
+    found = translate_speech(
+        ours, features, torch.full((8,), FRAMES), ["hi"] * 8, SearchOptions(max_len_a=0, max_len_b=6)
+    )
+    assert all(len(our.units) <= 6 for (our,) in found)
+    assert not all(our.finished for (our,) in found)
