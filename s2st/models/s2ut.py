@@ -61,6 +61,10 @@ class S2utConfig:
             raise ValueError(f"the model does not translate into '{lang}' (it knows {', '.join(self.languages)})")
         return NUM_SPECIALS + self.num_units + self.languages.index(lang)
 
+    def language(self, beginning: int) -> str:
+        """The language whose translations begin with a symbol; "" if the model has only one."""
+        return self.languages[beginning - NUM_SPECIALS - self.num_units] if self.languages else ""
+
     def labels(self, units: np.ndarray) -> np.ndarray:
         """What the decoder learns: units (N,) -> (L,), int64, with the end; units that do not fill a step fall away."""
         if len(units) and not 0 <= units.min() <= units.max() < self.num_units:
