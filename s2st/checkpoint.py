@@ -1,9 +1,11 @@
 """A model on disk: a folder with weights.safetensors and config.json; `load` builds the right model."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from s2st import storage
@@ -64,6 +66,20 @@ def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
     if lost := sorted({*(set(missing) - _shared_names(model)), *unexpected}):
         raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only")
     return model.eval(), config["info"]
+
+
+def average(folders: Sequence[str], output: str) -> None:
+    """Write a model whose weights are the mean of those of several checkpoints of one training.
+
+    What is no floating-point number is that of the last. Source: fairseq's scripts/average_checkpoints.py.
+    """
+    storage.copy_folder(folders[-1], output)
+    states = [safetensors.torch.load(storage.read_bytes(f"{folder}/{WEIGHTS}")) for folder in folders]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[-1].items()
+    }
+    storage.write_bytes(f"{output}/{WEIGHTS}", safetensors.torch.save(mean))
 
 
 def read_config(folder: str, *expect: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def translate_units(
     vocabulary, device = model.vocabulary, model.embed_tokens.weight.device
     pairs = zip(sources, source_langs, strict=True)
     tokens, lengths = pad_tokens([vocabulary.source_tokens(source, lang) for source, lang in pairs])
-    limits = ((lengths - 3) * options.max_len_a + options.max_len_b).long()  # 3: <s>, </s>, the language are no units
+    limits = ((lengths - vocabulary.num_source_marks) * options.max_len_a + options.max_len_b).long()
     languages = torch.tensor([vocabulary.language_symbol(lang) for lang in target_langs], device=device)
     found = search(
         model.decode,

@@ -8,7 +8,7 @@ Shapes: B batch, S source length, T target length, D model width, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,6 +94,22 @@ class UnitTransformer(nn.Module):
         nn.init.normal_(embedding.weight, std=self.config.model_dim**-0.5)
         nn.init.zeros_(embedding.weight[PAD])
         return embedding
+
+
+def grow(model: UnitTransformer, languages: Sequence[str]) -> UnitTransformer:
+    """Copy a model, with symbols of further languages after its own; what it says of the others stays as it was.
+
+    Their rows of the embedding are made as those of a new model. Raises ValueError for a language it has already.
+    """
+    assert model.config.languages or not languages, "a plain model has no symbols of languages"
+    grown = UnitTransformer(replace(model.config, languages=(*model.config.languages, *languages)))
+    state, new = model.state_dict(), grown.state_dict()
+    for name in ("embed_tokens.weight", "source_embed_tokens.weight"):
+        last = len(state[name]) - 1
+        new[name][:last], new[name][-1] = state[name][:last], state[name][last]  # <mask> stays the last
+        state[name] = new[name]
+    grown.load_state_dict(state)
+    return grown.train(model.training)
 
 
 def pad_tokens(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

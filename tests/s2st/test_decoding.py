@@ -168,3 +168,19 @@ def test_learns_to_copy_into_one_language_and_reverse_into_another(trained):
     greedy = best(trained, held_out, *languages, SearchOptions(beam=1))
     # not all: with K short ones found, as in fairseq, a search ends before the greedy one may
     assert np.mean([wide.score >= narrow.score - 1e-5 for wide, narrow in zip(found, greedy, strict=True)]) > 0.95
+
+
+def test_prefixes_and_banned_units_are_kept_in_units(trained):
+    """Also where merges hide a unit in a piece."""
+    sources = random_units(6, 10, 7, seed=3)
+    prefixes = [np.array([3, 1])] * 3 + [np.array([], int)] * 3
+    pieces = [trained.vocabulary.decode(np.array([token])) for token in range(14, trained.vocabulary.first_language)]
+    banned = {int(pieces[0][0]), 9}
+    options = SearchOptions(beam=4, n_best=4)
+    found = translate_units(trained, sources, ["copy"] * 6, ["back"] * 6, options, prefixes, banned)
+    plain = translate_units(trained, sources, ["copy"] * 6, ["back"] * 6, options)
+    assert banned & {unit for each in plain for h in each for unit in h.units.tolist()}
+    for hypotheses, prefix in zip(found, prefixes, strict=True):
+        for hypothesis in hypotheses:
+            assert hypothesis.units[: len(prefix)].tolist() == prefix.tolist()
+            assert not banned & set(hypothesis.units[len(prefix) :].tolist())
