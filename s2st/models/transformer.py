@@ -37,18 +37,21 @@ class TransformerConfig:
 class Attention(nn.Module):
     """Multi-head attention; keys and values are projected apart, so that a decoder can keep them."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
+        """`memory_dim` is the width of what is attended to, where it is not D."""
         super().__init__()
-        dim = config.model_dim
+        dim, memory_dim = config.model_dim, memory_dim or config.model_dim
         self.num_heads, self.dropout = config.num_heads, config.attention_dropout
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
+        self.q_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.k_proj, self.v_proj = nn.Linear(memory_dim, dim), nn.Linear(memory_dim, dim)
+        gain = 2**-0.5 if memory_dim == dim else 1.0  # as one (3D, D) matrix would be, where it can be one
         for projection in (self.q_proj, self.k_proj, self.v_proj):
-            nn.init.xavier_uniform_(projection.weight, gain=2**-0.5)  # as one (3D, D) matrix would be
+            nn.init.xavier_uniform_(projection.weight, gain=gain)
         nn.init.xavier_uniform_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
     def keys_values(self, x: Tensor) -> KeysValues:
-        """x (B, S, D) -> keys and values, each (B, H, S, D / H)."""
+        """x (B, S, D or memory_dim) -> keys and values, each (B, H, S, D / H)."""
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
     def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -98,9 +101,9 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(EncoderLayer):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
         super().__init__(config)
-        self.encoder_attn = Attention(config)
+        self.encoder_attn = Attention(config, memory_dim)
         self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
     def forward(  # type: ignore[override]
@@ -128,10 +131,15 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S) is True at true positions, None if all are."""
+    def forward(self, x: Tensor, mask: Tensor | None, states: list[Tensor] | None = None) -> Tensor:
+        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S) is True at true positions, None if all are.
+
+        The output of each layer, without the last norm, is appended to `states`.
+        """
         for layer in self.layers:
             x = layer(x, mask)
+            if states is not None:
+                states.append(x)
         return self.layer_norm(x)
 
 
@@ -157,20 +165,26 @@ class DecoderCache:
 
 
 class Decoder(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
+        """`memory_dim` is the width of the encoder's output, where it is not D."""
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config, memory_dim) for _ in range(config.num_layers))
         self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
 
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
-        """Open a cache on an encoder's output (N, S, D)."""
+        """Open a cache on an encoder's output (N, S, D or memory_dim)."""
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
         return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
 
-    def forward(self, x: Tensor, cache: DecoderCache) -> Tensor:
-        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D)."""
+    def forward(self, x: Tensor, cache: DecoderCache, states: list[Tensor] | None = None) -> Tensor:
+        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D).
+
+        The output of each layer, without the last norm, is appended to `states`.
+        """
         for i, layer in enumerate(self.layers):
             x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask)
+            if states is not None:
+                states.append(x)
         return self.layer_norm(x)
 
 
