@@ -1,9 +1,11 @@
 """A model on disk: a folder with weights.safetensors and config.json; `load` builds the right model."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from s2st import storage
@@ -13,6 +15,7 @@ from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
@@ -24,6 +27,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "hubert": (HubertConfig, Hubert),
     "hubert_ctc": (HubertCtcConfig, HubertCtc),
     "recognizer": (RecognizerConfig, Recognizer),
+    "s2ut": (S2utConfig, S2ut),
     "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
@@ -62,6 +66,20 @@ def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
     if lost := sorted({*(set(missing) - _shared_names(model)), *unexpected}):
         raise UserError(f"{folder}/{WEIGHTS} does not fit its config.json: {', '.join(lost[:3])} are on one side only")
     return model.eval(), config["info"]
+
+
+def average(folders: Sequence[str], output: str) -> None:
+    """Write a model whose weights are the mean of those of several checkpoints of one training.
+
+    What is no floating-point number is that of the last. Source: fairseq's scripts/average_checkpoints.py.
+    """
+    storage.copy_folder(folders[-1], output)
+    states = [safetensors.torch.load(storage.read_bytes(f"{folder}/{WEIGHTS}")) for folder in folders]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[-1].items()
+    }
+    storage.write_bytes(f"{output}/{WEIGHTS}", safetensors.torch.save(mean))
 
 
 def read_config(folder: str, *expect: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Units of speech: reducing runs, and the vocabulary that turns reduced units into a translator's tokens.
 
 The symbols are laid out as fairseq and UTUT do: <s> <pad> </s> <unk>, the units, then our byte-pair merges
-(if any), one symbol a language, <mask>. So unit u is token u + 4, whatever the languages and merges.
+(if any), one symbol a language, <mask>. So unit u is token u + 4, whatever the languages and merges. Without languages
+the vocabulary is that of a plain translation of fairseq: no <mask>, and </s> stands where a language would.
 """
 
 import json
@@ -63,13 +64,22 @@ class UnitVocabulary:
 
     @property
     def size(self) -> int:
-        return self.first_language + len(self.languages) + 1
+        return self.first_language + (len(self.languages) + 1 if self.languages else 0)
 
     @property
     def mask(self) -> int:
+        assert self.languages, "a plain vocabulary has no <mask>"
         return self.size - 1
 
+    @property
+    def num_source_marks(self) -> int:
+        """How many tokens `as_source` adds."""
+        return 3 if self.languages else 1
+
     def language_symbol(self, lang: str) -> int:
+        """What begins and ends a target in the language: its symbol, or </s> where languages have none."""
+        if not self.languages:
+            return EOS
         if lang not in self.languages:
             raise ValueError(f"language '{lang}' is not in the vocabulary ({', '.join(self.languages)})")
         return self.first_language + self.languages.index(lang)
@@ -98,13 +108,26 @@ class UnitVocabulary:
         return reduce(units)[0]  # one piece may begin with the unit that ends the one before
 
     def source_tokens(self, units: np.ndarray, lang: str) -> np.ndarray:
-        """What the encoder reads: <s> units </s> [lang]."""
-        return np.concatenate([[BOS], self.encode(units), [EOS, self.language_symbol(lang)]])
+        """What the encoder reads: <s> units </s> [lang]; without languages, units </s>."""
+        return self.as_source(self.encode(units), lang)
 
     def target_tokens(self, units: np.ndarray, lang: str) -> np.ndarray:
-        """What the decoder learns: [lang] units [lang]. The last is never read, the first not predicted."""
+        """What the decoder learns: [lang] units [lang]; without languages, </s> units </s>.
+
+        The last is never read, the first not predicted.
+        """
+        return self.as_target(self.encode(units), lang)
+
+    def as_source(self, tokens: np.ndarray, lang: str) -> np.ndarray:
+        """Put around tokens (N,) of `encode` what a source has."""
+        if not self.languages:
+            return np.append(tokens, EOS)
+        return np.concatenate([[BOS], tokens, [EOS, self.language_symbol(lang)]])
+
+    def as_target(self, tokens: np.ndarray, lang: str) -> np.ndarray:
+        """Put around tokens (N,) of `encode` what a target has."""
         symbol = self.language_symbol(lang)
-        return np.concatenate([[symbol], self.encode(units), [symbol]])
+        return np.concatenate([[symbol], tokens, [symbol]])
 
     @cached_property
     def _spelling(self) -> list[tuple[int, ...]]:

@@ -66,6 +66,7 @@ class Examples:
     size: Callable[[dict], int]  # of a row, in the unit of `packing.max_size`
     collate: Collate
     packing: Packing
+    times: Callable[[dict], float] | None = None  # how often a row comes in an epoch, on average; None: all come once
 
     @property
     def windows(self) -> int:
@@ -81,6 +82,8 @@ class Examples:
         chosen = np.array_split(order, self.windows)[part]
         rows = self.prepare(pa.concat_tables(self._read(self.row_groups[i]) for i in chosen)).to_pylist()
         random = np.random.default_rng((seed, window))
+        if self.times is not None:
+            rows = repeat(rows, [self.times(row) for row in rows], random)
         for number, indices in enumerate(group([self.size(row) for row in rows], self.packing.max_size, random)):
             if number >= first:
                 examples = [rows[i] for i in indices]
@@ -119,6 +122,7 @@ def examples(
     size: Callable[[dict], int],
     collate: Collate,
     prepare: Callable[[pa.Table], pa.Table] = lambda table: table,
+    times: Callable[[dict], float] | None = None,
 ) -> Examples | None:
     """Open a dataset for training; None if no row is as `where` says. See `Examples` for the arguments."""
     system, _ = storage.resolve(folder)
@@ -132,7 +136,7 @@ def examples(
         if _can_hold(fragment, where)
         for row_group in fragment.split_by_row_group()
     ]
-    return Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing)
+    return Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing, times)
 
 
 def _can_hold(fragment: pyarrow.dataset.Fragment, where: Mapping[str, str]) -> bool:
@@ -260,6 +264,12 @@ class JoinUnits:
         places = pc.index_in(table["utterance_id"], known["utterance_id"])
         found = pc.is_valid(places)
         return table.filter(found).append_column("units", known["units"].take(places.filter(found)))
+
+
+def repeat(rows: Sequence[dict], times: Sequence[float], random: np.random.Generator) -> list[dict]:
+    """Give rows as often as `times` say on average: one with 2.3 comes two or three times, with 0.5 once or never."""
+    counts = np.floor(np.asarray(times) + random.random(len(rows))).astype(int)
+    return [row for row, count in zip(rows, counts, strict=True) for _ in range(count)]
 
 
 def group(sizes: Sequence[int], max_size: int, random: np.random.Generator) -> list[list[int]]:

@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, JoinUnits, Packing, examples, pad
 from trainers.ctc_targets import ROWS, TARGETS, Targets, fitting, letters, reference_units
-from trainers.loop import Objective, train
+from trainers.loop import train
+from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig, fit
 
 ENCODERS = ("hubert", "speech_encoder")
@@ -62,6 +64,7 @@ class CtcObjective(Objective):
     """HubertCtc with its loss, taking one batch; the encoder learns after `freeze_updates`."""
 
     skips_layers = True  # at random, all of them while frozen, and convolutions that never learn
+    metrics = MappingProxyType({"loss": "min", "symbol_error_rate": "min"})
 
     def __init__(self, model: HubertCtc, freeze_updates: int):
         super().__init__()
@@ -78,7 +81,7 @@ class CtcObjective(Objective):
         loss = self.model.loss(waveform_of(batch), batch["lengths"], labels, label_lengths, self.frozen)
         return loss, {"loss": loss, "loss_per_symbol": loss.detach() * len(labels) / label_lengths.sum()}
 
-    def validation(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
         """Give the loss and the error rate of the best path's symbols, in eval mode."""
         log_probs, frame_lengths = self.model.log_probs(waveform_of(batch), batch["lengths"])
         labels, label_lengths = batch["labels"], batch["label_lengths"]
@@ -86,7 +89,7 @@ class CtcObjective(Objective):
         references = [row[:size] for row, size in zip(labels.tolist(), label_lengths.tolist(), strict=True)]
         return {
             "loss": loss,
-            "symbol_error_rate": torch.tensor(symbol_error_rate(references, hear(log_probs, frame_lengths))),
+            "symbol_error_rate": symbol_error_rate(references, hear(log_probs, frame_lengths)),
         }
 
 
@@ -104,6 +107,7 @@ def hear(log_probs: Tensor, frame_lengths: Tensor) -> list[list[int]]:
 
 def check(config: TrainCtcConfig, step: Step) -> None:
     """Raise UserError if inputs and settings do not say together what is to be heard."""
+    check_best_metric(step, config.loop, CtcObjective)
     given = [name for name in ("labels", "codebook") if step.inputs.get(name)]
     given += ["reference_speakers"] * bool(config.reference_speakers)
     if given and len(given) < 3:

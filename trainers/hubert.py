@@ -20,7 +20,8 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, JoinUnits, Packing, examples, pad
-from trainers.loop import Objective, train
+from trainers.loop import train
+from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig, fit
 
 LEAST_DEVIATION = 0.05  # of features, which a LayerNorm brings to about 1
@@ -63,6 +64,11 @@ class HubertObjective(Objective):
             labels = f"{metrics['label_perplexity']:.0f} units in use"
             return f"it seems to collapse: it predicts {predicted:.1f} of {labels} (perplexities); {ADVICE}"
         return None
+
+
+def check(config: PretrainHubertConfig, step: Step) -> None:
+    """Raise UserError for a metric that is not measured."""
+    check_best_metric(step, config.loop, HubertObjective)
 
 
 def run(config: PretrainHubertConfig, step: Step) -> Counts:
@@ -149,6 +155,7 @@ STAGE = Stage(
     PretrainHubertConfig,
     run,
     reads={"manifest": Input(MANIFEST), "labels": Input(UNITS), "codebook": Input()},
+    check=check,
     resumes=True,
 )
 

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import ray.train
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from s2st import storage
 from stages.console import tell
+from trainers.objective import Objective
 from trainers.run import LoopConfig
 from trainers.state import Progress
 
-Concern = Callable[[Mapping[str, float]], str | None]
 SMOOTHING = 0.98  # of the seconds of a step: each new one has a fiftieth of their average
 UNTIMED = 3  # steps
 LEARNING_STEPS = 200  # after the warm-up, in which a model predicts few units because it has just begun
@@ -26,10 +26,10 @@ class Log:
     """Averages metrics between lines; the first worker prints them and writes them for TensorBoard."""
 
     def __init__(
-        self, name: str, progress: Progress, config: LoopConfig, curves: str, concern: Concern = lambda means: None
+        self, name: str, progress: Progress, config: LoopConfig, curves: str, objective: Objective | None = None
     ) -> None:
-        """`curves` is the folder for TensorBoard; `concern` looks at a line and says what is wrong, if anything is."""
-        self.name, self.history, self.concern = name, progress.history, concern
+        """`curves` is the folder for TensorBoard; the objective says what is wrong with a line, if anything is."""
+        self.name, self.history, self.objective = name, progress.history, objective
         self.log_every, self.max_steps = config.log_every, config.max_steps
         # before, nothing is of concern yet
         self.settled = config.warmup_steps + max(LEARNING_STEPS, config.max_steps // 10)
@@ -74,16 +74,24 @@ class Log:
             tell(
                 f"{self.name}: step {step}/{self.max_steps}  {shown}  {1000 * seconds:.0f} ms a step, {left:.0f} s left"
             )
-            if step > self.settled and not self.concerned and (concern := self.concern(means)):
-                self.concerned = True  # said once
-                tell(f"{self.name}: step {step}: {concern}")
+            if self.objective is not None:
+                self._worry(step, self.objective.concern(means))
             self.curves.add(self.history[-1])
 
+    def _worry(self, step: int, concern: str | None) -> None:
+        """Say once in a training what is wrong with it."""
+        if concern and step > self.settled and not self.concerned:
+            self.concerned = True
+            tell(f"{self.name}: step {step}: {concern}")
+
     def add_validation(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Put metrics of the validation split into the history."""
-        self.history.append({"step": step, **metrics})
+        """Put metrics of the validation split into the history, as validation_loss and so on."""
+        named = {f"validation_{name}": value for name, value in metrics.items()}
+        self.history.append({"step": step, **named})
         if self.speaks:
-            tell(f"{self.name}: step {step}  " + "  ".join(f"{key} {value:.3f}" for key, value in metrics.items()))
+            tell(f"{self.name}: step {step}  " + "  ".join(f"{key} {value:.3f}" for key, value in named.items()))
+            if self.objective is not None:
+                self._worry(step, self.objective.validation_concern(metrics))
             self.curves.add(self.history[-1])
 
     def pause(self) -> None:

@@ -1,12 +1,12 @@
 """The training loop: batch, loss, backward, step, and every so often a checkpoint.
 
-A trainer gives an `Objective` and examples (see trainers.batches); Ray Train runs `train` on every worker. What an
+A trainer gives an Objective and examples (see trainers.batches); Ray Train runs `train` on every worker. What an
 update draws at random depends on the seed, its number and the batch's place in it: a training that was killed goes on
 with the very batches, masks and dropout that it would have had, and two workers do what one with accumulate=2 does.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import ray.train.torch
@@ -14,36 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from s2st.precision import autocast
+from trainers.objective import Objective
 from trainers.run import LoopConfig, Run
 from trainers.schedule import adamw, learning_rate, set_rate
 from trainers.worker import Worker
 
 SMALLEST_SCALE = 2.0**-13  # of fp16: when gradients overflow even so, the training has failed
-
-
-class Objective(nn.Module):
-    """What is trained: `forward` takes a batch and gives its loss and metrics."""
-
-    skips_layers = False  # in some updates parameters get no gradient: DDP then looks for them
-
-    def begin_update(self, step: int) -> None:
-        """Learn that the update `step`, counted from 0, begins."""
-
-    def validation(self, batch: dict[str, Tensor]) -> Mapping[str, Tensor]:
-        """Give metrics of a batch of the validation split, `loss` among them; called in eval mode, without gradient."""
-        return self(batch)[1]
-
-    def judge(self, batch: dict[str, Tensor]) -> Mapping[str, Tensor]:
-        """Call `validation` in eval mode."""
-        self.eval()
-        try:
-            return self.validation(batch)
-        finally:
-            self.train()
-
-    def concern(self, metrics: Mapping[str, float]) -> str | None:
-        """Say what is wrong with averaged metrics of some updates; None if nothing is."""
-        return None
 
 
 def train(config: LoopConfig, run: Run, objective: Objective, write_model: Callable[[str], None]) -> None:
@@ -56,7 +32,7 @@ def train(config: LoopConfig, run: Run, objective: Objective, write_model: Calla
     )
     optimizer = adamw(objective, config)
     scaler = torch.amp.GradScaler(worker.device.type, enabled=config.fp16)
-    with worker.begun({"objective": objective, "optimizer": optimizer}, objective.concern):
+    with worker.begun({"objective": objective, "optimizer": optimizer}, objective):
         if worker.progress.scaler:
             scaler.load_state_dict(worker.progress.scaler)
         while not worker.done():
@@ -67,7 +43,7 @@ def train(config: LoopConfig, run: Run, objective: Objective, write_model: Calla
                 worker.fail()
                 return
             worker.progress.scaler = scaler.state_dict()
-            worker.end_update(metrics, objective.judge, write_model)
+            worker.end_update(metrics, write_model)
         worker.finish(write_model)
 
 

@@ -20,7 +20,8 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, Packing, examples, pad
-from trainers.loop import Objective, train
+from trainers.loop import train
+from trainers.objective import Objective
 from trainers.run import LoopConfig, fit
 
 

@@ -28,8 +28,10 @@ class LoopConfig(ScheduleConfig):
     checkpoint_every: int = 500  # updates between checkpoints
     keep_checkpoints: int = resource(2)  # of the training's state: the best where there is validation, and the last
     validation_batches: int = 16  # that each checkpoint is judged by, where there is a validation split; 0 judges none
-    keep_best: bool = False  # the finished model is the one with the lowest validation loss, not the last
-    patience: int = 0  # checkpoints without a lower validation loss after which the training stops; 0 never stops
+    best_metric: str = "loss"  # of the validation split, that keep_best, keep_checkpoints and patience go by
+    keep_best: bool = False  # the finished model is the one with the best validation metric, not the last
+    average_last: int = 0  # the finished model has the mean of the weights at so many last checkpoints; 0 the last ones
+    patience: int = 0  # checkpoints without a better validation metric after which the training stops; 0 never stops
     log_every: int = resource(50)  # updates between lines of the log
     seed: int = 0  # of weights, dropout, masks and the order of batches
     num_workers: int = 1  # 0 trains in the process of the step; each more makes an update's batch larger
@@ -43,7 +45,7 @@ class LoopConfig(ScheduleConfig):
         for name in ("accumulate", "checkpoint_every", "log_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("num_workers", "min_workers", "clip_norm", "validation_batches", "patience"):
+        for name in ("num_workers", "min_workers", "clip_norm", "validation_batches", "average_last", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.min_workers > self.num_workers:
@@ -52,6 +54,8 @@ class LoopConfig(ScheduleConfig):
             raise ValueError("bf16 and fp16 cannot both be true")
         if (self.keep_best or self.patience) and not self.validation_batches:
             raise ValueError("keep_best and patience need validation_batches above 0")
+        if self.keep_best and self.average_last:
+            raise ValueError("keep_best and average_last cannot both say which weights the finished model has")
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,12 @@ class Run:
         return f"{self.failures}/worker-{rank}.json"
 
     def best(self, step: int) -> str:
-        """Folder of the model that had the lowest validation loss after `step` updates."""
+        """Folder of the model that had the best validation metric after `step` updates."""
         return f"{self.folder}/best-{step:08d}"
+
+    def snapshot(self, step: int) -> str:
+        """Folder of the model after `step` updates, to be averaged with others."""
+        return f"{self.folder}/snapshot-{step:08d}"
 
     def latest_state(self) -> str:
         """Folder of the newest state, whoever keeps it."""
@@ -131,7 +139,7 @@ def fit(
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(
                 num_to_keep=config.keep_checkpoints,
-                checkpoint_score_attribute="validation_loss" if validates else None,
+                checkpoint_score_attribute="cost" if validates else None,
                 checkpoint_score_order="min",
             ),
         ),

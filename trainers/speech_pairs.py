@@ -20,7 +20,7 @@ SOURCE = ("pair_id", "source_audio", "source_samples")  # columns that every exa
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a model takes of a pair, and the least: by column, values or lengths of lists."""
+    """The most that a model takes of a pair, and the least: by column, values or lengths of lists and texts."""
 
     most: Mapping[str, int]
     least: int = 1
@@ -43,8 +43,11 @@ class Limits:
         return found
 
     def _fits(self, pairs: pa.Table, column: str) -> pa.ChunkedArray:
-        values = pairs[column]
-        sizes = pc.list_value_length(values) if pa.types.is_list(values.type) else values
+        sizes = pairs[column]
+        if pa.types.is_list(sizes.type):
+            sizes = pc.list_value_length(sizes)
+        elif pa.types.is_string(sizes.type):
+            sizes = pc.fill_null(pc.utf8_length(sizes), 0)
         return pc.and_(pc.greater_equal(sizes, self.least), pc.less_equal(sizes, self.most[column]))
 
 

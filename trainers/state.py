@@ -31,19 +31,20 @@ class Progress:
     step: int = 0  # updates done
     place: Place = field(default_factory=Place)  # of the next batch
     history: list[dict[str, float]] = field(default_factory=list)  # lines of metrics
-    judged: float | None = None  # newest validation loss
-    best: float | None = None  # lowest validation loss
+    cost: float | None = None  # newest value of the validation metric, lower is better
+    least: float | None = None  # lowest cost
     best_step: int = 0  # updates that the model with it had
     worse: int = 0  # checkpoints since then
+    snapshots: list[int] = field(default_factory=list)  # updates of the models to be averaged
     scaler: dict[str, Any] = field(default_factory=dict)  # of fp16
 
-    def judge(self, loss: float) -> bool:
-        """Take in a validation loss; tell whether it is the lowest so far, which no infinite one and no NaN is."""
-        self.judged = loss if math.isfinite(loss) else None
-        lowest = math.isfinite(loss) and (self.best is None or loss < self.best)
+    def judge(self, cost: float) -> bool:
+        """Take in the cost of this step; tell whether it is the lowest so far, which no infinite one and no NaN is."""
+        self.cost = cost if math.isfinite(cost) else None
+        lowest = math.isfinite(cost) and (self.least is None or cost < self.least)
         self.worse = 0 if lowest else self.worse + 1
         if lowest:
-            self.best, self.best_step = loss, self.step
+            self.least, self.best_step = cost, self.step
         return lowest
 
 

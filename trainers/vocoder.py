@@ -236,6 +236,7 @@ def train_worker(settings: dict[str, Any]) -> None:
         parts |= {"discriminators": critic.discriminators, "critic_optimizer": critic.optimizer}
     mel_loss, stft_loss = MelLoss().to(worker.device), StftLoss().to(worker.device)
     weights = {"mel": config.mel_weight, "duration": config.duration_weight, "stft": config.stft_weight}
+    write_model = functools.partial(checkpoint.save, model=vocoder, info=settings["info"])
     with worker.begun(parts):
         while not worker.done():
             rate, batch = learning_rate(loop, worker.progress.step), worker.next_batch(0)
@@ -260,8 +261,8 @@ def train_worker(settings: dict[str, Any]) -> None:
                 worker.fail()
                 return
             optimizer.step()
-            worker.end_update({"loss": loss, **losses, **critic_loss, "gradient_norm": norm})
-        worker.finish(functools.partial(checkpoint.save, model=vocoder, info=settings["info"]))
+            worker.end_update({"loss": loss, **losses, **critic_loss, "gradient_norm": norm}, write_model)
+        worker.finish(write_model)
 
 
 STAGE = Stage(

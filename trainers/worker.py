@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -12,16 +13,16 @@ import torch
 from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
 
-from s2st import storage
+from s2st import checkpoint, storage
 from s2st.precision import autocast
 from trainers import state
 from trainers.batches import Stream, rows, to_device
-from trainers.log import Concern, Log
+from trainers.log import Log
+from trainers.objective import Objective
 from trainers.run import LoopConfig, Run
 from trainers.state import Part, Progress
 
-WORST = 1e9  # validation loss of a checkpoint that was not judged
-Judge = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
+WORST = 1e9  # cost of a checkpoint that was not judged
 Write = Callable[[str], None]
 
 
@@ -35,15 +36,18 @@ class Worker:
         self.device = ray.train.torch.get_device()
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
         self.warned = False  # that a node will be taken back
-        self.outdated: str | None = None  # folder of the model that was best before
+        self.outdated: list[str] = []  # folders of models that the next state does without
         self.seen: list[tuple[Tensor, Sequence[str]]] = []  # losses of this update, and the names of their examples
 
     @contextmanager
-    def begun(self, parts: Mapping[str, Part], concern: Concern = lambda metrics: None) -> Iterator[None]:
-        """Load the last state of this training, if there is one, into models and optimizers, and open the batches."""
-        self.parts = parts
+    def begun(self, parts: Mapping[str, Part], objective: Objective | None = None) -> Iterator[None]:
+        """Load the last state of this training, if there is one, into models and optimizers, and open the batches.
+
+        With an objective, checkpoints are judged by the validation split, if the run has one.
+        """
+        self.parts, self.objective = parts, objective
         self.progress = self._restore()
-        self.log = Log(self.run.name, self.progress, self.config, self.run.curves, concern)
+        self.log = Log(self.run.name, self.progress, self.config, self.run.curves, objective)
         self.stream = Stream(ray.train.get_dataset_shard("train"), self.device)
         try:
             assert self.rank or self.stream.place == self.progress.place, "the data begin elsewhere than the training"
@@ -90,17 +94,17 @@ class Worker:
         losses = [str(float(loss)) for loss, _ in self.seen]
         storage.write_json(file, {"message": message, "in_loss": bool(bad), "losses": losses, "names": examples})
 
-    def end_update(
-        self, metrics: Mapping[str, Tensor | float], judge: Judge | None = None, write_model: Write | None = None
-    ) -> None:
-        """Count the update, and make a checkpoint where one is due; `judge` gives metrics of a validation batch."""
+    def end_update(self, metrics: Mapping[str, Tensor | float], write_model: Write) -> None:
+        """Count the update, and make a checkpoint where one is due."""
         self.seen = []
         self.progress.step += 1
         step, config = self.progress.step, self.config
         self.log.add(step, metrics)
         if step % config.checkpoint_every == 0 or step == config.max_steps:
-            if self.run.validates and judge is not None and write_model is not None:
-                self._validate(judge, write_model)
+            if self.run.validates and self.objective is not None:
+                self._validate(self.objective, write_model)
+            if self.rank == 0 and config.average_last:
+                self._take_snapshot(write_model)
             self._save()
         elif step % config.log_every == 0 and self._is_to_be_taken_back():
             self._save()
@@ -112,30 +116,39 @@ class Worker:
         self.warned = True
         return True
 
-    def _validate(self, judge: Judge, write_model: Write) -> None:
+    def _validate(self, objective: Objective, write_model: Write) -> None:
         """Judge the model on the validation split, on the first worker; all learn the outcome."""
         metrics: dict[str, float] = {}
         if self.rank == 0:
-            metrics, before = self._metrics(judge), self.progress.best_step
-            if self.progress.judge(metrics["validation_loss"]) and self.config.keep_best:
+            metrics, before = self._metrics(objective), self.progress.best_step
+            value = metrics[self.config.best_metric]
+            cost = -value if objective.metrics[self.config.best_metric] == "max" else value
+            if self.progress.judge(cost) and self.config.keep_best:
                 write_model(self.run.best(self.progress.best_step))
-                self.outdated = self.run.best(before) if before else None
+                self.outdated += [self.run.best(before)] if before else []
         metrics, self.progress.worse = broadcast_from_rank_zero((metrics, self.progress.worse))
         self.log.add_validation(self.progress.step, metrics)
 
     @torch.no_grad()
-    def _metrics(self, judge: Judge) -> dict[str, float]:
-        """Average metrics over the first batches of the validation split."""
+    def _metrics(self, objective: Objective) -> dict[str, float]:
+        """Average each metric over those of the first batches of the validation split that have it."""
         batches = rows(ray.train.get_dataset_shard("validation"), self.device)
-        sums: dict[str, float] = {}
-        count = 0
-        for count, row in enumerate(itertools.islice(batches, self.config.validation_batches), 1):
-            torch.manual_seed(count)
+        sums: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for number, row in enumerate(itertools.islice(batches, self.config.validation_batches)):
+            torch.manual_seed(number)
             with autocast(self.device, self.config.bf16, self.config.fp16):
-                metrics = judge(to_device(row, self.device))
-            for name, value in metrics.items():
-                sums[f"validation_{name}"] = sums.get(f"validation_{name}", 0.0) + float(value)
-        return {name: value / count for name, value in sums.items()}
+                metrics = objective.judge(to_device(row, self.device), number)
+            sums.update({name: float(value) for name, value in metrics.items()})
+            counts.update(metrics.keys())
+        return {name: sums[name] / count for name, count in counts.items()}
+
+    def _take_snapshot(self, write_model: Write) -> None:
+        """Keep the model of this checkpoint, and of earlier ones as many as will be averaged with it."""
+        write_model(self.run.snapshot(self.progress.step))
+        taken = [*self.progress.snapshots, self.progress.step]
+        self.progress.snapshots = taken[-self.config.average_last :]
+        self.outdated += [self.run.snapshot(step) for step in taken[: -self.config.average_last]]
 
     def _save(self) -> None:
         """Report to Ray from all workers, with a checkpoint from the first."""
@@ -147,15 +160,15 @@ class Worker:
             elif self.rank == 0:
                 state.save(folder, self.parts, self.progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-            loss = self.progress.judged
+            cost = self.progress.cost
             ray.train.report(
-                {"step": self.progress.step, "validation_loss": WORST if loss is None else loss},
+                {"step": self.progress.step, "cost": WORST if cost is None else cost},
                 checkpoint=checkpoint,
                 checkpoint_dir_name=f"step-{self.progress.step:08d}",
             )
-        if self.outdated is not None:  # only now: the state knows of the better one
-            storage.delete_folder(self.outdated)
-            self.outdated = None
+        for folder in self.outdated:  # only now: the state knows of the newer ones
+            storage.delete_folder(folder)
+        self.outdated = []
         self.log.pause()
 
     def finish(self, write_model: Write) -> None:
@@ -163,6 +176,8 @@ class Worker:
         if self.rank == 0:
             if self.config.keep_best and self.progress.best_step:
                 storage.copy_folder(self.run.best(self.progress.best_step), self.run.output)
+            elif self.progress.snapshots:
+                checkpoint.average([self.run.snapshot(step) for step in self.progress.snapshots], self.run.output)
             else:
                 write_model(self.run.output)
         self.log.write(self.run.output)

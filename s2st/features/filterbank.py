@@ -21,6 +21,11 @@ def num_fbank_frames(num_samples: int) -> int:
     return max(0, 1 + (num_samples - WINDOW) // MFCC_HOP)
 
 
+def num_samples_of(num_frames: int) -> int:
+    """Count the samples of the longest waveform that has so many frames."""
+    return (num_frames - 1) * MFCC_HOP + WINDOW + MFCC_HOP - 1
+
+
 def filterbank(waveform: np.ndarray | Tensor) -> Tensor:
     """Natural logarithm of the power in 80 mel bands, every 10 ms: (N,) in [-1, 1] -> (T, 80)."""
     return log_mel(torch.as_tensor(waveform, dtype=torch.float32) * FULL_SCALE, NUM_BANDS)

@@ -1,7 +1,7 @@
 """The encoder of fairseq's speech-to-speech models: filterbank -> two strided convolutions -> Transformer.
 
 Same function as S2STransformerEncoder (fairseq/models/speech_to_speech/s2s_transformer.py), except that padded batches
-equal single utterances: between the convolutions, padding is silenced.
+equal single utterances.
 
 Shapes: B batch, T frames of the filterbank, S = ceil(T / 4) frames of the encoder, F features, D model width.
 """
@@ -9,13 +9,13 @@ Shapes: B batch, T frames of the filterbank, S = ceil(T / 4) frames of the encod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from s2st.features.filterbank import NUM_BANDS
+from s2st.models.gated_convolutions import STRIDE, GatedConvolutions
 from s2st.models.transformer import Encoder, TransformerConfig, padding_mask, sinusoidal_positions
 
 FIRST_POSITION = 2  # fairseq numbers positions after the padding symbol, 1
-KERNEL, STRIDE = 5, 2  # of both convolutions
+KERNEL = 5  # of both convolutions
 FRAMES_PER_STATE = STRIDE**2
 
 
@@ -43,11 +43,8 @@ class SpeechSource(nn.Module):
     def __init__(self, config: SpeechSourceConfig) -> None:
         super().__init__()
         self.config = config
-        gated = config.conv_dim // 2
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(in_dim, out_dim, KERNEL, STRIDE, KERNEL // 2)
-            for in_dim, out_dim in ((config.num_features, config.conv_dim), (gated, 2 * config.model_dim))
-        )
+        dims = (config.conv_dim // 2, config.model_dim)
+        self.convolutions = GatedConvolutions(config.num_features, dims, KERNEL)
         self.encoder = Encoder(config)
         self.dropout = nn.Dropout(config.dropout)
         positions = sinusoidal_positions(FIRST_POSITION + state_count(config.max_frames), config.model_dim)
@@ -59,7 +56,7 @@ class SpeechSource(nn.Module):
         The output of each layer, without the last norm, is appended to `states`. Raises ValueError if T is more than
         max_frames.
         """
-        x, lengths = self._subsample(features, lengths)
+        x, lengths = self.convolutions(features, lengths)
         if x.size(1) > len(self.positions):
             raise ValueError(
                 f"a source of {features.size(1)} frames is longer than max_frames {self.config.max_frames}; "
@@ -68,14 +65,9 @@ class SpeechSource(nn.Module):
         x = self.dropout(x * self.config.model_dim**0.5 + self.positions[: x.size(1)])
         return self.encoder(x, padding_mask(lengths, x.size(1)), states), lengths
 
-    def _subsample(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, F) -> (B, S, D)."""
-        x = features.transpose(1, 2)
-        for convolution in self.convolutions:
-            x = x * padding_mask(lengths, x.size(2))[:, 0]
-            x = functional.glu(convolution(x), dim=1)
-            lengths = (lengths + 1) // STRIDE
-        return x.transpose(1, 2), lengths
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Frames of 10 ms of sources of such lengths (B,)."""
+        return lengths
 
 
 def state_count(num_frames: int) -> int:

@@ -8,13 +8,14 @@ Shapes: B batch, S source length, T target length, D model width, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.transformer import (
     Decoder,
     DecoderCache,
@@ -75,18 +76,9 @@ class UnitTransformer(nn.Module):
     def loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Label-smoothed cross-entropy a token, and {nll, accuracy, tokens}; padding does not count.
 
-        logits (B, T, V) of `forward`, target (B, T + 1). fairseq spreads the smoothed mass over the V - 1
-        wrong symbols, torch over all V: hence the factor.
+        logits (B, T, V) of `forward`, target (B, T + 1).
         """
-        labels = target[:, 1:]
-        true = labels != PAD
-        logits, labels = logits[true].float(), labels[true]
-        smoothing = self.config.label_smoothing * logits.size(1) / (logits.size(1) - 1)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        with torch.no_grad():
-            nll = functional.cross_entropy(logits, labels)
-            accuracy = (logits.argmax(1) == labels).float().mean()
-        return loss, {"nll": nll, "accuracy": accuracy, "tokens": true.sum()}
+        return label_smoothed_loss(logits, target[:, 1:], self.config.label_smoothing)
 
     def _embed(self, embedding: nn.Embedding, tokens: Tensor, first: int) -> Tensor:
         last = first + tokens.size(1)
@@ -102,6 +94,22 @@ class UnitTransformer(nn.Module):
         nn.init.normal_(embedding.weight, std=self.config.model_dim**-0.5)
         nn.init.zeros_(embedding.weight[PAD])
         return embedding
+
+
+def grow(model: UnitTransformer, languages: Sequence[str]) -> UnitTransformer:
+    """Copy a model, with symbols of further languages after its own; what it says of the others stays as it was.
+
+    Their rows of the embedding are made as those of a new model. Raises ValueError for a language it has already.
+    """
+    assert model.config.languages or not languages, "a plain model has no symbols of languages"
+    grown = UnitTransformer(replace(model.config, languages=(*model.config.languages, *languages)))
+    state, new = model.state_dict(), grown.state_dict()
+    for name in ("embed_tokens.weight", "source_embed_tokens.weight"):
+        last = len(state[name]) - 1
+        new[name][:last], new[name][-1] = state[name][:last], state[name][last]  # <mask> stays the last
+        state[name] = new[name]
+    grown.load_state_dict(state)
+    return grown.train(model.training)
 
 
 def pad_tokens(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -113,3 +113,11 @@ def test_mistakes_are_named():
         UnitVocabulary(10, ("en",), merges=((3, 10),))
     with pytest.raises(ValueError, match="name one twice"):
         UnitVocabulary(10, ("en", "en"))
+
+
+def test_without_languages_sequences_are_those_of_a_plain_translation():
+    vocabulary = UnitVocabulary(10, ())
+    assert vocabulary.size == 14
+    assert vocabulary.source_tokens(np.array([1, 2]), "hi").tolist() == [5, 6, EOS]
+    assert vocabulary.target_tokens(np.array([1, 2]), "en").tolist() == [EOS, 5, 6, EOS]
+    assert vocabulary.num_source_marks == 1

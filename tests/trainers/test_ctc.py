@@ -60,7 +60,7 @@ def test_validation_measures_what_is_heard() -> None:
     for symbol, expected in ((0, 1.0), (4, 3 / 4), (5, 2 / 4)):  # of "abb" and "b": nothing, "a" and "b" each
         model.output.bias.data.zero_()
         model.output.bias.data[symbol] = 5.0
-        found = objective.judge(batch())
+        found = objective.judge(batch(), 0)
         assert found["symbol_error_rate"] == pytest.approx(expected)
         assert found["loss"] > 0
 

@@ -3,20 +3,23 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray.train
+import safetensors.torch
 import torch
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
+from s2st import checkpoint
 from s2st.config import UserError
 from stages.stage import Step
-from trainers import loop, run
+from trainers import log, loop, run
 from trainers.batches import Packing, examples
-from trainers.loop import Objective
+from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig
 from trainers.worker import Worker
 
@@ -38,7 +41,7 @@ class Line(Objective):
 
 
 class Worsening(Line):
-    def validation(self, batch):
+    def validation(self, batch, number):
         """Tell that the slope should have stopped at 1."""
         return {"loss": (self.slope.weight - 1).abs().mean()}
 
@@ -67,7 +70,7 @@ def train_line(settings):
 
 def write(folder, model):
     Path(folder).mkdir(parents=True, exist_ok=True)
-    Path(folder, "slope.json").write_text(json.dumps(model.slope.weight.item()))
+    safetensors.torch.save_file({"slope": model.slope.weight.detach()}, Path(folder, checkpoint.WEIGHTS))
 
 
 class Killer:
@@ -106,7 +109,7 @@ def fit(local_ray, tmp_path, monkeypatch):
             split_of(data, "validation") if validation else None,
         )
         history = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-        return json.loads((output / "slope.json").read_text()), history
+        return safetensors.torch.load_file(output / checkpoint.WEIGHTS)["slope"].item(), history
 
     return train
 
@@ -189,6 +192,63 @@ def test_validation_stops_early_and_keeps_the_best(fit):
     best = min(judged, key=lambda step: judged[step])
     assert max(judged) == best + 20 < 40
     assert abs(slope - 1) == pytest.approx(judged[best], abs=1e-6)
+
+
+class Drifting(Line):
+    metrics = MappingProxyType({"loss": "min", "likeness": "max"})
+
+    def validation(self, batch, number):
+        """Tell, of the first batch only, that the slope was most like 1, which is not where the loss is least."""
+        metrics = super().validation(batch, number)
+        return metrics if number else {**metrics, "likeness": 1 - (self.slope.weight - 1).abs().mean()}
+
+
+def test_the_best_model_by_a_metric_that_is_to_be_high(fit):
+    slope, history = fit(num_workers=0, objective=Drifting, validation=True, keep_best=True, best_metric="likeness")
+    judged = [line["validation_likeness"] for line in history if "validation_likeness" in line]
+    assert max(judged) > judged[-1]
+    assert 1 - abs(slope - 1) == pytest.approx(max(judged), abs=1e-6)
+
+
+def test_a_metric_that_is_not_measured_is_refused():
+    step = Step("line", "trainers.line", "", {}, {})
+    with pytest.raises(UserError, match=r"section 'line': loop.best_metric 'mcd' is not one of loss, likeness"):
+        check_best_metric(step, LoopConfig(best_metric="mcd"), Drifting)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_the_model_is_the_mean_of_the_last_checkpoints_also_after_a_kill(fit, monkeypatch, tmp_path, validation):
+    ends = [fit(f"until-{steps}", num_workers=0, max_steps=steps, schedule="constant")[0] for steps in (20, 30, 40)]
+    settings = {"num_workers": 0, "average_last": 3, "schedule": "constant", "validation": validation}
+    forward, calls = Line.forward, []
+
+    def interrupted(self, batch):
+        calls.extend([0] * self.training)
+        if len(calls) == 36:
+            raise Interrupted
+        return forward(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "forward", interrupted)
+        with pytest.raises(Interrupted):
+            fit(**settings)
+    assert sorted(path.name for path in (tmp_path / "run").rglob("snapshot-*")) == [
+        f"snapshot-{step:08d}" for step in (10, 20, 30)
+    ]
+    slope, _ = fit(**settings)
+    assert slope == pytest.approx(sum(ends) / 3, abs=1e-6)
+
+
+def test_what_a_validation_finds_wrong_is_told_once(fit, monkeypatch):
+    class Worried(Line):
+        def validation_concern(self, metrics):
+            return f"a loss of {metrics['loss']:.0f} is no good"
+
+    told = []
+    monkeypatch.setattr(log, "LEARNING_STEPS", 0)
+    monkeypatch.setattr(log, "tell", told.append)
+    fit(num_workers=0, objective=Worried, validation=True)
+    assert ["step 10" in line for line in told if "is no good" in line] == [True]
 
 
 def test_validation_of_two_workers(fit):

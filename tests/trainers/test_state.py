@@ -60,4 +60,4 @@ def test_a_loss_that_is_no_number_is_never_the_best():
     progress.step = 20
     assert progress.judge(2.0)
     assert not progress.judge(math.inf)
-    assert (progress.best, progress.best_step, progress.worse) == (2.0, 20, 1)
+    assert (progress.least, progress.best_step, progress.worse) == (2.0, 20, 1)

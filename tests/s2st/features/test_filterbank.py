@@ -6,7 +6,7 @@ import torch
 from torchaudio.compliance import kaldi
 from torchaudio.functional import compute_deltas
 
-from s2st.features.filterbank import NUM_BANDS, filterbank, normalize, num_fbank_frames, source_features
+from s2st.features.filterbank import NUM_BANDS, filterbank, normalize, num_fbank_frames, num_samples_of, source_features
 
 
 @pytest.mark.parametrize("num_samples", [399, 400, 559, 560, 16_000, 130_001])
@@ -32,3 +32,9 @@ def test_deltas_lie_beside_the_bands(tone) -> None:
     deltas = compute_deltas(bands.T)
     expected = torch.cat([bands.T, deltas, compute_deltas(deltas)]).T
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_samples_and_frames() -> None:
+    for frames in (1, 2, 77):
+        assert num_fbank_frames(num_samples_of(frames)) == frames
+        assert num_fbank_frames(num_samples_of(frames) + 1) == frames + 1

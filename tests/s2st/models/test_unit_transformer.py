@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, pad_tokens
+from s2st.decoding import translate_units
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow, pad_tokens
 from s2st.units import PAD
 
 
@@ -134,3 +135,24 @@ def test_mistakes_are_named():
     model = tiny_model(max_positions=5)
     with pytest.raises(ValueError, match="8 tokens is longer than max_positions 5"):
         model(*batch(model, LONG))
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_grown_model_says_of_old_languages_what_it_said(share):
+    model = tiny_model(share_all_embeddings=share)
+    grown = grow(model, ["ko"])
+    before, after = model.vocabulary, grown.vocabulary
+    assert after.language_symbol("ko") == before.mask
+    old = [*range(before.mask), after.mask]  # <mask> moves
+    source, lengths, target = batch(model, SHORT, LONG)
+    torch.testing.assert_close(grown(source, lengths, target)[..., old], model(source, lengths, target))
+    units = [np.arange(n) * 7 % 20 for n in (9, 4, 12)]
+    for langs in (["hi"] * 3, ["en"] * 3), (["en"] * 3, ["hi"] * 3):
+        found, expected = (translate_units(m, units, *langs) for m in (grown, model))
+        for now, then in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(now[0].units, then[0].units)
+    assert not grown.training
+    spoken = translate_units(grown, units, ["hi"] * 3, ["ko"] * 3)
+    assert all(len(hypothesis.units) for (hypothesis,) in spoken)
+    with pytest.raises(ValueError, match="name one twice"):
+        grow(model, ["hi"])
