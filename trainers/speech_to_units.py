@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from s2st import audio, checkpoint
 from s2st.config import UserError
-from s2st.evaluation.scores import unit_error_rate
 from s2st.features.filterbank import num_samples_of
 from s2st.features.spec_augment import POLICIES
 from s2st.models.s2ut import S2ut, S2utConfig
@@ -25,8 +25,10 @@ from s2st.units import NUM_SPECIALS, PAD
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
+from trainers import generation
 from trainers.batches import Examples, pad
-from trainers.loop import Objective, train
+from trainers.loop import train
+from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig, fit
 from trainers.speech_pairs import Limits, filterbanks, pair_examples
 from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbols
@@ -52,6 +54,8 @@ class SpeechToUnitsConfig:
 class SpeechToUnitsObjective(Objective):
     """S2ut with its loss, taking one batch."""
 
+    metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
+
     def __init__(self, model: S2ut):
         super().__init__()
         self.model, self.step = model, 0
@@ -67,18 +71,25 @@ class SpeechToUnitsObjective(Objective):
         loss, metrics = self.model.loss(*source, batch["beginnings"], batch["labels"], tasks, self.step)
         return loss, {"loss": loss, **metrics}
 
-    def validation(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Give the loss, the unit error rate of greedy translations, and how many of them differ from all others."""
+    def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
+        """Give the loss and, of the first batch, how near greedy translations are to their references."""
         _, metrics = self(batch)
-        config = self.model.config
-        langs = [config.language(beginning) for beginning in batch["beginnings"].tolist()]
-        translations = translate_speech(self.model, batch["features"], batch["lengths"], langs, GREEDY)
-        found = [best.units.tolist() for best, *_ in translations]
-        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in batch["labels"]]
-        return metrics | {
-            "unit_error_rate": torch.tensor(unit_error_rate(references, found)),
-            "different": torch.tensor(len(set(map(tuple, found))) / len(found)),
-        }
+        if number:
+            return metrics
+        few = {name: values[: generation.SENTENCES] for name, values in batch.items()}
+        langs = [self.model.config.language(beginning) for beginning in few["beginnings"].tolist()]
+        found = translate_speech(self.model, few["features"], few["lengths"], langs, GREEDY)
+        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in few["labels"]]
+        return metrics | generation.unit_metrics(references, [best.units for best, *_ in found])
+
+    def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
+        """Say so if translations of different sources are alike."""
+        return generation.collapse(metrics)
+
+
+def check(config: SpeechToUnitsConfig, step: Step) -> None:
+    """Raise UserError for a metric that is not measured."""
+    check_best_metric(step, config.loop, SpeechToUnitsObjective)
 
 
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
@@ -170,6 +181,7 @@ STAGE = Stage(
     SpeechToUnitsConfig,
     run,
     reads={"speech_pairs": Input(SPEECH_PAIRS), "codebook": Input()},
+    check=check,
     resumes=True,
 )
 

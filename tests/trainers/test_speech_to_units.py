@@ -95,9 +95,9 @@ def learn(rows: list[dict], settings: dict, steps: int = 200) -> S2ut:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    found = objective.judge(batch)
+    found = objective.judge(batch, 0)
     assert found["unit_error_rate"] == 0
-    assert found["different"] == 1
+    assert found["diversity"] == 1
     return model.eval()
 
 
@@ -151,7 +151,7 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
         train(tmp_path, monkeypatch, model={**MODEL, "languages": ["hi"]})
 
 
-def test_validation_counts_translations_that_are_alike() -> None:
+def test_one_translation_whatever_is_heard_is_told() -> None:
     model = S2ut(build(SpeechToUnitsConfig, {"model": {**MODEL, "num_units": 9}}, "x").model)
     objective = SpeechToUnitsObjective(model)
     model.decoder.embed_tokens.weight.data.zero_()
@@ -159,8 +159,10 @@ def test_validation_counts_translations_that_are_alike() -> None:
         "features": torch.randn(3, 40, 80),
         "lengths": torch.full((3,), 40),
         "beginnings": torch.full((3,), EOS),
-        "labels": torch.tensor([[4, 5, EOS]] * 3),
+        "labels": torch.tensor([[4, 5, EOS], [6, 7, EOS], [8, 9, EOS]]),
     }
-    found = objective.judge(batch)
-    assert found["different"] == pytest.approx(1 / 3)  # whatever is heard
+    found = objective.judge(batch, 0)
     assert found["unit_error_rate"] > 0
+    assert found["diversity"] == 0
+    assert "nearly the same whatever it hears" in objective.validation_concern(found)
+    assert "diversity" not in objective.judge(batch, 1)
