@@ -49,9 +49,9 @@ class TranslationObjective(Objective):
 
     metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
 
-    def __init__(self, translator: UnitTransformer):
+    def __init__(self, translator: UnitTransformer, voices: generation.Voices | None = None):
         super().__init__()
-        self.translator = translator
+        self.translator, self.voices = translator, voices
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss and metrics of a batch {source (B, S), source_lengths (B,), target (B, T + 1)}."""
@@ -69,7 +69,12 @@ class TranslationObjective(Objective):
         )
         found = translate_tokens(self.translator, source, lengths, target[:, 0], SearchOptions(beam=1))
         references = [self.translator.vocabulary.decode(row) for row in target.cpu().numpy()]
-        return metrics | generation.unit_metrics(references, [best.units for (best,) in found])
+        hypotheses = [best.units for (best,) in found]
+        metrics |= generation.unit_metrics(references, hypotheses)
+        if self.voices is not None:
+            langs = [self.translator.vocabulary.language(symbol) for symbol in target[:, 0].tolist()]
+            metrics |= self.voices.distortion(langs, references, hypotheses)
+        return metrics
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
         """Say so if translations of different sources are alike."""
@@ -144,4 +149,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = begin(settings["model"], settings["start"])
     write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
-    train(settings["loop"], settings["run"], TranslationObjective(translator), write_model)
+    vocoders = settings["vocoders"]
+    objective = TranslationObjective(translator, generation.Voices(vocoders) if vocoders else None)
+    train(settings["loop"], settings["run"], objective, write_model)
