@@ -20,7 +20,6 @@ class UnitHypothesis:
     loops: bool  # it was cut, and repeats itself to its end
 
 
-@torch.inference_mode()
 def translate_units(
     model: UnitTransformer,
     sources: Sequence[np.ndarray],
@@ -37,24 +36,45 @@ def translate_units(
     counted in tokens too, after the merges), all of them units, and none of `banned_units`. It begins with the units
     of its prefix (P,), which may be empty. Samples are drawn with `generator`.
     """
-    assert not model.training, "call model.eval() first: dropout would disturb the search"
     _check_sizes(sources, source_langs, target_langs, prefixes)
     if not sources:
         return []
     vocabulary, device = model.vocabulary, model.embed_tokens.weight.device
     pairs = zip(sources, source_langs, strict=True)
     tokens, lengths = pad_tokens([vocabulary.source_tokens(source, lang) for source, lang in pairs])
+    languages = torch.tensor([vocabulary.language_symbol(lang) for lang in target_langs])
+    forced = None if prefixes is None else pad_tokens([vocabulary.encode(p) for p in prefixes])[0].to(device)
+    tokens, lengths, languages = tokens.to(device), lengths.to(device), languages.to(device)
+    return translate_tokens(model, tokens, lengths, languages, options, forced, banned_units, generator)
+
+
+@torch.inference_mode()
+def translate_tokens(
+    model: UnitTransformer,
+    tokens: Tensor,
+    lengths: Tensor,
+    languages: Tensor,
+    options: SearchOptions,
+    prefixes: Tensor | None = None,
+    banned_units: Collection[int] = (),
+    generator: torch.Generator | None = None,
+) -> list[list[UnitHypothesis]]:
+    """`translate_units` of sources that are tokens already.
+
+    tokens (N, S) of `source_tokens`, padded, lengths (N,), languages (N,) symbols of the targets, prefixes (N, P).
+    """
+    assert not model.training, "call model.eval() first: dropout would disturb the search"
+    vocabulary = model.vocabulary
     limits = ((lengths - vocabulary.num_source_marks) * options.max_len_a + options.max_len_b).long()
-    languages = torch.tensor([vocabulary.language_symbol(lang) for lang in target_langs], device=device)
     found = search(
         model.decode,
-        model.start(tokens.to(device), lengths.to(device)),
+        model.start(tokens, lengths),
         beginnings=languages,
         ends=languages,
-        limits=limits.clamp(1, model.config.max_positions - 1).to(device),
-        allowed=_allowed_tokens(vocabulary, banned_units).to(device),
+        limits=limits.clamp(1, model.config.max_positions - 1),
+        allowed=_allowed_tokens(vocabulary, banned_units).to(tokens.device),
         options=options,
-        prefixes=None if prefixes is None else pad_tokens([vocabulary.encode(p) for p in prefixes])[0].to(device),
+        prefixes=prefixes,
         generator=generator,
     )
     return [[UnitHypothesis(vocabulary.decode(h.tokens), h.score, h.finished, h.loops) for h in each] for each in found]

@@ -9,13 +9,15 @@ from types import MappingProxyType
 from typing import Literal
 
 from s2st.evaluation import scores
+from s2st.evaluation.scores import Units
 
 METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType({"unit_error_rate": "min", "unit_bleu": "max"})
+SENTENCES = 32  # at most, of a validation's first batch, that are translated
 LEAST_DIVERSITY = 0.25  # below it, translations of different inputs are nearly one
 ADVICE = "use more data or voices, fewer layers or more dropout, and look at the units that its sources have"
 
 
-def unit_metrics(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> dict[str, float]:
+def unit_metrics(references: Sequence[Units], hypotheses: Sequence[Units]) -> dict[str, float]:
     """Measure translations, as units, of different inputs: METRICS and "diversity" (see s2st.evaluation.scores)."""
     return {
         "unit_error_rate": scores.unit_error_rate(references, hypotheses),

@@ -25,9 +25,11 @@ from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.balance import repetitions
 from trainers.batches import Packing, examples
+from trainers.objective import check_best_metric
 from trainers.run import fit
 from trainers.unit_training import (
     WINDOW,
+    TranslationObjective,
     UnitTrainingConfig,
     collate,
     learned_directions,
@@ -46,6 +48,11 @@ class TranslationConfig(UnitTrainingConfig):
         super().__post_init__()
         if self.languages and not self.language_symbols:
             raise ValueError("languages are those of language_symbols, which are false; leave one of the two out")
+
+
+def check(config: TranslationConfig, step: Step) -> None:
+    """Raise UserError for a metric that is not measured."""
+    check_best_metric(step, config.loop, TranslationObjective)
 
 
 def run(config: TranslationConfig, step: Step) -> Counts:
@@ -142,6 +149,7 @@ class ToTokens:
 STAGE = Stage(
     TranslationConfig,
     run,
+    check=check,
     reads={"pairs": Input(PAIRS), "codebook": Input(), "translator": Input(optional=True)},
     resumes=True,
 )

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from s2st import checkpoint
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError, build
+from s2st.decoding import translate_tokens
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow
 from s2st.units import PAD, fit_merges
 from stages.stage import Step
+from trainers import generation
 from trainers.batches import pad
 from trainers.loop import train
 from trainers.objective import Objective
@@ -43,6 +47,8 @@ class UnitTrainingConfig:
 class TranslationObjective(Objective):
     """The unit Transformer with its loss, taking one batch."""
 
+    metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
+
     def __init__(self, translator: UnitTransformer):
         super().__init__()
         self.translator = translator
@@ -52,6 +58,22 @@ class TranslationObjective(Objective):
         logits = self.translator(batch["source"], batch["source_lengths"], batch["target"])
         loss, metrics = self.translator.loss(logits, batch["target"])
         return loss, {"loss": loss, **metrics}
+
+    def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
+        """Give the loss and, of the first batch, how near greedy translations are to their references."""
+        _, metrics = self(batch)
+        if number:
+            return metrics
+        source, lengths, target = (
+            batch[name][: generation.SENTENCES] for name in ("source", "source_lengths", "target")
+        )
+        found = translate_tokens(self.translator, source, lengths, target[:, 0], SearchOptions(beam=1))
+        references = [self.translator.vocabulary.decode(row) for row in target.cpu().numpy()]
+        return metrics | generation.unit_metrics(references, [best.units for (best,) in found])
+
+    def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
+        """Say so if translations of different sources are alike."""
+        return generation.collapse(metrics)
 
 
 def model_config(

@@ -16,6 +16,8 @@ import sacrebleu
 from s2st.models.recognizer import normalize_text
 from s2st.units import reduce
 
+Units = Sequence[int] | np.ndarray
+
 NUM_RESAMPLES = 2000  # of the bootstrap: the ends of the interval are then stable to about half a percent
 
 
@@ -85,20 +87,20 @@ def symbol_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[
     return float(jiwer.process_words(expected, found).wer)
 
 
-def unit_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
+def unit_error_rate(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """`symbol_error_rate` of unit sequences, which are reduced first."""
     _check_lengths(references, hypotheses)
     return symbol_error_rate(_reduced(references), _reduced(hypotheses))
 
 
-def unit_bleu(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
+def unit_bleu(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """Corpus BLEU, 0 to 100, of unit sequences, each unit a word; they are reduced first."""
     _check_lengths(references, hypotheses)
     expected, found = ([" ".join(map(str, row)) for row in _reduced(rows)] for rows in (references, hypotheses))
     return float(sacrebleu.BLEU(tokenize="none", force=True).corpus_score(found, [expected]).score)
 
 
-def diversity(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
+def diversity(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """How much hypotheses of different inputs differ, as a share of how much their references do.
 
     Each row of units is compared with the next one, by edit distance over the longer of the two. A model that gives the
@@ -127,7 +129,7 @@ def _corpus_score(
     return CorpusScore(value, str(metric.get_signature()))
 
 
-def _differences(rows: Sequence[Sequence[int]]) -> float:
+def _differences(rows: Sequence[Units]) -> float:
     """Mean distance of each row and the next one, 0 to 1."""
     pairs = [pair for pair in pairwise(_reduced(rows)) if any(pair)]
     distances = [
@@ -136,7 +138,7 @@ def _differences(rows: Sequence[Sequence[int]]) -> float:
     return sum(distances) / max(1, len(distances))
 
 
-def _reduced(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def _reduced(rows: Sequence[Units]) -> list[list[int]]:
     return [reduce(np.asarray(row, dtype=np.int64))[0].tolist() for row in rows]
 
 

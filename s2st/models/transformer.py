@@ -62,6 +62,13 @@ class Attention(nn.Module):
             heads = functional.scaled_dot_product_attention(queries, keys, values, mask, dropout, causal)
         return self.out_proj(heads.transpose(1, 2).flatten(2).to(x.dtype))
 
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """Share of its attention that each query gives to each key, mean over heads: x (B, T, D) -> (B, T, S)."""
+        scores = self._split(self.q_proj(x)) @ keys.transpose(2, 3) * keys.size(3) ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.float().softmax(3).mean(1)
+
     def _split(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu":  # its fused kernel is much slower backward in bf16: 11 times at 18 tokens
             x = x.float()
@@ -107,9 +114,17 @@ class DecoderLayer(EncoderLayer):
         self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, past: KeysValues | None, memory: KeysValues, memory_mask: Tensor | None
+        self,
+        x: Tensor,
+        past: KeysValues | None,
+        memory: KeysValues,
+        memory_mask: Tensor | None,
+        alignment: list[Tensor] | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1."""
+        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1.
+
+        The attention to the memory, (B, T, S), is appended to `alignment`.
+        """
         inside = self.enter(self.self_attn_layer_norm, x)
         keys, values = self.self_attn.keys_values(inside)
         if past is not None:
@@ -121,6 +136,8 @@ class DecoderLayer(EncoderLayer):
         # Beams of a sentence become queries over its one memory, which so need not be repeated.
         queries = inside.reshape(memory[0].size(0), -1, x.size(2))
         attended = self.encoder_attn(queries, memory, memory_mask).view_as(x)
+        if alignment is not None:
+            alignment.append(self.encoder_attn.weights(queries, memory[0], memory_mask))
         x = self.leave(self.encoder_attn_layer_norm, x, attended)
         return self.feed_forward(x), (keys, values)
 
@@ -176,13 +193,21 @@ class Decoder(nn.Module):
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
         return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
 
-    def forward(self, x: Tensor, cache: DecoderCache, states: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cache: DecoderCache,
+        states: list[Tensor] | None = None,
+        alignment: list[Tensor] | None = None,
+    ) -> Tensor:
         """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D).
 
-        The output of each layer, without the last norm, is appended to `states`.
+        The output of each layer, without the last norm, is appended to `states`; the attention of the last layer
+        to the memory, (B, T, S), to `alignment`.
         """
         for i, layer in enumerate(self.layers):
-            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask)
+            watched = alignment if i == len(self.layers) - 1 else None
+            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask, watched)
             if states is not None:
                 states.append(x)
         return self.layer_norm(x)
