@@ -28,13 +28,16 @@ LEAST_SAMPLES = audio.SAMPLE_RATE // 10  # of speech whose distortion is measure
 ADVICE = "use more data or voices, fewer layers or more dropout, and look at the units that its sources have"
 
 
-def unit_metrics(references: Sequence[Units], hypotheses: Sequence[Units]) -> dict[str, float]:
-    """Measure translations, as units, of different inputs: error rate, BLEU and diversity of s2st.evaluation.scores."""
-    return {
+def measure(
+    langs: Sequence[str], references: Sequence[Units], hypotheses: Sequence[Units], voices: "Voices | None"
+) -> dict[str, float]:
+    """Measure translations, as units, of different inputs: METRICS, of which mcd needs voices, and their diversity."""
+    metrics = {
         "unit_error_rate": scores.unit_error_rate(references, hypotheses),
         "unit_bleu": scores.unit_bleu(references, hypotheses),
         "diversity": scores.diversity(references, hypotheses),
     }
+    return metrics | voices.distortion(langs, references, hypotheses) if voices else metrics
 
 
 def collapse(metrics: Mapping[str, float]) -> str | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -27,8 +27,8 @@ from s2st.units import NUM_SPECIALS, PAD
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
+from trainers import generation
 from trainers.batches import Examples, pad
-from trainers.generation import METRICS, collapse, unit_metrics
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
 from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights
@@ -38,7 +38,6 @@ from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbo
 
 ROWS = [name for name in SPEECH_PAIRS.names if not name.endswith("_audio")]
 TASK = "task."  # before the name of a task, in a batch
-TRANSLATED_BATCHES = 4  # of a validation
 GREEDY = dataclasses.replace(SPEECH_SEARCH, beam=1)
 
 
@@ -61,11 +60,15 @@ class SpeechToUnitsConfig:
 class SpeechToUnitsObjective(Objective):
     """S2ut with its loss, taking one batch."""
 
-    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType({"loss": "min", **METRICS})
+    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType(
+        {"loss": "min", "accuracy": "max", **generation.METRICS}
+    )
 
-    def __init__(self, model: S2ut, freeze_updates: int = 0):
+    def __init__(self, model: S2ut, target_langs: Sequence[str], freeze_updates: int, vocoders: Sequence[str] = ()):
+        """`target_langs` are those of the training, `vocoders` folders of what speaks its validation."""
         super().__init__()
-        self.model, self.freeze_updates, self.step = model, freeze_updates, 0
+        self.model, self.target_langs, self.freeze_updates, self.step = model, target_langs, freeze_updates, 0
+        self.voices = generation.Voices(vocoders) if vocoders else None
         self.skips_layers = isinstance(model.source, PretrainedSource)  # at random, and all while frozen
 
     def begin_update(self, step: int) -> None:
@@ -81,19 +84,19 @@ class SpeechToUnitsObjective(Objective):
         return loss, {"loss": loss, **metrics}
 
     def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
-        """Give the loss, and of the first batches what `unit_metrics` measures of greedy translations."""
+        """Give the loss and, of the first batch, how near greedy translations are to their references."""
         _, metrics = self(batch)
-        if number >= TRANSLATED_BATCHES:
+        if number:
             return metrics
-        config = self.model.config
-        langs = [config.language(beginning) for beginning in batch["beginnings"].tolist()]
-        translations = translate_speech(self.model, *source_of(batch), langs, GREEDY)
-        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in batch["labels"]]
-        return metrics | unit_metrics(references, [best.units.tolist() for best, *_ in translations])
+        few = {name: values[: generation.SENTENCES] for name, values in batch.items()}
+        langs = [self.model.config.language(symbol) or self.target_langs[0] for symbol in few["beginnings"].tolist()]
+        found = translate_speech(self.model, *source_of(few), langs, GREEDY)
+        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in few["labels"]]
+        return metrics | generation.measure(langs, references, [best.units for best, *_ in found], self.voices)
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
         """Say so if translations of different sources hardly differ."""
-        return collapse(metrics)
+        return generation.collapse(metrics)
 
 
 def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -105,11 +108,17 @@ def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
     """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured."""
     check_best_metric(step, config.loop, SpeechToUnitsObjective)
+    generation.check_vocoders(step, config.loop.best_metric)
     if (config.model.pretrained or config.freeze_updates) and not step.inputs.get("encoder"):
         raise UserError(
             f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
             "one as the input encoder, or remove them"
         )
+
+
+def check_inputs(config: SpeechToUnitsConfig, step: Step) -> None:
+    """Raise UserError if the vocoders speak other units than those of the codebook."""
+    generation.check_vocoder_units(step, units_info(step.input("codebook"))[0])
 
 
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
@@ -135,6 +144,7 @@ def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
         "model": model,
         "encoder": pretrained,
         "freeze_updates": config.freeze_updates,
+        "vocoders": step.input_list("vocoders"),
         "info": {"units": units_name, "directions": directions},
     }
     fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
@@ -208,14 +218,22 @@ def train_worker(settings: dict[str, Any]) -> None:
         assert isinstance(model.source, PretrainedSource)
         model.source.encoder.load_state_dict(read_encoder_weights(settings["encoder"], *ENCODERS, FINE_TUNED))
     write_model = functools.partial(checkpoint.save, model=model, info=settings["info"])
-    train(settings["loop"], settings["run"], SpeechToUnitsObjective(model, settings["freeze_updates"]), write_model)
+    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    objective = SpeechToUnitsObjective(model, langs, settings["freeze_updates"], settings["vocoders"])
+    train(settings["loop"], settings["run"], objective, write_model)
 
 
 STAGE = Stage(
     SpeechToUnitsConfig,
     run,
-    reads={"speech_pairs": Input(SPEECH_PAIRS), "codebook": Input(), "encoder": Input(optional=True)},
+    reads={
+        "speech_pairs": Input(SPEECH_PAIRS),
+        "codebook": Input(),
+        "encoder": Input(optional=True),
+        "vocoders": Input(many=True, optional=True),
+    },
     check=check,
+    check_inputs=check_inputs,
     resumes=True,
 )
 
