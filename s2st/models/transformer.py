@@ -3,7 +3,7 @@
 The decoder always works through a cache: training feeds it the whole target at once, decoding a token at a
 time, and both run the same lines.
 
-Shapes: B batch, S source length, T target length, D model width, H heads.
+Shapes: B batch, N sentences, S source length, T target length, D model width, H heads.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-KeysValues = tuple[Tensor, Tensor]  # each (B, H, length, D / H)
+from s2st.models.decoder_cache import DecoderCache, KeysValues
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Attention(nn.Module):
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
     def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1, S) is True where a key may be seen."""
+        """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1 or T, S) is True where a key may be seen."""
         queries, (keys, values) = self._split(self.q_proj(x)), keys_values
         dropout = self.dropout if self.training else 0.0
         with torch.autocast("cpu", enabled=False):
@@ -103,23 +103,16 @@ class DecoderLayer(EncoderLayer):
         self.encoder_attn = Attention(config)
         self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
-    def forward(  # type: ignore[override]
-        self, x: Tensor, past: KeysValues | None, memory: KeysValues, memory_mask: Tensor | None
-    ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1."""
+    def forward(self, x: Tensor, cache: DecoderCache, layer: int) -> Tensor:  # type: ignore[override]
+        """x (N, T, D) -> (N, T, D): positions of one beam, or one position of T beams; the cache's layer keeps them."""
         inside = self.enter(self.self_attn_layer_norm, x)
-        keys, values = self.self_attn.keys_values(inside)
-        if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        attended = self.self_attn(inside, (keys, values), causal=past is None)
+        keys_values, mask = cache.extend(layer, *self.self_attn.keys_values(inside))
+        attended = self.self_attn(inside, keys_values, mask, causal=mask is None)
         x = self.leave(self.self_attn_layer_norm, x, attended)
 
         inside = self.enter(self.encoder_attn_layer_norm, x)
-        # Beams of a sentence become queries over its one memory, which so need not be repeated.
-        queries = inside.reshape(memory[0].size(0), -1, x.size(2))
-        attended = self.encoder_attn(queries, memory, memory_mask).view_as(x)
-        x = self.leave(self.encoder_attn_layer_norm, x, attended)
-        return self.feed_forward(x), (keys, values)
+        attended = self.encoder_attn(inside, cache.memory[layer], cache.memory_mask)
+        return self.feed_forward(self.leave(self.encoder_attn_layer_norm, x, attended))
 
 
 class Encoder(nn.Module):
@@ -135,27 +128,6 @@ class Encoder(nn.Module):
         return self.layer_norm(x)
 
 
-@dataclass
-class DecoderCache:
-    """Keys and values of each layer, for N sentences that are decoded along one or more beams each."""
-
-    memory: list[KeysValues]  # of the encoder's output, N rows
-    memory_mask: Tensor | None  # (N, 1, 1, S)
-    past: list[KeysValues | None]  # of the target so far, N * beams rows; None before the first step
-
-    @property
-    def length(self) -> int:
-        """Number of target positions read so far."""
-        return 0 if self.past[0] is None else self.past[0][0].size(2)
-
-    def select(self, sentences: Tensor | None, rows: Tensor) -> None:
-        """Keep these sentences (None: all) and rows, in this order."""
-        self.past = [None if past is None else (past[0][rows], past[1][rows]) for past in self.past]
-        if sentences is not None:
-            self.memory = [(keys[sentences], values[sentences]) for keys, values in self.memory]
-            self.memory_mask = None if self.memory_mask is None else self.memory_mask[sentences]
-
-
 class Decoder(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -165,13 +137,18 @@ class Decoder(nn.Module):
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
         """Open a cache on an encoder's output (N, S, D)."""
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
-        return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
+        return DecoderCache(keys_values, memory_mask)
 
     def forward(self, x: Tensor, cache: DecoderCache) -> Tensor:
-        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D)."""
+        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D).
+
+        A row is a beam; T is 1 in all steps but the first. Beams of a sentence become queries over what it has once.
+        """
+        queries = x.reshape(cache.memory[0][0].size(0), -1, x.size(2))
+        cache.advance(queries.size(1))
         for i, layer in enumerate(self.layers):
-            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask)
-        return self.layer_norm(x)
+            queries = layer(queries, cache, i)
+        return self.layer_norm(queries).view_as(x)
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:
