@@ -24,7 +24,6 @@ METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
 )
 SENTENCES = 32  # at most, of a validation's first batch, that are translated
 LEAST_DIVERSITY = 0.25  # below it, translations of different inputs are nearly one
-LEAST_SAMPLES = audio.SAMPLE_RATE // 10  # of speech whose distortion is measured: silence fills what is shorter
 ADVICE = "use more data or voices, fewer layers or more dropout, and look at the units that its sources have"
 
 
@@ -75,7 +74,7 @@ class Voices:
 
     def _speak(self, lang: str, units: Sequence[Units]) -> list[np.ndarray]:
         spoken = self.by_language[lang].speak([np.asarray(row) for row in units], lang)
-        return [np.pad(waveform, (0, max(0, LEAST_SAMPLES - len(waveform)))) for waveform, _ in spoken]
+        return [waveform for waveform, _ in spoken]
 
 
 def check_vocoders(step: Step, best_metric: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from s2st import audio, checkpoint
+from s2st import checkpoint
 from s2st.config import UserError
 from s2st.features.filterbank import num_samples_of
 from s2st.features.spec_augment import POLICIES
@@ -24,7 +24,6 @@ from s2st.schemas import SPEECH_PAIRS
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.speech_to_units import units_info
 from s2st.units import NUM_SPECIALS, PAD
-from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
@@ -33,7 +32,7 @@ from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
 from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights
 from trainers.run import LoopConfig, fit
-from trainers.speech_pairs import Limits, filterbanks, pair_examples, waveforms
+from trainers.speech_pairs import Limits, directions_of, filterbanks, fitting_pairs, pair_examples, waveforms
 from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbols
 
 ROWS = [name for name in SPEECH_PAIRS.names if not name.endswith("_audio")]
@@ -123,33 +122,27 @@ def check_inputs(config: SpeechToUnitsConfig, step: Step) -> None:
 
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     """Find units, languages and symbols of tasks in the pairs, and train."""
-    pairs = datasets.read_table(step.input("speech_pairs"), SPEECH_PAIRS, ROWS)
-    pairs = pairs.filter(pc.is_in(pairs["split"], pa.array(["train", "validation"])))
     units_name, num_units = units_info(step.input("codebook"))
-    if set(pairs["codebook"].to_pylist()) - {units_name}:
-        raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
     model, pretrained = config.model, step.inputs.get("encoder") and step.input("encoder")
     if pretrained:
         encoder = read_encoder_config(pretrained, *ENCODERS, FINE_TUNED)
         source = dataclasses.replace(model.pretrained or PretrainedSourceConfig(), encoder=encoder)
         model = dataclasses.replace(model, pretrained=source)
     limits = limits_of(model)
-    rejects, kept = limits.rejects(pairs), limits(pairs)
-    datasets.set_aside(rejects, step.output)
-    check_training(step, pairs, kept)
-    model = fitted(model, kept, num_units, f"section '{step.name}'")
+    pairs, counts = fitting_pairs(ROWS, limits, step)
+    if set(pairs["codebook"].to_pylist()) - {units_name}:
+        raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    model = fitted(model, pairs, num_units, f"section '{step.name}'")
     data = {split: examples_of(config, model, limits, step, split) for split in ("train", "validation")}
-    directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in kept.to_pylist()})
     settings = {
         "model": model,
         "encoder": pretrained,
         "freeze_updates": config.freeze_updates,
         "vocoders": step.input_list("vocoders"),
-        "info": {"units": units_name, "directions": directions},
+        "info": {"units": units_name, "directions": directions_of(pairs)},
     }
     fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
-    hours = pc.sum(kept["source_samples"]).as_py() / audio.SAMPLE_RATE / 3600
-    return Counts(len(pairs), len(kept), len(rejects), round(hours, 4))
+    return counts
 
 
 def limits_of(config: S2utConfig) -> Limits:
@@ -161,16 +154,6 @@ def limits_of(config: S2utConfig) -> Limits:
     for column in columns_of(config.tasks):
         most[column] = min(most.get(column, MAX_LETTERS), MAX_LETTERS)
     return Limits(most)
-
-
-def check_training(step: Step, pairs: pa.Table, kept: pa.Table) -> None:
-    """Raise UserError if there is nothing to learn."""
-    if "train" in kept["split"].to_pylist():
-        return
-    reason = (
-        f"; the usual reason: {datasets.usual_reason(step.output)}" if "train" in pairs["split"].to_pylist() else ""
-    )
-    raise UserError(f"section '{step.name}': {step.input('speech_pairs')} has no pair to train on{reason}")
 
 
 def fitted(config: S2utConfig, pairs: pa.Table, num_units: int, where: str) -> S2utConfig:

@@ -69,6 +69,7 @@ class DecoderState:
 
 
 class S2Spect(SpectrogramModel):
+    config: S2SpectConfig
     positions: Tensor
 
     def __init__(self, config: S2SpectConfig) -> None:
