@@ -16,7 +16,7 @@ from s2st.config import UserError
 from s2st.evaluation import scores
 from s2st.evaluation.mcd import warped_distance
 from s2st.evaluation.scores import Units
-from s2st.translator import Voice
+from s2st.voice import Voice
 from stages.stage import Step
 
 METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
