@@ -118,7 +118,7 @@ def sentences() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return padded[0], counts[0], padded[1], counts[1]
 
 
-@pytest.mark.parametrize(("kind", "updates", "tolerance"), [("s2spect", 500, 0.5), ("lstm", 150, 0.1)])
+@pytest.mark.parametrize(("kind", "updates", "tolerance"), [("s2spect", 500, 0.5), ("lstm", 150, 0.2)])
 def test_ten_sentences_are_learned(kind, updates, tolerance) -> None:
     """Near in the mean, where the deviation is 2, and of the exact length; attention goes from left to right.
 
