@@ -90,7 +90,9 @@ def sentences() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Ten sentences of three to five words: source (B, N, 80), its lengths, target (B, T, F), its steps."""
     torch.manual_seed(0)
     # A word is a slowly changing pattern, with other values on the other side.
-    heard, said = (patterns.repeat_interleave(5, 1) for patterns in (torch.randn(6, 3, NUM_MELS), torch.randn(6, 2, NUM_MELS)))
+    heard, said = (
+        patterns.repeat_interleave(5, 1) for patterns in (torch.randn(6, 3, NUM_MELS), torch.randn(6, 2, NUM_MELS))
+    )
     texts = [torch.randint(6, (length,)) for length in (3, 4, 5, 3, 4, 5, 3, 4, 5, 4)]
     sources = [heard[text].flatten(0, 1) for text in texts]
     targets = [pack(said[text].flatten(0, 1) * 2 - 5, 5) for text in texts]
@@ -110,7 +112,8 @@ def test_ten_sentences_are_learned(kind) -> None:
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1, (STEPS - step) / (STEPS / 2))
         loss, terms = spectrogram_loss(model(source, lengths, target, steps), target, steps, guided_sigma=0.4)
-        if step % 50 == 0: print(step, float(loss), terms)
+        if step % 50 == 0:
+            print(step, float(loss), terms)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -122,7 +125,7 @@ def test_ten_sentences_are_learned(kind) -> None:
         expected = target[row, : steps[row]].reshape(-1, NUM_MELS)
         assert spectrogram.log_mel.shape == expected.shape
         errors.append((spectrogram.log_mel - expected).abs().mean().item())
-        places = (spectrogram.attention @ torch.arange(spectrogram.attention.size(1)).float())
+        places = spectrogram.attention @ torch.arange(spectrogram.attention.size(1)).float()
         print(places)
     print(errors)
     assert max(errors) < 0.3
