@@ -6,9 +6,13 @@ fairseq/models/speech_to_speech/s2s_transformer.py.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from s2st.config import UserError, build
+from s2st.fairseq.dictionary import Dictionary
+from s2st.fairseq.multitask import MULTITASK
+from s2st.fairseq.speech_config import DICTIONARY, write_yaml
 from s2st.models.auxiliary_tasks import HEAD, MAX_SYMBOLS, TaskConfig
 
 SHARED = (
@@ -45,6 +49,16 @@ def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], wh
     shared = {setting: settings[setting] for setting in SHARED if setting in settings}
     decoder = _decoder(settings.get("decoder_args") or {}, where)
     return build(TaskConfig, {**shared, "target": target, "symbols": list(symbols), "decoder": decoder}, where)
+
+
+def write_tasks(data: Path, tasks: Mapping[str, TaskConfig]) -> None:
+    """Write `config_multitask.yaml`, and a dictionary in a folder of each task, for fairseq to build the heads."""
+    content = {}
+    for name, task in tasks.items():
+        place = data.absolute() / name
+        Dictionary.of(task.symbols).save(place / DICTIONARY)
+        content[name] = {**task_settings(task), "dict": f"{place}/{DICTIONARY}", "data": str(place)}
+    write_yaml(data / MULTITASK, content)
 
 
 def task_settings(task: TaskConfig) -> dict[str, Any]:
