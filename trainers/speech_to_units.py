@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from s2st import audio, checkpoint
+from s2st import checkpoint
 from s2st.config import UserError
 from s2st.features.filterbank import num_samples_of
 from s2st.features.spec_augment import POLICIES
@@ -24,21 +24,19 @@ from s2st.schemas import SPEECH_PAIRS
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.speech_to_units import units_info
 from s2st.units import NUM_SPECIALS, PAD
-from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
+from trainers import generation
 from trainers.batches import Examples, pad
-from trainers.generation import METRICS, collapse, unit_metrics
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
 from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights
 from trainers.run import LoopConfig, fit
-from trainers.speech_pairs import Limits, filterbanks, pair_examples, waveforms
+from trainers.speech_pairs import Limits, directions_of, filterbanks, fitting_pairs, pair_examples, waveforms
 from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbols
 
 ROWS = [name for name in SPEECH_PAIRS.names if not name.endswith("_audio")]
 TASK = "task."  # before the name of a task, in a batch
-TRANSLATED_BATCHES = 4  # of a validation
 GREEDY = dataclasses.replace(SPEECH_SEARCH, beam=1)
 
 
@@ -61,11 +59,15 @@ class SpeechToUnitsConfig:
 class SpeechToUnitsObjective(Objective):
     """S2ut with its loss, taking one batch."""
 
-    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType({"loss": "min", **METRICS})
+    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType(
+        {"loss": "min", "accuracy": "max", **generation.METRICS}
+    )
 
-    def __init__(self, model: S2ut, freeze_updates: int = 0):
+    def __init__(self, model: S2ut, target_langs: Sequence[str], freeze_updates: int, vocoders: Sequence[str] = ()):
+        """`target_langs` are those of the training, `vocoders` folders of what speaks its validation."""
         super().__init__()
-        self.model, self.freeze_updates, self.step = model, freeze_updates, 0
+        self.model, self.target_langs, self.freeze_updates, self.step = model, target_langs, freeze_updates, 0
+        self.voices = generation.Voices(vocoders) if vocoders else None
         self.skips_layers = isinstance(model.source, PretrainedSource)  # at random, and all while frozen
 
     def begin_update(self, step: int) -> None:
@@ -81,19 +83,19 @@ class SpeechToUnitsObjective(Objective):
         return loss, {"loss": loss, **metrics}
 
     def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
-        """Give the loss, and of the first batches what `unit_metrics` measures of greedy translations."""
+        """Give the loss and, of the first batch, how near greedy translations are to their references."""
         _, metrics = self(batch)
-        if number >= TRANSLATED_BATCHES:
+        if number:
             return metrics
-        config = self.model.config
-        langs = [config.language(beginning) for beginning in batch["beginnings"].tolist()]
-        translations = translate_speech(self.model, *source_of(batch), langs, GREEDY)
-        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in batch["labels"]]
-        return metrics | unit_metrics(references, [best.units.tolist() for best, *_ in translations])
+        few = {name: values[: generation.SENTENCES] for name, values in batch.items()}
+        langs = [self.model.config.language(symbol) or self.target_langs[0] for symbol in few["beginnings"].tolist()]
+        found = translate_speech(self.model, *source_of(few), langs, GREEDY)
+        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in few["labels"]]
+        return metrics | generation.measure(langs, references, [best.units for best, *_ in found], self.voices)
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
         """Say so if translations of different sources hardly differ."""
-        return collapse(metrics)
+        return generation.collapse(metrics)
 
 
 def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -105,6 +107,7 @@ def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
     """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured."""
     check_best_metric(step, config.loop, SpeechToUnitsObjective)
+    generation.check_vocoders(step, config.loop.best_metric)
     if (config.model.pretrained or config.freeze_updates) and not step.inputs.get("encoder"):
         raise UserError(
             f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
@@ -112,34 +115,34 @@ def check(config: SpeechToUnitsConfig, step: Step) -> None:
         )
 
 
+def check_inputs(config: SpeechToUnitsConfig, step: Step) -> None:
+    """Raise UserError if the vocoders speak other units than those of the codebook."""
+    generation.check_vocoder_units(step, units_info(step.input("codebook"))[0])
+
+
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     """Find units, languages and symbols of tasks in the pairs, and train."""
-    pairs = datasets.read_table(step.input("speech_pairs"), SPEECH_PAIRS, ROWS)
-    pairs = pairs.filter(pc.is_in(pairs["split"], pa.array(["train", "validation"])))
     units_name, num_units = units_info(step.input("codebook"))
-    if set(pairs["codebook"].to_pylist()) - {units_name}:
-        raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
     model, pretrained = config.model, step.inputs.get("encoder") and step.input("encoder")
     if pretrained:
         encoder = read_encoder_config(pretrained, *ENCODERS, FINE_TUNED)
         source = dataclasses.replace(model.pretrained or PretrainedSourceConfig(), encoder=encoder)
         model = dataclasses.replace(model, pretrained=source)
     limits = limits_of(model)
-    rejects, kept = limits.rejects(pairs), limits(pairs)
-    datasets.set_aside(rejects, step.output)
-    check_training(step, pairs, kept)
-    model = fitted(model, kept, num_units, f"section '{step.name}'")
+    pairs, counts = fitting_pairs(ROWS, limits, step)
+    if set(pairs["codebook"].to_pylist()) - {units_name}:
+        raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    model = fitted(model, pairs, num_units, f"section '{step.name}'")
     data = {split: examples_of(config, model, limits, step, split) for split in ("train", "validation")}
-    directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in kept.to_pylist()})
     settings = {
         "model": model,
         "encoder": pretrained,
         "freeze_updates": config.freeze_updates,
-        "info": {"units": units_name, "directions": directions},
+        "vocoders": step.input_list("vocoders"),
+        "info": {"units": units_name, "directions": directions_of(pairs)},
     }
     fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
-    hours = pc.sum(kept["source_samples"]).as_py() / audio.SAMPLE_RATE / 3600
-    return Counts(len(pairs), len(kept), len(rejects), round(hours, 4))
+    return counts
 
 
 def limits_of(config: S2utConfig) -> Limits:
@@ -151,16 +154,6 @@ def limits_of(config: S2utConfig) -> Limits:
     for column in columns_of(config.tasks):
         most[column] = min(most.get(column, MAX_LETTERS), MAX_LETTERS)
     return Limits(most)
-
-
-def check_training(step: Step, pairs: pa.Table, kept: pa.Table) -> None:
-    """Raise UserError if there is nothing to learn."""
-    if "train" in kept["split"].to_pylist():
-        return
-    reason = (
-        f"; the usual reason: {datasets.usual_reason(step.output)}" if "train" in pairs["split"].to_pylist() else ""
-    )
-    raise UserError(f"section '{step.name}': {step.input('speech_pairs')} has no pair to train on{reason}")
 
 
 def fitted(config: S2utConfig, pairs: pa.Table, num_units: int, where: str) -> S2utConfig:
@@ -208,14 +201,22 @@ def train_worker(settings: dict[str, Any]) -> None:
         assert isinstance(model.source, PretrainedSource)
         model.source.encoder.load_state_dict(read_encoder_weights(settings["encoder"], *ENCODERS, FINE_TUNED))
     write_model = functools.partial(checkpoint.save, model=model, info=settings["info"])
-    train(settings["loop"], settings["run"], SpeechToUnitsObjective(model, settings["freeze_updates"]), write_model)
+    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    objective = SpeechToUnitsObjective(model, langs, settings["freeze_updates"], settings["vocoders"])
+    train(settings["loop"], settings["run"], objective, write_model)
 
 
 STAGE = Stage(
     SpeechToUnitsConfig,
     run,
-    reads={"speech_pairs": Input(SPEECH_PAIRS), "codebook": Input(), "encoder": Input(optional=True)},
+    reads={
+        "speech_pairs": Input(SPEECH_PAIRS),
+        "codebook": Input(),
+        "encoder": Input(optional=True),
+        "vocoders": Input(many=True, optional=True),
+    },
     check=check,
+    check_inputs=check_inputs,
     resumes=True,
 )
 

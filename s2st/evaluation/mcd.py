@@ -21,18 +21,28 @@ EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def mel_cepstral_distortion(reference: np.ndarray | Tensor, waveform: np.ndarray | Tensor, sample_rate: int) -> float:
-    """Distance of a waveform (N,) to a reference (N',), each at least 50 ms long, a frame of the reference.
+    """Distance of a waveform (N,) to a reference (N',), a frame of the reference."""
+    distance, num_frames = warped_distance(reference, waveform, sample_rate)
+    return distance / num_frames
 
-    fairseq's mcd_loss is this, averaged over utterances by the frames of their references.
+
+def warped_distance(
+    reference: np.ndarray | Tensor, waveform: np.ndarray | Tensor, sample_rate: int
+) -> tuple[float, int]:
+    """`mel_cepstral_distortion` of the whole, and the frames of the reference.
+
+    fairseq's mcd_loss is the sum of the first over utterances, over the sum of the second.
     """
     expected, found = mel_cepstra(reference, sample_rate), mel_cepstra(waveform, sample_rate)
     distances = torch.cdist(expected, found, compute_mode=EXACT).numpy() / NUM_CEPSTRA**0.5
-    return warping_cost(distances) / len(expected)
+    return warping_cost(distances), len(expected)
 
 
 def mel_cepstra(waveform: np.ndarray | Tensor, sample_rate: int) -> Tensor:
-    """MFCC of the logarithm of a mel spectrogram: waveform (N,) -> (T, 13)."""
-    return _mfcc(sample_rate)(torch.as_tensor(waveform, dtype=torch.float32)).T
+    """MFCC of the logarithm of a mel spectrogram: waveform (N,) -> (T, 13); silence follows one of below 50 ms."""
+    samples = torch.as_tensor(waveform, dtype=torch.float32)
+    missing = int(WINDOW_SECONDS * sample_rate) - len(samples)
+    return _mfcc(sample_rate)(torch.nn.functional.pad(samples, (0, max(0, missing)))).T
 
 
 def warping_cost(distances: np.ndarray) -> float:

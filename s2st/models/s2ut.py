@@ -13,11 +13,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig
+from s2st.models.decoder_cache import DecoderCache
 from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
 from s2st.models.speech_source import SpeechSource, SpeechSourceConfig
 from s2st.models.token_decoder import TokenDecoder, teacher_forced
-from s2st.models.transformer import DecoderCache, TransformerConfig, padding_mask
+from s2st.models.transformer import TransformerConfig, padding_mask
 from s2st.units import EOS, NUM_SPECIALS, PAD
 
 DECODER = TransformerConfig(

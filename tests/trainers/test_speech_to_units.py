@@ -90,7 +90,7 @@ def learn(rows: list[dict], settings: dict, steps: int = 200) -> S2ut:
     torch.manual_seed(0)
     config = build(S2utConfig, {**MODEL, **settings}, "test")
     model = S2ut(fitted(config, pa.Table.from_pylist(rows, SPEECH_PAIRS), NUM_UNITS, "test"))
-    objective = SpeechToUnitsObjective(model)
+    objective = SpeechToUnitsObjective(model, ["hi"], 0)
     batch = {**filterbanks(rows, False, None, np.random.default_rng(0)), **targets_of(model.config, rows)}
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(steps):
@@ -174,7 +174,7 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
 
 def test_a_collapse_is_told() -> None:
     model = S2ut(build(SpeechToUnitsConfig, {"model": {**MODEL, "num_units": 9}}, "x").model)
-    objective = SpeechToUnitsObjective(model)
+    objective = SpeechToUnitsObjective(model, ["hi"], 0)
     model.decoder.embed_tokens.weight.data.zero_()
     batch = {
         "features": torch.randn(3, 40, 80),
@@ -185,4 +185,4 @@ def test_a_collapse_is_told() -> None:
     found = objective.judge(batch, 0)
     assert found["diversity"] == 0  # whatever is heard
     assert "says nearly the same" in str(objective.validation_concern(found))
-    assert "diversity" not in objective.judge(batch, speech_to_units.TRANSLATED_BATCHES)
+    assert "diversity" not in objective.judge(batch, 1)

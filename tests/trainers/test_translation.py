@@ -12,6 +12,7 @@ from s2st.config import UserError, build
 from s2st.decoding import translate_units
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.schemas import PAIRS
 from s2st.units import reduce
 from stages import datasets
@@ -138,9 +139,15 @@ def test_a_validation_translates_its_first_batch(local_ray, tmp_path, monkeypatc
         write_pairs(str(tmp_path / "pairs" / split), {"en-hi": 6}, split)
     write_codebook(str(tmp_path / "codebook"))
     loop = {"max_steps": 40, "learning_rate": 4e-3, "num_workers": 0, "checkpoint_every": 20, "keep_best": True}
-    loop["best_metric"] = "unit_error_rate"
+    loop["best_metric"] = "mcd"
     config = build(TranslationConfig, {"model": {**TINY, "dropout": 0.0}, "loop": loop}, "translation")
-    translation.run(config, step_with(tmp_path, "pairs", "codebook"))
+    vocoder = UnitVocos(UnitVocosConfig(num_units=NUM_UNITS, channels=16, num_blocks=1))
+    voice = {"units": UNITS, "speakers": ["a"], "languages": ["hi"], "default_speakers": {"hi": "a"}}
+    checkpoint.save(str(tmp_path / "vocoders"), vocoder, voice)
+    step = step_with(tmp_path, "pairs", "codebook", "vocoders")
+    translation.check(config, step)
+    translation.check_inputs(config, step)
+    translation.run(config, step)
     lines = [json.loads(line) for line in (tmp_path / "translation" / "metrics.jsonl").read_text().splitlines()]
     judged = [line for line in lines if "validation_loss" in line]
     assert [line["step"] for line in judged] == [20, 40]
@@ -148,6 +155,7 @@ def test_a_validation_translates_its_first_batch(local_ray, tmp_path, monkeypatc
         assert line["validation_unit_error_rate"] > 0
         assert 0 <= line["validation_diversity"] <= 2
         assert 0 <= line["validation_unit_bleu"] < 100
+        assert line["validation_mcd"] > 0
 
 
 def test_a_translator_that_says_the_same_to_everything_is_told(tmp_path):
