@@ -12,7 +12,7 @@ from torch import Tensor
 
 from s2st.models.transformer import DecoderCache
 from s2st.models.unit_transformer import UnitTransformer, pad_tokens
-from s2st.units import NUM_SPECIALS, UnitVocabulary
+from s2st.units import UnitVocabulary
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ class _BeamSearch:
         self.tokens = ends[:, None, None].repeat(1, beam, 1)  # (N, K, T), begins with the language
         self.scores = torch.full(self.tokens.shape[:2], -torch.inf, device=ends.device)  # (N, K)
         self.scores[:, 0] = 0.0  # all beams begin alike: only one of them may branch
-        self.is_unit = torch.zeros(vocabulary.size, dtype=torch.bool, device=ends.device)  # (V,)
-        self.is_unit[NUM_SPECIALS : vocabulary.first_language] = True
+        self.is_unit = torch.from_numpy(vocabulary.target_tokens_allowed).to(ends.device)  # (V,)
         self.found: list[list[tuple[float, Tensor]]] = [[] for _ in ends]  # of each sentence: score, tokens
 
     def step(self, model: UnitTransformer) -> None:
