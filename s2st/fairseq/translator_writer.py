@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2st import storage
 from s2st.config import UserError
 from s2st.fairseq.checkpoint_writer import stored, write_checkpoint
 from s2st.fairseq.dictionary import Dictionary
@@ -43,7 +44,8 @@ def write_translator(folder: str, model: UnitTransformer) -> None:
     criterion = {"_name": "label_smoothed_cross_entropy", "label_smoothing": config.label_smoothing}
     cfg = {"model": model_settings(config), "task": task, "criterion": criterion}
     write_checkpoint(f"{folder}/model.pt", {"cfg": cfg, "model": _weights(model), "task_state": {}})
-    Dictionary.by_number(config.num_units).save(f"{folder}/dict.txt")
+    lines = Dictionary.by_number(config.num_units).lines()
+    storage.write_bytes(f"{folder}/dict.txt", "".join(f"{line}\n" for line in lines).encode())
 
 
 def model_settings(config: UnitTransformerConfig) -> dict[str, Any]:
