@@ -63,7 +63,7 @@ def run(config: PairingConfig, step: Step) -> Counts:
     languages = sorted(pc.unique(table["lang"]).to_pylist())
     directions = parse_directions(config.directions, languages)
     rows, misplaced = split_sentences(without_units(table), config)
-    recordings = arrange(rows, languages, config.heard_targets)
+    recordings = arrange(rows, languages, config)
     pairs = make_pairs(recordings, directions, config)
     if misplaced:
         tell(f"{step.name}: {len(misplaced)} recordings are set aside, as their sentence is kept in another split")

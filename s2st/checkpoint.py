@@ -15,6 +15,7 @@ from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
@@ -26,6 +27,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "hubert": (HubertConfig, Hubert),
     "hubert_ctc": (HubertCtcConfig, HubertCtc),
     "recognizer": (RecognizerConfig, Recognizer),
+    "s2ut": (S2utConfig, S2ut),
     "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),

@@ -6,7 +6,7 @@ recordings are a matter of seconds.
 Shapes: N recordings, S sentences, L languages, D directions, P pairs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from s2st.config import UserError
 from s2st.corpora.corpus import SPLITS, place
 
 TRAIN, VALIDATION, TEST = range(3)  # numbers of SPLITS; the higher has the better claim to a sentence
-FILTERS = ("min_seconds", "max_seconds", "max_ratio", "heard_targets", "max_pairs_per_sentence")
-CAPPED, KEPT = 4, 5  # a verdict on a pair is the number of the filter that takes it, or KEPT
+FILTERS = ("min_seconds", "max_seconds", "max_ratio", "heard_targets", "target_speakers", "max_pairs_per_sentence")
+CAPPED, KEPT = 5, 6  # a verdict on a pair is the number of the filter that takes it, or KEPT
 BATCH_PAIRS = 1 << 21  # judged at once
 
 
@@ -27,6 +27,7 @@ class PairingConfig:
     directions: tuple[str, ...] = ()  # such as hi-en; none means every ordered pair of the languages
     max_pairs_per_sentence: int | None = None  # of a direction, in all splits; none: all recordings x all recordings
     heard_targets: bool = False  # only targets by voices of the training split, where one of them reads the sentence
+    target_speakers: dict[str, str] = field(default_factory=dict)  # the one voice of a language that targets have
     validation_share: float = 0.1  # of the sentences that come without a split; the rest is for training
     min_seconds: float = 1.0  # of both recordings of a pair, in training and validation
     max_seconds: float = 30.0
@@ -63,7 +64,8 @@ class Recordings:
     sentence: np.ndarray  # (N,)
     split: np.ndarray  # (N,)
     seconds: np.ndarray  # (N,)
-    is_target: np.ndarray  # (N,) false for a voice that heard_targets refuses
+    is_heard: np.ndarray  # (N,) false for a voice that heard_targets refuses as a target
+    is_chosen: np.ndarray  # (N,) false for a voice that target_speakers refuses
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,11 @@ def split_sentences(rows: pa.Table, config: PairingConfig) -> tuple[pa.Table, li
     return rows.set_column(rows.schema.get_field_index("split"), "split", splits).filter(~misplaced), rejects
 
 
-def arrange(rows: pa.Table, languages: list[str], heard_targets: bool) -> Recordings:
-    """Sort the recordings, so that those of a sentence and language stand together, and number them."""
+def arrange(rows: pa.Table, languages: list[str], config: PairingConfig) -> Recordings:
+    """Sort the recordings, so that those of a sentence and language stand together, and number them.
+
+    Raises UserError if one of target_speakers says nothing in their language.
+    """
     names = ("split", "sentence_id", "lang", "utterance_id")
     rows = rows.sort_by([(name, "ascending") for name in names]).combine_chunks()
     ids = rows["sentence_id"]
@@ -128,14 +133,20 @@ def arrange(rows: pa.Table, languages: list[str], heard_targets: bool) -> Record
     num_cells = (sentence[-1] + 1) * len(languages)
     counts = np.bincount(cell, minlength=num_cells)
     split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
-    is_target = np.ones(len(rows), bool)
-    if heard_targets:  # no vocoder can speak with a voice that it never heard
+    is_heard, is_chosen = np.ones((2, len(rows)), bool)
+    if config.heard_targets:  # no vocoder can speak with a voice that it never heard
         heard = pc.is_in(rows["speaker"], pc.unique(rows["speaker"].filter(split == TRAIN))).to_numpy()
-        is_target = heard | (np.bincount(cell[heard], minlength=num_cells) == 0)[cell]
+        is_heard = heard | (np.bincount(cell[heard], minlength=num_cells) == 0)[cell]
+    for language, speaker in config.target_speakers.items():
+        spoken = pc.equal(rows["lang"], language).to_numpy()
+        theirs = spoken & pc.equal(rows["speaker"], speaker).to_numpy()
+        if not theirs.any():
+            raise UserError(f"target_speakers: the units have no speaker '{speaker}' of '{language}'")
+        is_chosen &= theirs | ~spoken
     shape = (-1, len(languages))
-    first = np.cumsum(counts) - counts
+    first, counts = (np.cumsum(counts) - counts).reshape(shape), counts.reshape(shape)
     seconds = rows["seconds"].to_numpy()
-    return Recordings(rows, languages, first.reshape(shape), counts.reshape(shape), sentence, split, seconds, is_target)
+    return Recordings(rows, languages, first, counts, sentence, split, seconds, is_heard, is_chosen)
 
 
 def make_pairs(recordings: Recordings, directions: list[tuple[str, str]], config: PairingConfig) -> Pairs:
@@ -189,7 +200,8 @@ def judge(recordings: Recordings, source: np.ndarray, target: np.ndarray, config
         filtered & (shorter < config.min_seconds),
         filtered & (longer > config.max_seconds),
         filtered & (longer > config.max_ratio * shorter),
-        ~recordings.is_target[target],
+        ~recordings.is_heard[target],
+        ~recordings.is_chosen[target],
     ]
     return np.select(takes, range(CAPPED), KEPT)
 

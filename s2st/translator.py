@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from s2st import checkpoint, storage
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import translate_units
 from s2st.models.unit_transformer import UnitTransformer
@@ -115,7 +116,9 @@ class Translator:
         self, sequences: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
     ) -> list[Translation]:
         """Translate reduced units to one language and speak them."""
-        hypotheses = translate_units(self.translator, sequences, sources, [to] * len(sequences), beam=beam)
+        targets = [to] * len(sequences)
+        found = translate_units(self.translator, sequences, sources, targets, SearchOptions(beam=beam))
+        hypotheses = [best for best, *_ in found]
         spoken = self.voices[to].speak([hypothesis.units for hypothesis in hypotheses], to)
         return [
             Translation(waveform, source_units, hypothesis.units, durations)

@@ -93,6 +93,10 @@ class UnitVocabulary:
             raise ValueError(f"language '{lang}' is not in the vocabulary ({', '.join(self.languages)})")
         return self.first_language + self.languages.index(lang)
 
+    def language(self, symbol: int) -> str:
+        """The language that a symbol stands for."""
+        return self.languages[symbol - self.first_language]
+
     def encode(self, units: np.ndarray) -> np.ndarray:
         """Reduced units (N,) -> token ids (M,), int64, M <= N; no special symbols."""
         units = _one_dimensional(units).astype(np.int64)

@@ -9,6 +9,7 @@ from ray import serve
 
 from s2st import checkpoint
 from s2st.audio import SAMPLE_RATE
+from s2st.beam_search import SearchOptions
 from s2st.decoding import translate_units
 from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import Voice, read_model_folder
@@ -45,13 +46,13 @@ class UnitTranslator:
 
     def __init__(self, model: str, beam: int):
         self.translator = checkpoint.load(f"{model}/translator", "unit_transformer")[0].to(DEVICE)
-        self.beam = beam
+        self.options = SearchOptions(beam=beam)
 
     @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
     async def __call__(self, units: list[np.ndarray], sources: list[str], targets: list[str]) -> list[np.ndarray]:
         """Translate each sequence of units (L,) from its source to its target language."""
-        hypotheses = await asyncio.to_thread(translate_units, self.translator, units, sources, targets, beam=self.beam)
-        return [hypothesis.units for hypothesis in hypotheses]
+        found = await asyncio.to_thread(translate_units, self.translator, units, sources, targets, self.options)
+        return [best.units for best, *_ in found]
 
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})

@@ -5,6 +5,7 @@ translator:
   pairs: pairs
   codebook: codebook
   translator: denoised            # optional: a model to begin with, of trainers.unit_denoising or an earlier training
+  vocoders: [vocoder_en]          # optional: speak the translations of validation, for loop.best_metric: mcd
 """
 
 from collections import Counter
@@ -23,11 +24,14 @@ from s2st.units import UnitVocabulary
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
+from trainers import generation
 from trainers.balance import repetitions
 from trainers.batches import Packing, examples
+from trainers.objective import check_best_metric
 from trainers.run import fit
 from trainers.unit_training import (
     WINDOW,
+    TranslationObjective,
     UnitTrainingConfig,
     collate,
     learned_directions,
@@ -46,6 +50,19 @@ class TranslationConfig(UnitTrainingConfig):
         super().__post_init__()
         if self.languages and not self.language_symbols:
             raise ValueError("languages are those of language_symbols, which are false; leave one of the two out")
+
+
+def check(config: TranslationConfig, step: Step) -> None:
+    """Raise UserError for a metric that is not measured."""
+    check_best_metric(step, config.loop, TranslationObjective)
+    generation.check_vocoders(step, config.loop.best_metric)
+    if step.inputs.get("vocoders") and not config.language_symbols:
+        raise UserError(f"section '{step.name}': vocoders need language_symbols, which tell who speaks")
+
+
+def check_inputs(config: TranslationConfig, step: Step) -> None:
+    """Raise UserError if the vocoders speak other units than those of the codebook."""
+    generation.check_vocoder_units(step, units_info(step.input("codebook"))[0])
 
 
 def run(config: TranslationConfig, step: Step) -> Counts:
@@ -69,6 +86,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     settings = {
         "model": model,
         "start": step.input("translator") if step.inputs.get("translator") else None,
+        "vocoders": step.input_list("vocoders"),
         "info": {"units": units[0], "directions": learned_directions(step, directions)},
     }
     times = Times(repetitions(directions, config.temperature)) if config.temperature > 1 else None
@@ -142,7 +160,14 @@ class ToTokens:
 STAGE = Stage(
     TranslationConfig,
     run,
-    reads={"pairs": Input(PAIRS), "codebook": Input(), "translator": Input(optional=True)},
+    check=check,
+    reads={
+        "pairs": Input(PAIRS),
+        "codebook": Input(),
+        "translator": Input(optional=True),
+        "vocoders": Input(many=True, optional=True),
+    },
+    check_inputs=check_inputs,
     resumes=True,
 )
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from s2st import checkpoint
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError, build
+from s2st.decoding import translate_tokens
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow
 from s2st.units import PAD, fit_merges
 from stages.stage import Step
+from trainers import generation
 from trainers.batches import pad
 from trainers.loop import train
 from trainers.objective import Objective
@@ -43,15 +47,38 @@ class UnitTrainingConfig:
 class TranslationObjective(Objective):
     """The unit Transformer with its loss, taking one batch."""
 
-    def __init__(self, translator: UnitTransformer):
+    metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
+
+    def __init__(self, translator: UnitTransformer, voices: generation.Voices | None = None):
         super().__init__()
-        self.translator = translator
+        self.translator, self.voices = translator, voices
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss and metrics of a batch {source (B, S), source_lengths (B,), target (B, T + 1)}."""
         logits = self.translator(batch["source"], batch["source_lengths"], batch["target"])
         loss, metrics = self.translator.loss(logits, batch["target"])
         return loss, {"loss": loss, **metrics}
+
+    def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
+        """Give the loss and, of the first batch, how near greedy translations are to their references."""
+        _, metrics = self(batch)
+        if number:
+            return metrics
+        source, lengths, target = (
+            batch[name][: generation.SENTENCES] for name in ("source", "source_lengths", "target")
+        )
+        found = translate_tokens(self.translator, source, lengths, target[:, 0], SearchOptions(beam=1))
+        references = [self.translator.vocabulary.decode(row) for row in target.cpu().numpy()]
+        hypotheses = [best.units for (best,) in found]
+        metrics |= generation.unit_metrics(references, hypotheses)
+        if self.voices is not None:
+            langs = [self.translator.vocabulary.language(symbol) for symbol in target[:, 0].tolist()]
+            metrics |= self.voices.distortion(langs, references, hypotheses)
+        return metrics
+
+    def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
+        """Say so if translations of different sources are alike."""
+        return generation.collapse(metrics)
 
 
 def model_config(
@@ -122,4 +149,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = begin(settings["model"], settings["start"])
     write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
-    train(settings["loop"], settings["run"], TranslationObjective(translator), write_model)
+    vocoders = settings["vocoders"]
+    objective = TranslationObjective(translator, generation.Voices(vocoders) if vocoders else None)
+    train(settings["loop"], settings["run"], objective, write_model)

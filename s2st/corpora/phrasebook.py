@@ -21,9 +21,12 @@ from s2st.corpora.phrasebook_grammar import Sentence, content_words, sentences, 
 __all__ = ["Phrasebook", "PhrasebookConfig", "PhrasebookShard", "content_words", "stop_words", "template_of"]
 
 ESPEAK_LANGUAGES = {"en": "en-us", "hi": "hi", "ko": "ko"}
-# Variants of espeak's voices: of 40 that an English recogniser heard, among the clearest, m7 and m5 the most.
+# Variants of espeak's voices: of 60 that an English recogniser heard, among the clearest.
 # Two lists, so that a voice never moves from unseen to seen when a setting grows.
-SEEN_VARIANTS = ("m7", "f5", "m6", "Annie", "max", "f2", "Mike")
+SEEN_VARIANTS = (
+    *("m7", "f5", "m6", "Annie", "max", "f2", "Mike", "m4"),
+    *("f1", "pablo", "m8", "ian", "Henrique", "victor", "m1", "Diogo"),
+)
 UNSEEN_VARIANTS = ("m3", "steph", "m5", "f3")
 SENTENCES_PER_SHARD = 100
 RATE_SPREAD = 0.05  # renderings after the first: up to 5% faster or slower

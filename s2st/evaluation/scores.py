@@ -7,6 +7,7 @@ punctuation never count. An empty hypothesis says that nothing was heard; it is 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import jiwer
 import numpy as np
@@ -14,6 +15,8 @@ import sacrebleu
 
 from s2st.models.recognizer import normalize_text
 from s2st.units import reduce
+
+Units = Sequence[int] | np.ndarray
 
 NUM_RESAMPLES = 2000  # of the bootstrap: the ends of the interval are then stable to about half a percent
 
@@ -84,10 +87,28 @@ def symbol_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[
     return float(jiwer.process_words(expected, found).wer)
 
 
-def unit_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[Sequence[int]]) -> float:
+def unit_error_rate(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """`symbol_error_rate` of unit sequences, which are reduced first."""
     _check_lengths(references, hypotheses)
     return symbol_error_rate(_reduced(references), _reduced(hypotheses))
+
+
+def unit_bleu(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
+    """Corpus BLEU, 0 to 100, of unit sequences, each unit a word; they are reduced first."""
+    _check_lengths(references, hypotheses)
+    expected, found = ([" ".join(map(str, row)) for row in _reduced(rows)] for rows in (references, hypotheses))
+    return float(sacrebleu.BLEU(tokenize="none", force=True).corpus_score(found, [expected]).score)
+
+
+def diversity(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
+    """How much hypotheses of different inputs differ, as a share of how much their references do.
+
+    Each row of units is compared with the next one, by edit distance over the longer of the two. A model that gives the
+    same for every input has 0, a good one about 1. It is 1, too, where all references are alike.
+    """
+    _check_lengths(references, hypotheses)
+    expected = _differences(references)
+    return _differences(hypotheses) / expected if expected else 1.0
 
 
 def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
@@ -108,7 +129,16 @@ def _corpus_score(
     return CorpusScore(value, str(metric.get_signature()))
 
 
-def _reduced(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def _differences(rows: Sequence[Units]) -> float:
+    """Mean distance of each row and the next one, 0 to 1."""
+    pairs = [pair for pair in pairwise(_reduced(rows)) if any(pair)]
+    distances = [
+        symbol_error_rate([longer], [shorter]) for shorter, longer in (sorted(pair, key=len) for pair in pairs)
+    ]
+    return sum(distances) / max(1, len(distances))
+
+
+def _reduced(rows: Sequence[Units]) -> list[list[int]]:
     return [reduce(np.asarray(row, dtype=np.int64))[0].tolist() for row in rows]
 
 

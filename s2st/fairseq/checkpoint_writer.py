@@ -66,12 +66,11 @@ def write_encoder(address: str, model: Hubert | HubertCtc) -> None:
     letters of a HubertCtc becomes fairseq's `|`. Raises UserError as `check_encoder`.
     """
     check_encoder(model.config, address)
-    content = _fine_tuned(model) if isinstance(model, HubertCtc) else _pretrained(model)
-    write_checkpoint(address, content)
+    write_content(address, _fine_tuned(model) if isinstance(model, HubertCtc) else _pretrained(model))
 
 
-def write_checkpoint(address: str, content: dict[str, Any]) -> None:
-    """Write {"cfg", "model", ...} of fairseq, with what its loader wants beside them."""
+def write_content(address: str, content: dict[str, Any]) -> None:
+    """Write settings ("cfg"), weights ("model") and "task_state" with what else fairseq's loader reads, into a file."""
     history: dict[str, Any] = {"criterion_name": None, "optimizer_name": "FairseqAdam", "lr_scheduler_state": {}}
     begin = {"epoch": 1, "iterations_in_epoch": 0}
     file = io.BytesIO()

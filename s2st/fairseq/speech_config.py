@@ -11,6 +11,7 @@ import yaml
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.features import speech_mel
+from s2st.features.spec_augment import POLICIES
 from s2st.storage import write_bytes
 
 CONFIG = "config.yaml"
@@ -19,15 +20,14 @@ SPECAUGMENT = "specaugment"
 NORMALIZED = "utterance_cmvn"  # mean 0 and variance 1 in each band of a recording
 WITH_DELTAS = "delta_deltas"  # three channels of each band, as the S2SPECT of the paper has them
 
-# fairseq's policy "lb": how many masks in frequency, how wide, in time, how long, at most which part of the recording.
 MASKS: Mapping[str, float] = MappingProxyType(
     {
         "time_warp_W": 0,
-        "freq_mask_N": 1,
-        "freq_mask_F": 27,
-        "time_mask_N": 1,
-        "time_mask_T": 100,
-        "time_mask_p": 1.0,
+        "freq_mask_N": POLICIES["lb"].frequency_masks,
+        "freq_mask_F": POLICIES["lb"].frequency_width,
+        "time_mask_N": POLICIES["lb"].time_masks,
+        "time_mask_T": POLICIES["lb"].time_width,
+        "time_mask_p": POLICIES["lb"].time_share,
     }
 )
 

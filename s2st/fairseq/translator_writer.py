@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s2st import storage
 from s2st.config import UserError
-from s2st.fairseq.checkpoint_writer import stored, write_checkpoint
+from s2st.fairseq.checkpoint_writer import stored, write_content
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.translators import OUTPUT, POSITIONS, PREFIXES
 from s2st.models.unit_transformer import FIRST_POSITION, UnitTransformer, UnitTransformerConfig
@@ -43,7 +43,7 @@ def write_translator(folder: str, model: UnitTransformer) -> None:
         task |= {"_name": "translation_from_pretrained_bart", "langs": langs, "prepend_bos": True}
     criterion = {"_name": "label_smoothed_cross_entropy", "label_smoothing": config.label_smoothing}
     cfg = {"model": model_settings(config), "task": task, "criterion": criterion}
-    write_checkpoint(f"{folder}/model.pt", {"cfg": cfg, "model": _weights(model), "task_state": {}})
+    write_content(f"{folder}/model.pt", {"cfg": cfg, "model": _weights(model), "task_state": {}})
     lines = Dictionary.by_number(config.num_units).lines()
     storage.write_bytes(f"{folder}/dict.txt", "".join(f"{line}\n" for line in lines).encode())
 

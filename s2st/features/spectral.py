@@ -62,9 +62,13 @@ def mfcc(waveform: np.ndarray | Tensor) -> Tensor:
 
     Equal to what fairseq dumps for the first iteration of HuBERT.
     """
-    cepstra = _cepstra(waveform)
-    deltas = _deltas(cepstra)
-    return torch.cat([cepstra, deltas, _deltas(deltas)], dim=1)
+    return with_deltas(_cepstra(waveform))
+
+
+def with_deltas(features: Tensor) -> Tensor:
+    """Put the slopes of features beside them, and the slopes of these: (T, D) -> (T, 3D)."""
+    deltas = _deltas(features)
+    return torch.cat([features, deltas, _deltas(deltas)], dim=1)
 
 
 def stacked_mfcc(waveform: np.ndarray | Tensor) -> Tensor:

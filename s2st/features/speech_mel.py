@@ -35,10 +35,10 @@ def speech_log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     samples = torch.as_tensor(waveform, dtype=torch.float32)
     window = torch.hann_window(FFT_SIZE)
     spectrum = torch.stft(samples, FFT_SIZE, MEL_HOP, window=window, pad_mode="reflect", return_complex=True)
-    return (spectrum.abs().T @ _mel_filters()).clamp(min=FLOOR).log()
+    return (spectrum.abs().T @ mel_filters()).clamp(min=FLOOR).log()
 
 
 @cache
-def _mel_filters() -> Tensor:
+def mel_filters() -> Tensor:
     """Triangles of equal area, as librosa makes them by default: (FFT_SIZE / 2 + 1, NUM_MELS)."""
     return melscale_fbanks(FFT_SIZE // 2 + 1, LOWEST_HZ, HIGHEST_HZ, NUM_MELS, MEL_RATE, "slaney", "slaney")

@@ -37,18 +37,21 @@ class TransformerConfig:
 class Attention(nn.Module):
     """Multi-head attention; keys and values are projected apart, so that a decoder can keep them."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
+        """`memory_dim` is the width of what is attended to, where it is not D."""
         super().__init__()
-        dim = config.model_dim
+        dim, memory_dim = config.model_dim, memory_dim or config.model_dim
         self.num_heads, self.dropout = config.num_heads, config.attention_dropout
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
+        self.q_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.k_proj, self.v_proj = nn.Linear(memory_dim, dim), nn.Linear(memory_dim, dim)
+        gain = 2**-0.5 if memory_dim == dim else 1.0  # as one (3D, D) matrix would be, where it can be one
         for projection in (self.q_proj, self.k_proj, self.v_proj):
-            nn.init.xavier_uniform_(projection.weight, gain=2**-0.5)  # as one (3D, D) matrix would be
+            nn.init.xavier_uniform_(projection.weight, gain=gain)
         nn.init.xavier_uniform_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
     def keys_values(self, x: Tensor) -> KeysValues:
-        """x (B, S, D) -> keys and values, each (B, H, S, D / H)."""
+        """x (B, S, D or memory_dim) -> keys and values, each (B, H, S, D / H)."""
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
     def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -58,6 +61,13 @@ class Attention(nn.Module):
         with torch.autocast("cpu", enabled=False):
             heads = functional.scaled_dot_product_attention(queries, keys, values, mask, dropout, causal)
         return self.out_proj(heads.transpose(1, 2).flatten(2).to(x.dtype))
+
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """Share of its attention that each query gives to each key, mean over heads: x (B, T, D) -> (B, T, S)."""
+        scores = self._split(self.q_proj(x)) @ keys.transpose(2, 3) * keys.size(3) ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.float().softmax(3).mean(1)
 
     def _split(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu":  # its fused kernel is much slower backward in bf16: 11 times at 18 tokens
@@ -98,15 +108,23 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(EncoderLayer):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
         super().__init__(config)
-        self.encoder_attn = Attention(config)
+        self.encoder_attn = Attention(config, memory_dim)
         self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, past: KeysValues | None, memory: KeysValues, memory_mask: Tensor | None
+        self,
+        x: Tensor,
+        past: KeysValues | None,
+        memory: KeysValues,
+        memory_mask: Tensor | None,
+        alignment: list[Tensor] | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1."""
+        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1.
+
+        The attention to the memory, (B, T, S), is appended to `alignment`.
+        """
         inside = self.enter(self.self_attn_layer_norm, x)
         keys, values = self.self_attn.keys_values(inside)
         if past is not None:
@@ -118,6 +136,8 @@ class DecoderLayer(EncoderLayer):
         # Beams of a sentence become queries over its one memory, which so need not be repeated.
         queries = inside.reshape(memory[0].size(0), -1, x.size(2))
         attended = self.encoder_attn(queries, memory, memory_mask).view_as(x)
+        if alignment is not None:
+            alignment.append(self.encoder_attn.weights(queries, memory[0], memory_mask))
         x = self.leave(self.encoder_attn_layer_norm, x, attended)
         return self.feed_forward(x), (keys, values)
 
@@ -128,10 +148,15 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S) is True at true positions, None if all are."""
+    def forward(self, x: Tensor, mask: Tensor | None, states: list[Tensor] | None = None) -> Tensor:
+        """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S) is True at true positions, None if all are.
+
+        The output of each layer, without the last norm, is appended to `states`.
+        """
         for layer in self.layers:
             x = layer(x, mask)
+            if states is not None:
+                states.append(x)
         return self.layer_norm(x)
 
 
@@ -157,20 +182,34 @@ class DecoderCache:
 
 
 class Decoder(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
+        """`memory_dim` is the width of the encoder's output, where it is not D."""
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config, memory_dim) for _ in range(config.num_layers))
         self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
 
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
-        """Open a cache on an encoder's output (N, S, D)."""
+        """Open a cache on an encoder's output (N, S, D or memory_dim)."""
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
         return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
 
-    def forward(self, x: Tensor, cache: DecoderCache) -> Tensor:
-        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        cache: DecoderCache,
+        states: list[Tensor] | None = None,
+        alignment: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D).
+
+        The output of each layer, without the last norm, is appended to `states`; the attention of the last layer
+        to the memory, (B, T, S), to `alignment`.
+        """
         for i, layer in enumerate(self.layers):
-            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask)
+            watched = alignment if i == len(self.layers) - 1 else None
+            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask, watched)
+            if states is not None:
+                states.append(x)
         return self.layer_norm(x)
 
 

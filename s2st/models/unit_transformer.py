@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.transformer import (
     Decoder,
     DecoderCache,
@@ -105,18 +106,9 @@ class UnitTransformer(nn.Module):
     def loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Label-smoothed cross-entropy a token, and {nll, accuracy, tokens}; padding does not count.
 
-        logits (B, T, V) of `forward`, target (B, T + 1). fairseq spreads the smoothed mass over the V - 1
-        wrong symbols, torch over all V: hence the factor.
+        logits (B, T, V) of `forward`, target (B, T + 1).
         """
-        labels = target[:, 1:]
-        true = labels != PAD
-        logits, labels = logits[true].float(), labels[true]
-        smoothing = self.config.label_smoothing * logits.size(1) / (logits.size(1) - 1)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        with torch.no_grad():
-            nll = functional.cross_entropy(logits, labels)
-            accuracy = (logits.argmax(1) == labels).float().mean()
-        return loss, {"nll": nll, "accuracy": accuracy, "tokens": true.sum()}
+        return label_smoothed_loss(logits, target[:, 1:], self.config.label_smoothing)
 
     def _embedding(self) -> nn.Embedding:
         embedding = nn.Embedding(self.vocabulary.size, self.config.model_dim, padding_idx=PAD)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import translate_units
 from s2st.fairseq.binarized import side_prefixes, write_indexed
@@ -18,7 +19,7 @@ from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig,
 from s2st.units import NUM_SPECIALS, PAD, UNK, reduce
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
-from fairseq import options
+from fairseq import options as their_options
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from fairseq.data import Dictionary
 from fairseq.models.bart import BARTModel
@@ -183,10 +184,10 @@ def repaired(monkeypatch):
 
 def their_hypotheses(folder, beam, *arguments):
     """Run fairseq-generate -> reduced units and scores, in the order of the sources."""
-    parser = options.get_generation_parser()
+    parser = their_options.get_generation_parser()
     given = [str(folder), "--path", f"{folder}/model.pt", "--results-path", f"{folder}/beam{beam}", *arguments]
     given += ["--beam", str(beam), "--max-len-a", "0", "--max-len-b", "20", "--batch-size", "2", "--cpu"]
-    generate.main(options.parse_args_and_arch(parser, given))
+    generate.main(their_options.parse_args_and_arch(parser, given))
     lines = (folder / f"beam{beam}" / "generate-test.txt").read_text().splitlines()
     found = [re.fullmatch(r"H-(\d+)\t(\S+)\t(.*)", line) for line in lines if line.startswith("H-")]
     ordered = sorted((int(match[1]), match[3].split(), float(match[2]) * math.log(2)) for match in found)
@@ -220,10 +221,10 @@ def test_fairseq_generate_runs_what_we_write(tmp_path, changes, arguments):
     task += ["--langs", ",".join(LANGUAGES), "--prepend-bos"] if arguments else []
     lengths = set()
     for beam in (1, 5):
-        settings = {"beam": beam, "max_ratio": 0.0, "max_extra": 20}
-        ours = translate_units(model, sources, ["en"] * 6, ["hi"] * 6, **settings)
+        options = SearchOptions(beam, max_len_a=0.0, max_len_b=20)
+        ours = translate_units(model, sources, ["en"] * 6, ["hi"] * 6, options)
         theirs = their_hypotheses(tmp_path, beam, *task)
-        for hypothesis, (units, score) in zip(ours[:4], theirs, strict=True):
+        for (hypothesis, *_), (units, score) in zip(ours[:4], theirs, strict=True):
             assert hypothesis.units.tolist() == reduce(np.array(units))[0].tolist()
             assert hypothesis.score == pytest.approx(score, abs=1e-4)
             lengths.add(len(units))

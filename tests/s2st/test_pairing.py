@@ -29,7 +29,7 @@ def paired(rows, directions=(), **settings):
     config = PairingConfig(directions=directions, **settings)
     languages = sorted({row["lang"] for row in rows})
     table, rejects = split_sentences(pa.Table.from_pylist(rows), config)
-    recordings = arrange(table, languages, config.heard_targets)
+    recordings = arrange(table, languages, config)
     parsed = parse_directions(directions, languages)
     pairs = make_pairs(recordings, parsed, config)
     rejects += unpaired(recordings, pairs)
@@ -92,7 +92,7 @@ def test_filters_take_from_training_and_validation_and_are_counted():
         for name, english, hindi in [("ok", 5, 6), ("short", 0.5, 5), ("long", 31, 29), ("uneven", 2, 6.1)]:
             rows += [recording(name + split, "en", split, english), recording(name + split, "hi", split, hindi)]
     kept, counts, rejects = paired(rows)
-    expected = {"min_seconds": 2, "max_seconds": 2, "max_ratio": 2, "heard_targets": 0, "max_pairs_per_sentence": 0}
+    expected = dict.fromkeys(FILTERS, 0) | {"min_seconds": 2, "max_seconds": 2, "max_ratio": 2}
     assert counts == {"en-hi": {**expected, "kept": 6}, "hi-en": {**expected, "kept": 6}}
     assert {source.split("-")[0] for source, _ in kept} == {
         *("oktrain", "okvalidation"),
@@ -134,6 +134,15 @@ def test_unheard_voices_are_no_targets_where_a_heard_voice_reads():
     assert ("c-en", "c-hi") in kept  # no heard voice reads it
     assert (counts["en-hi"]["heard_targets"], counts["hi-en"]["heard_targets"]) == (1, 0)
     assert ("b-en", "b-new-hi") in paired(HEARD)[0]
+
+
+def test_a_target_speaker_is_the_only_voice_of_its_language_in_targets():
+    kept, counts, _ = paired(HEARD, target_speakers={"hi": "stranger"})
+    assert {target for _, target in kept if target.endswith("hi")} == {"b-new-hi", "c-hi"}
+    assert {source for source, target in kept if target == "b-en"} == {"b-hi", "b-new-hi"}  # sources are free
+    assert (counts["en-hi"]["target_speakers"], counts["hi-en"]["target_speakers"]) == (2, 0)
+    with pytest.raises(UserError, match=r"target_speakers: the units have no speaker 'voice-en' of 'hi'"):
+        paired(HEARD, target_speakers={"hi": "voice-en"})
 
 
 def test_own_splits_are_kept_and_others_are_made_by_sentence():

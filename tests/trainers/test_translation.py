@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from s2st.config import UserError, build
 from s2st.decoding import translate_units
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
+from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.schemas import PAIRS
 from s2st.units import reduce
 from stages import datasets
@@ -19,7 +21,7 @@ from trainers import translation
 from trainers.balance import repetitions
 from trainers.batches import Packing, examples
 from trainers.translation import COLUMNS, Times, ToTokens, TranslationConfig, check_plain
-from trainers.unit_training import begin, collate, model_config
+from trainers.unit_training import TranslationObjective, begin, collate, model_config
 
 NUM_UNITS, UNITS = 20, "mfcc-0-0-abc"
 TINY = {"num_layers": 2, "model_dim": 32, "num_heads": 4, "ffn_dim": 64}
@@ -127,5 +129,43 @@ def test_ten_sentences_are_learned_by_heart(local_ray, tmp_path, monkeypatch):
     rows = datasets.read_table(str(tmp_path / "pairs"), PAIRS).to_pylist()
     sources = [np.array(row["source_units"]) for row in rows]
     langs = [[row[f"{side}_lang"] for row in rows] for side in ("source", "target")]
-    for row, found in zip(rows, translate_units(learned, sources, *langs), strict=True):
-        assert found.units.tolist() == row["target_units"]
+    for row, (best, *_) in zip(rows, translate_units(learned, sources, *langs), strict=True):
+        assert best.units.tolist() == row["target_units"]
+
+
+def test_a_validation_translates_its_first_batch(local_ray, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.run.fingerprint", lambda step: "x")
+    for split in ("train", "validation"):
+        write_pairs(str(tmp_path / "pairs" / split), {"en-hi": 6}, split)
+    write_codebook(str(tmp_path / "codebook"))
+    loop = {"max_steps": 40, "learning_rate": 4e-3, "num_workers": 0, "checkpoint_every": 20, "keep_best": True}
+    loop["best_metric"] = "mcd"
+    config = build(TranslationConfig, {"model": {**TINY, "dropout": 0.0}, "loop": loop}, "translation")
+    vocoder = UnitVocos(UnitVocosConfig(num_units=NUM_UNITS, channels=16, num_blocks=1))
+    voice = {"units": UNITS, "speakers": ["a"], "languages": ["hi"], "default_speakers": {"hi": "a"}}
+    checkpoint.save(str(tmp_path / "vocoders"), vocoder, voice)
+    step = step_with(tmp_path, "pairs", "codebook", "vocoders")
+    translation.check(config, step)
+    translation.check_inputs(config, step)
+    translation.run(config, step)
+    lines = [json.loads(line) for line in (tmp_path / "translation" / "metrics.jsonl").read_text().splitlines()]
+    judged = [line for line in lines if "validation_loss" in line]
+    assert [line["step"] for line in judged] == [20, 40]
+    for line in judged:
+        assert line["validation_unit_error_rate"] > 0
+        assert 0 <= line["validation_diversity"] <= 2
+        assert 0 <= line["validation_unit_bleu"] < 100
+        assert line["validation_mcd"] > 0
+
+
+def test_a_translator_that_says_the_same_to_everything_is_told(tmp_path):
+    objective = TranslationObjective(write_translator(str(tmp_path)))
+    units = [np.random.default_rng(i).permutation(NUM_UNITS)[:12] for i in range(8)]
+    vocabulary = objective.translator.vocabulary
+    rows = [{"source": vocabulary.source_tokens(u, "en"), "target": vocabulary.target_tokens(u, "hi")} for u in units]
+    for layer in objective.translator.decoder.layers:  # the attention to the source has collapsed
+        torch.nn.init.zeros_(layer.encoder_attn.out_proj.weight)
+    found = objective.judge(collate(rows, np.random.default_rng(0)), 0)
+    assert found["diversity"] == 0
+    assert "nearly the same whatever it hears" in objective.validation_concern(found)
+    assert "diversity" not in objective.judge(collate(rows, np.random.default_rng(0)), 1)

@@ -8,7 +8,9 @@ from s2st.evaluation.scores import (
     character_error_rate,
     chrf,
     content_word_share,
+    diversity,
     found_words,
+    unit_bleu,
     unit_error_rate,
     word_error_rate,
 )
@@ -126,3 +128,20 @@ def test_rows_of_one_sentence_are_drawn_together():
     assert alone.value == together.value == few.value == 0.5
     assert together.low == together.high == 0.5  # both sentences are half right
     assert (few.low, few.high) == (0.0, 1.0)  # one is all right, the other all wrong
+
+
+def test_unit_bleu_counts_units_as_words():
+    rows = [[5, 6, 7, 8, 9, 5], [1, 2, 3, 4, 5, 6]]
+    assert unit_bleu(rows, rows) == pytest.approx(100)
+    assert unit_bleu(rows, [[5, 5, 6, 7, 8, 9, 5], [1, 2, 3, 4, 5, 6]]) == pytest.approx(100)  # reduced
+    assert 0 < unit_bleu(rows, [[5, 6, 7, 8, 9, 5], [1, 2, 3, 4, 9, 9]]) < 100
+    assert unit_bleu(rows, [[], []]) == 0
+
+
+def test_diversity_is_that_of_hypotheses_over_that_of_references():
+    references = [[1, 2, 3, 4], [5, 6, 7, 8], [1, 2, 7, 8]]
+    assert diversity(references, references) == 1
+    assert diversity(references, [[9, 8]] * 3) == 0
+    assert diversity(references, [[]] * 3) == 0
+    assert diversity(references, [[1, 2, 3, 4], [1, 2, 7, 8], [1, 2, 3, 4]]) == pytest.approx(0.5 / 0.75)
+    assert diversity([[1, 2]] * 3, [[1, 2], [3, 4], [5, 6]]) == 1

@@ -1,0 +1,73 @@
+"""Mel cepstral distortion of speech against a recording of what it should say.
+
+As fairseq's tasks/text_to_speech.py measures it: 13 MFCC, dynamic time warping without constraints, and the root of the
+mean squared difference, so that it is not in decibels. Unlike there, a path may be of any length.
+
+Shapes: N samples, T frames of 12.5 ms.
+"""
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.transforms import MFCC
+
+NUM_CEPSTRA = 13
+WINDOW_SECONDS, HOP_SECONDS = 0.05, 0.0125
+NUM_MELS = 80
+LOWEST_HZ = 20
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
+def mel_cepstral_distortion(reference: np.ndarray | Tensor, waveform: np.ndarray | Tensor, sample_rate: int) -> float:
+    """Distance of a waveform (N,) to a reference (N',), each at least 50 ms long, a frame of the reference."""
+    distance, num_frames = warped_distance(reference, waveform, sample_rate)
+    return distance / num_frames
+
+
+def warped_distance(
+    reference: np.ndarray | Tensor, waveform: np.ndarray | Tensor, sample_rate: int
+) -> tuple[float, int]:
+    """`mel_cepstral_distortion` of the whole, and the frames of the reference.
+
+    fairseq's mcd_loss is the sum of the first over utterances, over the sum of the second.
+    """
+    expected, found = mel_cepstra(reference, sample_rate), mel_cepstra(waveform, sample_rate)
+    distances = torch.cdist(expected, found, compute_mode=EXACT).numpy() / NUM_CEPSTRA**0.5
+    return warping_cost(distances), len(expected)
+
+
+def mel_cepstra(waveform: np.ndarray | Tensor, sample_rate: int) -> Tensor:
+    """MFCC of the logarithm of a mel spectrogram: waveform (N,) -> (T, 13)."""
+    return _mfcc(sample_rate)(torch.as_tensor(waveform, dtype=torch.float32)).T
+
+
+def warping_cost(distances: np.ndarray) -> float:
+    """Least sum of distances (T, T') along a path from the first pair of frames to the last.
+
+    Both frames of a pair advance, or one of them. Pairs whose numbers have one sum are found together.
+    """
+    rows, columns = distances.shape
+    flipped = distances[:, ::-1]
+    before = np.full(rows + 1, np.inf)  # best costs of the pairs (i, k - 2 - i), at i + 1
+    previous = np.full(rows + 1, np.inf)  # ... (i, k - 1 - i)
+    before[0] = 0  # what comes before the first pair
+    for k in range(rows + columns - 1):
+        first, last = max(0, k - columns + 1), min(rows - 1, k)
+        best = np.minimum(
+            np.minimum(previous[first : last + 1], previous[first + 1 : last + 2]), before[first : last + 1]
+        )
+        current = np.full(rows + 1, np.inf)
+        # Along an antidiagonal, i grows and k - i falls: it is a diagonal of the flipped matrix.
+        current[first + 1 : last + 2] = best + flipped.diagonal(columns - 1 - k)
+        before, previous = previous, current
+    return float(previous[rows])
+
+
+@functools.cache
+def _mfcc(sample_rate: int) -> MFCC:
+    window = int(WINDOW_SECONDS * sample_rate)
+    spectrogram = {"n_fft": window, "win_length": window, "hop_length": int(HOP_SECONDS * sample_rate)}
+    mels = {"f_min": LOWEST_HZ, "n_mels": NUM_MELS, "window_fn": torch.hann_window}
+    return MFCC(sample_rate, NUM_CEPSTRA, log_mels=True, melkwargs={**spectrogram, **mels})

@@ -1,0 +1,73 @@
+"""The heads of auxiliary tasks in fairseq's words (config_multitask.yaml) and in ours.
+
+Source: fairseq/data/audio/data_cfg.py (SingleTaskConfig) and base_multitask_text_transformer_decoder_arch in
+fairseq/models/speech_to_speech/s2s_transformer.py.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from s2st.config import UserError, build
+from s2st.models.auxiliary_tasks import HEAD, MAX_SYMBOLS, TaskConfig
+
+SHARED = (
+    *("decoder_type", "encoder_layer", "decoder_layer", "label_smoothing", "zero_infinity"),
+    *("loss_weight", "loss_weight_max", "loss_weight_min", "loss_weight_decay_steps"),
+)  # settings that mean the same here
+OTHER_MODELS = ("rdrop_alpha", "is_first_pass_decoder", "prepend_bos_and_append_tgt_lang_tag")
+DECODER_ARGUMENTS = {
+    "decoder_layers": "num_layers",
+    "decoder_embed_dim": "model_dim",
+    "decoder_attention_heads": "num_heads",
+    "decoder_ffn_embed_dim": "ffn_dim",
+    "dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+    "activation_dropout": "activation_dropout",
+    "activation_fn": "activation",
+    "decoder_normalize_before": "pre_ln",
+}
+FIXED_ARGUMENTS = {"share_decoder_input_output_embed": True, "max_target_positions": MAX_SYMBOLS}
+
+
+def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], where: str) -> TaskConfig:
+    """Make the config of a head from its settings in `config_multitask.yaml` and its dictionary.
+
+    A task whose name begins with "source" tells the source. Raises UserError, beginning with `where`, for what our
+    heads cannot do.
+    """
+    where = f"{where}: task '{name}'"
+    if used := [setting for setting in OTHER_MODELS if settings.get(setting)]:
+        raise UserError(f"{where} has {used[0]}, which models here have not; take it out")
+    if settings.get("decoder_layer", 1) == 0:
+        raise UserError(f"{where} has decoder_layer 0; name a layer, from 1, which is the embedding")
+    target = "source_letters" if name.startswith("source") else "target_letters"
+    shared = {setting: settings[setting] for setting in SHARED if setting in settings}
+    decoder = _decoder(settings.get("decoder_args") or {}, where)
+    return build(TaskConfig, {**shared, "target": target, "symbols": list(symbols), "decoder": decoder}, where)
+
+
+def task_settings(task: TaskConfig) -> dict[str, Any]:
+    """Say a head in the words of `config_multitask.yaml`; its dictionary goes to a file of its own."""
+    settings = {setting: getattr(task, setting) for setting in SHARED if getattr(task, setting)}
+    falls = task.loss_weight_decay_steps > 0
+    unused = {"loss_weight"} if falls else {"loss_weight_min"}
+    unused.add("label_smoothing" if task.decoder_type == "ctc" else "zero_infinity")
+    kept = {setting: value for setting, value in settings.items() if setting not in unused}
+    if task.decoder_type == "ctc":
+        return {**kept, "zero_infinity": task.zero_infinity}
+    arguments = {theirs: getattr(task.decoder, ours) for theirs, ours in DECODER_ARGUMENTS.items()}
+    return {**kept, "label_smoothing": task.label_smoothing, "decoder_args": {**arguments, **FIXED_ARGUMENTS}}
+
+
+def _decoder(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Translate decoder_args; dropouts that are not given are as the one called dropout."""
+    for name, value in arguments.items():
+        if name in FIXED_ARGUMENTS and value != FIXED_ARGUMENTS[name]:
+            raise UserError(f"{where} has {name}={value!r}, but heads here have {FIXED_ARGUMENTS[name]}")
+        if name not in DECODER_ARGUMENTS and name not in FIXED_ARGUMENTS:
+            raise UserError(f"{where} has the unknown decoder_args '{name}'; known: {', '.join(DECODER_ARGUMENTS)}")
+    dropout = arguments.get("dropout", HEAD.dropout)
+    given = {"attention_dropout": dropout, "activation_dropout": dropout, **arguments}
+    translated = {ours: given[theirs] for theirs, ours in DECODER_ARGUMENTS.items() if theirs in given}
+    return {**dataclasses.asdict(HEAD), **translated}

@@ -1,0 +1,67 @@
+"""S2UT: sizes, labels, cached decoding, tasks."""
+
+import numpy as np
+import pytest
+import torch
+
+from s2st.models.auxiliary_tasks import TaskConfig
+from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.speech_source import SpeechSourceConfig
+from s2st.models.transformer import TransformerConfig
+from s2st.units import EOS
+
+TINY = {
+    "num_units": 12,
+    "source": SpeechSourceConfig(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, conv_dim=24, dropout=0.0),
+    "decoder": TransformerConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0, pre_ln=True),
+}
+
+
+@pytest.mark.parametrize(("units_per_step", "parameters"), [(1, 27_002_880), (5, 27_658_240)])
+def test_as_large_as_the_paper(units_per_step: int, parameters: int) -> None:
+    with torch.device("meta"):
+        model = S2ut(S2utConfig(units_per_step=units_per_step))
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize("units_per_step", [1, 3])
+@torch.no_grad()
+def test_cached_decoding_equals_teacher_forcing(units_per_step: int) -> None:
+    torch.manual_seed(0)
+    model = S2ut(S2utConfig(**TINY, units_per_step=units_per_step)).eval()
+    features, lengths = torch.randn(2, 30, 80), torch.tensor([30, 21])
+    labels = torch.from_numpy(np.stack([model.config.labels(np.arange(6)), model.config.labels(np.arange(6)[::-1])]))
+    expected, _ = model(features, lengths, torch.full((2,), EOS), labels)
+    cache = model.start(features, lengths)
+    tokens = torch.full((2, units_per_step), EOS)
+    found = []
+    for step in range(6 // units_per_step):
+        found.append(model.decoder(tokens, cache))
+        tokens = labels[:, step * units_per_step : (step + 1) * units_per_step]
+    torch.testing.assert_close(torch.cat(found, 1), expected[:, :6], atol=1e-5, rtol=1e-5)
+
+
+def test_labels() -> None:
+    config = S2utConfig(num_units=100, units_per_step=2)
+    assert config.labels(np.array([0, 99, 5], np.uint16)).tolist() == [4, 103, EOS]
+    with pytest.raises(ValueError, match="outside 0 to 99"):
+        config.labels(np.array([100, 1]))
+    many = S2utConfig(num_units=100, languages=("en", "hi"))
+    assert [many.beginning(lang) for lang in many.languages] == [104, 105]
+    assert many.vocabulary_size == 106
+    with pytest.raises(ValueError, match="does not translate into 'ko'"):
+        many.beginning("ko")
+    assert config.beginning("ko") == EOS
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"units_per_step": 5, "languages": ("en", "hi")}, "units_per_step above 1 and languages contradict"),
+        ({"tasks": {"a": TaskConfig(encoder_layer=13)}}, "hears encoder_layer 13 of 12"),
+        ({"tasks": {"a": TaskConfig(decoder_type="ctc", decoder_layer=8)}}, "but the last is 7"),
+    ],
+)
+def test_contradictions(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        S2utConfig(**settings)
