@@ -1,6 +1,7 @@
 """Pre-train the unit Transformer without pairs: it restores units of which spans are masked, each in its language.
 
-Any units will do, of any languages; trainers.translation then begins with the model (input `translator`).
+Any units will do, of any languages; with the setting `languages`, those of others are left out. trainers.translation
+then begins with the model (input `translator`).
 
 denoised:
   stage: trainers.unit_denoising
@@ -53,11 +54,11 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
     """Learn the vocabulary's merges, turn utterances into tokens on the data workers, and train."""
     units = units_info(step.input("codebook"))
     rows = datasets.read_table(step.input("units"), UNITS, ["lang", "split", "codebook"])
-    langs = Counter(rows.filter(pc.equal(rows["split"], "train"))["lang"].to_pylist())
     if pc.unique(rows["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': {step.input('units')} are not units of {step.input('codebook')}")
-    known = pc.unique(rows["lang"]).to_pylist()
-    model = unit_training.model_config(config, step, units, known, lambda: training_units(step))
+    learned = tuple(config.languages or sorted(pc.unique(rows["lang"]).to_pylist()))
+    langs = Counter(rows.filter(in_training(learned))["lang"].to_pylist())
+    model = unit_training.model_config(config, step, units, learned, lambda: training_units(step, learned))
     settings = {
         "model": model,
         "start": unit_training.start_of(step),
@@ -74,7 +75,7 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
             Packing(config.max_tokens, unit_training.WINDOW),
             lambda row: len(row["tokens"]) + model.vocabulary.num_source_marks,
             functools.partial(noised, vocabulary=model.vocabulary, noise=config.noise),
-            ToTokens(model),
+            ToTokens(model, learned),
             times if split == "train" else None,
         )
         for split in ("train", "validation")
@@ -83,23 +84,27 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
     return Counts(langs.total(), langs.total())
 
 
-def training_units(step: Step) -> list[np.ndarray]:
-    """Give the reduced units of the training split."""
-    rows = datasets.read_table(step.input("units"), UNITS, ["split", "units"])
-    return [
-        reduce(np.asarray(units))[0] for units in rows.filter(pc.equal(rows["split"], "train"))["units"].to_pylist()
-    ]
+def in_training(langs: tuple[str, ...]) -> pc.Expression:
+    """Tell the rows of UNITS that are trained on."""
+    return (pc.field("split") == "train") & pc.field("lang").isin(langs)
+
+
+def training_units(step: Step, langs: tuple[str, ...]) -> list[np.ndarray]:
+    """Give the reduced units of the training split, in these languages."""
+    rows = datasets.read_table(step.input("units"), UNITS, ["lang", "split", "units"]).filter(in_training(langs))
+    return [reduce(np.asarray(units))[0] for units in rows["units"].to_pylist()]
 
 
 class ToTokens:
-    """Rows of UNITS to rows {utterance_id, lang, tokens}; those that are too long for the model are left out."""
+    """Rows of UNITS to rows {utterance_id, lang, tokens}; other languages and what is too long are left out."""
 
-    def __init__(self, config: UnitTransformerConfig):
-        self.vocabulary = config.vocabulary
+    def __init__(self, config: UnitTransformerConfig, langs: tuple[str, ...]):
+        self.vocabulary, self.langs = config.vocabulary, pa.array(langs)
         self.most = config.max_positions - self.vocabulary.num_source_marks
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Reduce and encode the units."""
+        table = table.filter(pc.is_in(table["lang"], self.langs))
         tokens = [self.vocabulary.encode(reduce(np.asarray(units))[0]) for units in table["units"].to_pylist()]
         encoded = table.select(["utterance_id", "lang"]).append_column("tokens", pa.array(tokens, pa.list_(pa.int64())))
         return encoded.filter(pa.array([0 < len(row) <= self.most for row in tokens], pa.bool_()))

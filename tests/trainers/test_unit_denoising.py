@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -32,18 +34,19 @@ def utterances(langs=("en", "hi"), count=6):
     return pa.Table.from_pylist(rows, UNITS)
 
 
-def test_units_are_reduced_and_what_is_too_long_is_left_out():
-    table = utterances(["en"], 2)
-    config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en",))
-    rows = ToTokens(config)(table).to_pylist()
-    for row, units in zip(rows, table["units"].to_pylist(), strict=True):
+def test_units_are_reduced_and_other_languages_and_what_is_too_long_left_out():
+    table = utterances(["en", "hi"], 2)
+    config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi"))
+    rows = ToTokens(config, ("en",))(table).to_pylist()
+    for row, units in zip(rows, table["units"].to_pylist()[:2], strict=True):
+        assert row["lang"] == "en"
         assert (np.array(row["tokens"]) - 4).tolist() == reduce(np.array(units))[0].tolist()
-    assert len(ToTokens(UnitTransformerConfig(num_units=NUM_UNITS, languages=("en",), max_positions=8))(table)) == 0
+    assert len(ToTokens(replace(config, max_positions=8), ("en",))(table)) == 0
 
 
 def test_a_batch_restores_whole_units_in_their_own_language():
     config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi"))
-    vocabulary, rows = config.vocabulary, ToTokens(config)(utterances()).to_pylist()
+    vocabulary, rows = config.vocabulary, ToTokens(config, config.languages)(utterances()).to_pylist()
     batch = noised(rows, np.random.default_rng(0), vocabulary, SpanMasking())
     for i, row in enumerate(rows):
         symbol = vocabulary.language_symbol(row["lang"])
@@ -66,7 +69,7 @@ def test_nothing_is_spoken(tmp_path):
 
 def test_translation_begins_with_the_denoised_model_and_a_new_language(local_ray, tmp_path, monkeypatch):
     monkeypatch.setattr("trainers.run.fingerprint", lambda step: "x")
-    units = utterances()
+    units = utterances(["en", "fr", "hi"])
     datasets.write_table(units, str(tmp_path / "units"))
     checkpoint.save(
         str(tmp_path / "codebook"), Codebook(CodebookConfig(num_units=NUM_UNITS, feature_dim=4)), {"fingerprint": NAME}
@@ -75,7 +78,8 @@ def test_translation_begins_with_the_denoised_model_and_a_new_language(local_ray
         "denoised", "trainers.unit_denoising", str(tmp_path), {}, {"units": ["units"], "codebook": ["codebook"]}
     )
     loop = {**STILL, "max_steps": 5, "learning_rate": 1e-2}
-    unit_denoising.run(build(UnitDenoisingConfig, {"model": TINY, "loop": loop, "temperature": 3.0}, "denoised"), step)
+    settings = {"model": TINY, "loop": loop, "temperature": 3.0, "languages": ["en", "hi"], "num_merges": 3}
+    assert unit_denoising.run(build(UnitDenoisingConfig, settings, "denoised"), step).rows_out == 12
     denoised, info = checkpoint.load(str(tmp_path / "denoised"), "unit_transformer")
     assert info == {"units": NAME, "directions": []}
 
