@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2st.models.transformer import DecoderCache
+from s2st.models.decoder_cache import DecoderCache
 from s2st.units import PAD
 
 LOOP_REPEATS = 4  # so many copies of an n-gram at the end are a loop
@@ -78,7 +78,7 @@ def search(
     """
     if options.sampling:  # each sample is searched as a sentence of its own, with one beam
         repeats = torch.arange(len(ends), device=ends.device).repeat_interleave(options.n_best)
-        cache.select(repeats, repeats)
+        cache.select(repeats, repeats[:, None])
         beginnings, ends, limits = beginnings[repeats], ends[repeats], limits[repeats]
         prefixes = None if prefixes is None else prefixes[repeats]
     state = _Search(cache, beginnings, ends, limits, allowed, options, prefixes, generator)
@@ -194,9 +194,9 @@ class _Search:
         past_limit = self.length > self.limits
         going = (~(enough.to(rows.device) | past_limit)).nonzero()[:, 0]
         if len(going) == len(rows):
-            self.cache.select(None, rows.flatten())
+            self.cache.select(None, rows)
             return
-        self.cache.select(going, rows[going].flatten())
+        self.cache.select(going, rows[going])
         self.ends, self.limits, self.sentences = self.ends[going], self.limits[going], self.sentences[going]
         self.tokens, self.scores = self.tokens[going], self.scores[going]
         self.prefixes = None if self.prefixes is None else self.prefixes[going]

@@ -14,7 +14,9 @@ from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.cpc import Cpc, CpcConfig
 from s2st.models.hubert import Hubert, HubertConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
+from s2st.models.mel_lstm import MelLstm, MelLstmConfig
 from s2st.models.recognizer import Recognizer, RecognizerConfig
+from s2st.models.s2spect import S2Spect, S2SpectConfig
 from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
@@ -26,13 +28,16 @@ MODELS: dict[str, tuple[type, type]] = {
     "cpc": (CpcConfig, Cpc),
     "hubert": (HubertConfig, Hubert),
     "hubert_ctc": (HubertCtcConfig, HubertCtc),
+    "mel_lstm": (MelLstmConfig, MelLstm),
     "recognizer": (RecognizerConfig, Recognizer),
+    "s2spect": (S2SpectConfig, S2Spect),
     "s2ut": (S2utConfig, S2ut),
     "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
     "unit_vocos": (UnitVocosConfig, UnitVocos),
 }
+SPECTROGRAM_MODELS = ("mel_lstm", "s2spect")
 VOCODERS = ("unit_hifigan", "unit_vocos")
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 

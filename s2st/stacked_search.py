@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from s2st.beam_search import Hypothesis, ends_in_loop
-from s2st.models.transformer import DecoderCache
+from s2st.models.decoder_cache import DecoderCache
 from s2st.units import EOS, NUM_SPECIALS
 
 

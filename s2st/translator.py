@@ -1,20 +1,20 @@
-"""Speech to speech on one device, without a cluster: waveform -> units -> units -> waveform."""
+"""Speech to speech on one device, without a cluster: what all translators do, and the one from units to units."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from torch import nn
 
 from s2st import checkpoint, storage
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
-from s2st.decoding import translate_units
+from s2st.decoding import UnitHypothesis, translate_units
 from s2st.models.unit_transformer import UnitTransformer
-from s2st.models.unit_vocoder import UnitVocoder
 from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
+from s2st.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -22,52 +22,45 @@ class Translation:
     """One translated utterance."""
 
     waveform: np.ndarray  # (N,), float32 in [-1, 1], 16 kHz
-    source_units: np.ndarray  # reduced
-    units: np.ndarray  # of the translation, reduced
+    source_units: np.ndarray  # reduced; none where a model hears speech itself
+    units: np.ndarray  # of the translation, reduced; heard in it where a model speaks spectrograms
     durations: np.ndarray  # of each of `units`, in frames of 20 ms
+    finished: bool  # False if the model did not say where to end, and was cut
 
 
-class Voice:
-    """A unit vocoder and the numbers of its speakers and languages."""
+class SpeechTranslator:
+    """What all models that translate speech do; subclasses give `translate_batch`."""
 
-    def __init__(self, vocoder: UnitVocoder, info: dict[str, Any]):
-        vocoder.remove_weight_norm()
-        self.vocoder, self.info = vocoder, info
+    directions: tuple[str, ...]
+    languages: frozenset[str]  # that it speaks
 
-    @classmethod
-    def load(cls, folder: str, device: str = "cpu") -> "Voice":
-        """Read a vocoder from the folder that its trainer wrote."""
-        vocoder, info = checkpoint.load(folder, *checkpoint.VOCODERS)
-        return cls(vocoder.to(device), info)  # type: ignore[arg-type]
+    def translate_batch(
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+    ) -> list[Translation]:
+        """Translate waveforms (N,), mono, 16 kHz, float32 in [-1, 1], each from its source language, to `to`."""
+        raise NotImplementedError
 
-    def speak(self, sequences: Sequence[np.ndarray], lang: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Give the waveform (N,) and durations (L,) of each sequence of reduced units (L,) of one language."""
-        if not sequences:
-            return []
-        device = next(self.vocoder.parameters()).device
-        lengths = torch.tensor([len(units) for units in sequences])
-        padded = torch.zeros(len(sequences), max(1, int(lengths.max())), dtype=torch.long)
-        for row, units in zip(padded, sequences, strict=True):
-            row[: len(units)] = torch.from_numpy(np.asarray(units, dtype=np.int64))
-        waveform, num_samples, durations = self.vocoder.speak(
-            padded.to(device), lengths.to(device), **self._condition(lang, len(sequences), device)
-        )
-        return [
-            (waveform[i, : int(num_samples[i])].cpu().numpy(), durations[i, : len(units)].cpu().numpy())
-            for i, units in enumerate(sequences)
-        ]
+    def source_language(self, to: str, source: str | None = None) -> str:
+        """Check a direction; without `source`, give the one language that is translated to `to`."""
+        return pick_source(self.directions, self.languages, to, source)
 
-    def _condition(self, lang: str, count: int, device: torch.device) -> dict[str, torch.Tensor]:
-        numbers = {}
-        if self.vocoder.num_speakers:
-            numbers["speaker"] = self.info["speakers"].index(self.info["default_speakers"][lang])
-        if self.vocoder.num_languages:
-            numbers["language"] = self.info["languages"].index(lang)
-        return {name: torch.full((count,), number, device=device) for name, number in numbers.items()}
+    def translate(self, waveform: np.ndarray, to: str, source: str | None = None, beam: int = 5) -> Translation:
+        """Translate one waveform, as `translate_batch`; raises UserError for a direction that the model lacks."""
+        return self.translate_batch([waveform], [self.source_language(to, source)], to, beam)[0]
 
 
-class Translator:
-    """A model folder that `pipelines.assemble` made, loaded."""
+@dataclass(frozen=True)
+class Parts:
+    """What lies in a model folder that `pipelines.assemble` made."""
+
+    speech_to_units: SpeechToUnits
+    translator: nn.Module
+    voices: dict[str, Voice]  # by language; none where the translator speaks spectrograms
+    directions: tuple[str, ...]
+
+
+class Translator(SpeechTranslator):
+    """Waveform -> units -> units of the other language -> waveform."""
 
     def __init__(
         self,
@@ -77,40 +70,23 @@ class Translator:
         directions: Sequence[str],
     ):
         self.speech_to_units, self.translator, self.voices = speech_to_units, translator, voices
-        self.directions = tuple(directions)
+        self.directions, self.languages = tuple(directions), frozenset(voices)
 
     @classmethod
     def load(cls, folder: str, device: str = "cpu") -> "Translator":
-        """Read all parts of a model folder; raises UserError if it is none, or its parts know different units."""
-        model = read_model_folder(folder)
-        speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
-        translator, info = checkpoint.load(f"{folder}/translator", "unit_transformer")
-        by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
-        voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
-        for part, units in [
-            ("translator", info["units"]),
-            *((f"vocoders/{n}", v.info["units"]) for n, v in by_name.items()),
-        ]:
-            if units != speech_to_units.fingerprint:
-                raise UserError(
-                    f"{folder}/{part} was trained on units {units}, but {folder}/codebook makes "
-                    f"{speech_to_units.fingerprint}; put parts of one training together"
-                )
-        return cls(speech_to_units, translator.to(device), voices, model["directions"])  # type: ignore[arg-type]
-
-    def source_language(self, to: str, source: str | None = None) -> str:
-        """Check a direction; without `source`, give the one language that is translated to `to`."""
-        return pick_source(self.directions, set(self.voices), to, source)
+        """Read a model folder; raises UserError as `load_parts` does."""
+        parts = load_parts(folder, device, "unit_transformer")
+        return cls(parts.speech_to_units, parts.translator, parts.voices, parts.directions)  # type: ignore[arg-type]
 
     def units(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Give the reduced units of each waveform."""
         return [reduce(units)[0] for units in self.speech_to_units(waveforms)]
 
-    def translate(self, waveform: np.ndarray, to: str, source: str | None = None, beam: int = 5) -> Translation:
-        """Translate a waveform (N,), mono, 16 kHz, float32 in [-1, 1], to the language `to`."""
-        source = self.source_language(to, source)
-        units = self.units([waveform])[0]
-        return self.translate_units([units], [source], to, beam)[0]
+    def translate_batch(
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+    ) -> list[Translation]:
+        """Translate waveforms by their units; see SpeechTranslator."""
+        return self.translate_units(self.units(waveforms), sources, to, beam)
 
     def translate_units(
         self, sequences: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
@@ -119,11 +95,37 @@ class Translator:
         targets = [to] * len(sequences)
         found = translate_units(self.translator, sequences, sources, targets, SearchOptions(beam=beam))
         hypotheses = [best for best, *_ in found]
-        spoken = self.voices[to].speak([hypothesis.units for hypothesis in hypotheses], to)
-        return [
-            Translation(waveform, source_units, hypothesis.units, durations)
-            for source_units, hypothesis, (waveform, durations) in zip(sequences, hypotheses, spoken, strict=True)
-        ]
+        return speak(self.voices[to], to, hypotheses, sequences)
+
+
+def speak(
+    voice: Voice, to: str, hypotheses: Sequence[UnitHypothesis], source_units: Sequence[np.ndarray]
+) -> list[Translation]:
+    """Speak what was found in the language `to`."""
+    spoken = voice.speak([hypothesis.units for hypothesis in hypotheses], to)
+    return [
+        Translation(waveform, source, hypothesis.units, durations, hypothesis.finished)
+        for source, hypothesis, (waveform, durations) in zip(source_units, hypotheses, spoken, strict=True)
+    ]
+
+
+def load_parts(folder: str, device: str, *kinds: str) -> Parts:
+    """Read all parts of a model folder whose translator is of one of these kinds.
+
+    Raises UserError if there is none, or its parts know different units.
+    """
+    model = read_model_folder(folder)
+    speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
+    translator, info = checkpoint.load(f"{folder}/translator", *kinds)
+    by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
+    for part, known in {"translator": info, **{f"vocoders/{name}": v.info for name, v in by_name.items()}}.items():
+        if known.get("units", speech_to_units.fingerprint) != speech_to_units.fingerprint:
+            raise UserError(
+                f"{folder}/{part} was trained on units {known['units']}, but {folder}/codebook makes "
+                f"{speech_to_units.fingerprint}; put parts of one training together"
+            )
+    voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
+    return Parts(speech_to_units, translator.to(device), voices, tuple(model["directions"]))
 
 
 def read_model_folder(folder: str) -> dict[str, Any]:

@@ -94,8 +94,8 @@ class UnitVocabulary:
         return self.first_language + self.languages.index(lang)
 
     def language(self, symbol: int) -> str:
-        """The language that a symbol stands for."""
-        return self.languages[symbol - self.first_language]
+        """The language that a symbol stands for; "" where languages have none."""
+        return self.languages[symbol - self.first_language] if self.languages else ""
 
     def encode(self, units: np.ndarray) -> np.ndarray:
         """Reduced units (N,) -> token ids (M,), int64, M <= N; no special symbols."""

@@ -12,7 +12,8 @@ from s2st.audio import SAMPLE_RATE
 from s2st.beam_search import SearchOptions
 from s2st.decoding import translate_units
 from s2st.speech_to_units import SpeechToUnits
-from s2st.translator import Voice, read_model_folder
+from s2st.translator import read_model_folder
+from s2st.voice import Voice
 from s2st.units import reduce
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from s2st import audio, checkpoint
-from s2st.config import UserError, build
+from s2st.config import UserError
 from s2st.ctc_decoding import best_path
 from s2st.evaluation.scores import symbol_error_rate
-from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc, HubertCtcConfig, ctc_loss, encoder_config, of_symbols
+from s2st.models.hubert_ctc import NUM_SPECIALS, HubertCtc, HubertCtcConfig, ctc_loss, of_symbols
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.schemas import MANIFEST, UNITS
 from s2st.speech_to_units import units_info
@@ -32,9 +32,9 @@ from trainers.batches import Examples, JoinUnits, Packing, examples, pad
 from trainers.ctc_targets import ROWS, TARGETS, Targets, fitting, letters, reference_units
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
+from trainers.pretrained_encoder import ENCODERS, read_encoder_config
 from trainers.run import LoopConfig, fit
 
-ENCODERS = ("hubert", "speech_encoder")
 SPOKEN = ("utterance_id", "sentence_id", "lang", "speaker", "units")  # of UNITS, that targets are made of
 NAMED = 10  # speakers, in a message
 
@@ -122,10 +122,9 @@ def check(config: TrainCtcConfig, step: Step) -> None:
 def run(config: TrainCtcConfig, step: Step) -> Counts:
     """Find what is to be heard in each recording, and train."""
     targets, info = find_targets(config, step)
-    found = checkpoint.read_config(step.input("encoder"), *ENCODERS)
-    pretrained = build(checkpoint.MODELS[found["model"]][0], found["config"], step.input("encoder"))
+    pretrained = read_encoder_config(step.input("encoder"), *ENCODERS)
     changes = ("dropout", "attention_dropout", "activation_dropout", "layer_drop", "feature_grad_mult")
-    encoder = encoder_config(pretrained, **{name: getattr(config, name) for name in changes})
+    encoder = dataclasses.replace(pretrained, **{name: getattr(config, name) for name in changes})
     targets = fitting(targets, encoder.receptive_field, encoder.hop, int(config.batch_seconds * audio.SAMPLE_RATE))
     datasets.set_aside(targets.rejects, step.output)
     check_training(step, targets)

@@ -16,7 +16,7 @@ from s2st.config import UserError
 from s2st.evaluation import scores
 from s2st.evaluation.mcd import warped_distance
 from s2st.evaluation.scores import Units
-from s2st.translator import Voice
+from s2st.voice import Voice
 from stages.stage import Step
 
 METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
@@ -24,17 +24,19 @@ METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
 )
 SENTENCES = 32  # at most, of a validation's first batch, that are translated
 LEAST_DIVERSITY = 0.25  # below it, translations of different inputs are nearly one
-LEAST_SAMPLES = audio.SAMPLE_RATE // 10  # of speech whose distortion is measured: silence fills what is shorter
 ADVICE = "use more data or voices, fewer layers or more dropout, and look at the units that its sources have"
 
 
-def unit_metrics(references: Sequence[Units], hypotheses: Sequence[Units]) -> dict[str, float]:
-    """Measure translations, as units, of different inputs: error rate, BLEU and diversity of s2st.evaluation.scores."""
-    return {
+def measure(
+    langs: Sequence[str], references: Sequence[Units], hypotheses: Sequence[Units], voices: "Voices | None"
+) -> dict[str, float]:
+    """Measure translations, as units, of different inputs: METRICS, of which mcd needs voices, and their diversity."""
+    metrics = {
         "unit_error_rate": scores.unit_error_rate(references, hypotheses),
         "unit_bleu": scores.unit_bleu(references, hypotheses),
         "diversity": scores.diversity(references, hypotheses),
     }
+    return metrics | voices.distortion(langs, references, hypotheses) if voices else metrics
 
 
 def collapse(metrics: Mapping[str, float]) -> str | None:
@@ -72,7 +74,7 @@ class Voices:
 
     def _speak(self, lang: str, units: Sequence[Units]) -> list[np.ndarray]:
         spoken = self.by_language[lang].speak([np.asarray(row) for row in units], lang)
-        return [np.pad(waveform, (0, max(0, LEAST_SAMPLES - len(waveform)))) for waveform, _ in spoken]
+        return [waveform for waveform, _ in spoken]
 
 
 def check_vocoders(step: Step, best_metric: str) -> None:

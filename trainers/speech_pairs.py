@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from s2st import audio
+from s2st.config import UserError
 from s2st.features.filterbank import num_fbank_frames, source_features
 from s2st.features.spec_augment import Masks, spec_augment
 from s2st.schemas import SPEECH_PAIRS
+from stages import datasets
+from stages.stage import Counts, Step
 from trainers.batches import Collate, Examples, Packing, examples, pad
 
 SOURCE = ("pair_id", "source_audio", "source_samples")  # columns that every example has
@@ -49,6 +52,28 @@ class Limits:
         elif pa.types.is_string(sizes.type):
             sizes = pc.fill_null(pc.utf8_length(sizes), 0)
         return pc.and_(pc.greater_equal(sizes, self.least), pc.less_equal(sizes, self.most[column]))
+
+
+def fitting_pairs(columns: Sequence[str], limits: Limits, step: Step) -> tuple[pa.Table, Counts]:
+    """Read the pairs of the training and validation splits that fit; others become rejects of the step.
+
+    Raises UserError, with the usual reason, if there is no pair to train on.
+    """
+    pairs = datasets.read_table(step.input("speech_pairs"), SPEECH_PAIRS, columns)
+    pairs = pairs.filter(pc.is_in(pairs["split"], pa.array(["train", "validation"])))
+    rejects, kept = limits.rejects(pairs), limits(pairs)
+    datasets.set_aside(rejects, step.output)
+    if "train" not in kept["split"].to_pylist():
+        lost = "train" in pairs["split"].to_pylist()
+        reason = f"; the usual reason: {datasets.usual_reason(step.output)}" if lost else ""
+        raise UserError(f"section '{step.name}': {step.input('speech_pairs')} has no pair to train on{reason}")
+    hours = pc.sum(kept["source_samples"]).as_py() / audio.SAMPLE_RATE / 3600
+    return kept, Counts(len(pairs), len(kept), len(rejects), round(hours, 4))
+
+
+def directions_of(pairs: pa.Table) -> list[str]:
+    """Name the directions of pairs: "en-hi"."""
+    return sorted(set(pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-").to_pylist()))
 
 
 def pair_examples(

@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,24 +13,26 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from s2st import audio, checkpoint
+from s2st import checkpoint
 from s2st.config import UserError
 from s2st.features.filterbank import num_samples_of
 from s2st.features.spec_augment import POLICIES
+from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.speech_encoder import EncoderConfig
 from s2st.schemas import SPEECH_PAIRS
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.speech_to_units import units_info
 from s2st.units import NUM_SPECIALS, PAD
-from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
 from trainers.batches import Examples, pad
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
+from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights
 from trainers.run import LoopConfig, fit
-from trainers.speech_pairs import Limits, filterbanks, pair_examples
+from trainers.speech_pairs import Limits, directions_of, filterbanks, fitting_pairs, pair_examples, waveforms
 from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbols
 
 ROWS = [name for name in SPEECH_PAIRS.names if not name.endswith("_audio")]
@@ -44,31 +46,40 @@ class SpeechToUnitsConfig:
     model: S2utConfig = field(default_factory=S2utConfig)
     spec_augment: Literal["none", "lb", "ld", "sm", "ss"] = "lb"  # how much of the source is hidden in training
     max_tokens: int = 20_000  # frames (10 ms) of sources a batch, padding included
+    freeze_updates: int = 0  # in the first ones an encoder that is given does not learn
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
         if self.model.languages or any(task.symbols for task in self.model.tasks.values()):
             raise ValueError("model.languages and the symbols of tasks come from the pairs; remove them")
+        if self.model.pretrained and self.model.pretrained.encoder != EncoderConfig():
+            raise ValueError("model.pretrained.encoder comes from the input encoder; remove it")
 
 
 class SpeechToUnitsObjective(Objective):
     """S2ut with its loss, taking one batch."""
 
-    metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
+    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType(
+        {"loss": "min", "accuracy": "max", **generation.METRICS}
+    )
 
-    def __init__(self, model: S2ut):
+    def __init__(self, model: S2ut, target_langs: Sequence[str], freeze_updates: int, vocoders: Sequence[str] = ()):
+        """`target_langs` are those of the training, `vocoders` folders of what speaks its validation."""
         super().__init__()
-        self.model, self.step = model, 0
+        self.model, self.target_langs, self.freeze_updates, self.step = model, target_langs, freeze_updates, 0
+        self.voices = generation.Voices(vocoders) if vocoders else None
+        self.skips_layers = isinstance(model.source, PretrainedSource)  # at random, and all while frozen
 
     def begin_update(self, step: int) -> None:
-        """Learn the number of the update, on which the weights of tasks may depend."""
+        """Learn the number of the update, on which weights of tasks and the encoder's freezing may depend."""
         self.step = step
+        if isinstance(self.model.source, PretrainedSource):
+            self.model.source.frozen = step < self.freeze_updates
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give the loss and metrics of a batch of `collate`."""
+        """Give the loss and metrics of a batch of features or waveforms (int16), and of `targets_of`."""
         tasks = {name.removeprefix(TASK): labels for name, labels in batch.items() if name.startswith(TASK)}
-        source = (batch["features"], batch["lengths"])
-        loss, metrics = self.model.loss(*source, batch["beginnings"], batch["labels"], tasks, self.step)
+        loss, metrics = self.model.loss(*source_of(batch), batch["beginnings"], batch["labels"], tasks, self.step)
         return loss, {"loss": loss, **metrics}
 
     def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
@@ -77,60 +88,72 @@ class SpeechToUnitsObjective(Objective):
         if number:
             return metrics
         few = {name: values[: generation.SENTENCES] for name, values in batch.items()}
-        langs = [self.model.config.language(beginning) for beginning in few["beginnings"].tolist()]
-        found = translate_speech(self.model, few["features"], few["lengths"], langs, GREEDY)
+        langs = [self.model.config.language(symbol) or self.target_langs[0] for symbol in few["beginnings"].tolist()]
+        found = translate_speech(self.model, *source_of(few), langs, GREEDY)
         references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in few["labels"]]
-        return metrics | generation.unit_metrics(references, [best.units for best, *_ in found])
+        return metrics | generation.measure(langs, references, [best.units for best, *_ in found], self.voices)
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
-        """Say so if translations of different sources are alike."""
+        """Say so if translations of different sources hardly differ."""
         return generation.collapse(metrics)
 
 
+def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Give features and lengths of a batch; samples, int16, are scaled to [-1, 1]."""
+    features = batch["features"]
+    return (features / 32768 if features.dtype == torch.int16 else features), batch["lengths"]
+
+
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
-    """Raise UserError for a metric that is not measured."""
+    """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured."""
     check_best_metric(step, config.loop, SpeechToUnitsObjective)
+    generation.check_vocoders(step, config.loop.best_metric)
+    if (config.model.pretrained or config.freeze_updates) and not step.inputs.get("encoder"):
+        raise UserError(
+            f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
+            "one as the input encoder, or remove them"
+        )
+
+
+def check_inputs(config: SpeechToUnitsConfig, step: Step) -> None:
+    """Raise UserError if the vocoders speak other units than those of the codebook."""
+    generation.check_vocoder_units(step, units_info(step.input("codebook"))[0])
 
 
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     """Find units, languages and symbols of tasks in the pairs, and train."""
-    pairs = datasets.read_table(step.input("speech_pairs"), SPEECH_PAIRS, ROWS)
-    pairs = pairs.filter(pc.is_in(pairs["split"], pa.array(["train", "validation"])))
     units_name, num_units = units_info(step.input("codebook"))
+    model, pretrained = config.model, step.inputs.get("encoder") and step.input("encoder")
+    if pretrained:
+        encoder = read_encoder_config(pretrained, *ENCODERS, FINE_TUNED)
+        source = dataclasses.replace(model.pretrained or PretrainedSourceConfig(), encoder=encoder)
+        model = dataclasses.replace(model, pretrained=source)
+    limits = limits_of(model)
+    pairs, counts = fitting_pairs(ROWS, limits, step)
     if set(pairs["codebook"].to_pylist()) - {units_name}:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
-    limits = limits_of(config.model)
-    rejects, kept = limits.rejects(pairs), limits(pairs)
-    datasets.set_aside(rejects, step.output)
-    check_training(step, pairs, kept)
-    model = fitted(config.model, kept, num_units, f"section '{step.name}'")
+    model = fitted(model, pairs, num_units, f"section '{step.name}'")
     data = {split: examples_of(config, model, limits, step, split) for split in ("train", "validation")}
-    directions = sorted({f"{row['source_lang']}-{row['target_lang']}" for row in kept.to_pylist()})
-    settings = {"model": model, "info": {"units": units_name, "directions": directions}}
+    settings = {
+        "model": model,
+        "encoder": pretrained,
+        "freeze_updates": config.freeze_updates,
+        "vocoders": step.input_list("vocoders"),
+        "info": {"units": units_name, "directions": directions_of(pairs)},
+    }
     fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
-    hours = pc.sum(kept["source_samples"]).as_py() / audio.SAMPLE_RATE / 3600
-    return Counts(len(pairs), len(kept), len(rejects), round(hours, 4))
+    return counts
 
 
 def limits_of(config: S2utConfig) -> Limits:
     """What the model can take of pairs: lengths of sources, targets and texts."""
     most = {
-        "source_samples": num_samples_of(config.source.max_frames),
+        "source_samples": num_samples_of((config.pretrained or config.source).max_frames),
         "target_units": (config.max_steps - 1) * config.units_per_step,
     }
     for column in columns_of(config.tasks):
         most[column] = min(most.get(column, MAX_LETTERS), MAX_LETTERS)
     return Limits(most)
-
-
-def check_training(step: Step, pairs: pa.Table, kept: pa.Table) -> None:
-    """Raise UserError if there is nothing to learn."""
-    if "train" in kept["split"].to_pylist():
-        return
-    reason = (
-        f"; the usual reason: {datasets.usual_reason(step.output)}" if "train" in pairs["split"].to_pylist() else ""
-    )
-    raise UserError(f"section '{step.name}': {step.input('speech_pairs')} has no pair to train on{reason}")
 
 
 def fitted(config: S2utConfig, pairs: pa.Table, num_units: int, where: str) -> S2utConfig:
@@ -152,7 +175,8 @@ def examples_of(
     masks = POLICIES.get(config.spec_augment) if split == "train" else None
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
-        return filterbanks(rows, model.source.deltas, masks, random) | targets_of(model, rows)
+        source = waveforms(rows) if model.pretrained else filterbanks(rows, model.source.deltas, masks, random)
+        return source | targets_of(model, rows)
 
     columns = dict.fromkeys(("target_units", "target_lang", *columns_of(model.tasks)))
     return pair_examples(step.input("speech_pairs"), split, tuple(columns), config.max_tokens, limits, collate)
@@ -173,15 +197,26 @@ def train_worker(settings: dict[str, Any]) -> None:
     """Train on one worker; the first writes the model."""
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     model = S2ut(settings["model"])
+    if settings["encoder"]:
+        assert isinstance(model.source, PretrainedSource)
+        model.source.encoder.load_state_dict(read_encoder_weights(settings["encoder"], *ENCODERS, FINE_TUNED))
     write_model = functools.partial(checkpoint.save, model=model, info=settings["info"])
-    train(settings["loop"], settings["run"], SpeechToUnitsObjective(model), write_model)
+    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    objective = SpeechToUnitsObjective(model, langs, settings["freeze_updates"], settings["vocoders"])
+    train(settings["loop"], settings["run"], objective, write_model)
 
 
 STAGE = Stage(
     SpeechToUnitsConfig,
     run,
-    reads={"speech_pairs": Input(SPEECH_PAIRS), "codebook": Input()},
+    reads={
+        "speech_pairs": Input(SPEECH_PAIRS),
+        "codebook": Input(),
+        "encoder": Input(optional=True),
+        "vocoders": Input(many=True, optional=True),
+    },
     check=check,
+    check_inputs=check_inputs,
     resumes=True,
 )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -50,9 +50,11 @@ class TranslationObjective(Objective):
 
     metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
 
-    def __init__(self, translator: UnitTransformer, voices: generation.Voices | None = None):
+    def __init__(self, translator: UnitTransformer, vocoders: Sequence[str] = ()):
+        """`vocoders` are folders of what speaks the translations of validation."""
         super().__init__()
-        self.translator, self.voices = translator, voices
+        self.translator = translator
+        self.voices = generation.Voices(vocoders) if vocoders else None
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss and metrics of a batch {source (B, S), source_lengths (B,), target (B, T + 1)}."""
@@ -70,12 +72,8 @@ class TranslationObjective(Objective):
         )
         found = translate_tokens(self.translator, source, lengths, target[:, 0], SearchOptions(beam=1))
         references = [self.translator.vocabulary.decode(row) for row in target.cpu().numpy()]
-        hypotheses = [best.units for (best,) in found]
-        metrics |= generation.unit_metrics(references, hypotheses)
-        if self.voices is not None:
-            langs = [self.translator.vocabulary.language(symbol) for symbol in target[:, 0].tolist()]
-            metrics |= self.voices.distortion(langs, references, hypotheses)
-        return metrics
+        langs = [self.translator.vocabulary.language(symbol) for symbol in target[:, 0].tolist()]
+        return metrics | generation.measure(langs, references, [best.units for (best,) in found], self.voices)
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
         """Say so if translations of different sources are alike."""
@@ -171,6 +169,5 @@ def train_worker(settings: dict[str, Any]) -> None:
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = begin(settings["model"], settings["start"])
     write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
-    vocoders = settings["vocoders"]
-    objective = TranslationObjective(translator, generation.Voices(vocoders) if vocoders else None)
+    objective = TranslationObjective(translator, settings["vocoders"])
     train(settings["loop"], settings["run"], objective, write_model)

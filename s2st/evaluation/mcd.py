@@ -21,7 +21,7 @@ EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def mel_cepstral_distortion(reference: np.ndarray | Tensor, waveform: np.ndarray | Tensor, sample_rate: int) -> float:
-    """Distance of a waveform (N,) to a reference (N',), each at least 50 ms long, a frame of the reference."""
+    """Distance of a waveform (N,) to a reference (N',), a frame of the reference."""
     distance, num_frames = warped_distance(reference, waveform, sample_rate)
     return distance / num_frames
 
@@ -39,8 +39,10 @@ def warped_distance(
 
 
 def mel_cepstra(waveform: np.ndarray | Tensor, sample_rate: int) -> Tensor:
-    """MFCC of the logarithm of a mel spectrogram: waveform (N,) -> (T, 13)."""
-    return _mfcc(sample_rate)(torch.as_tensor(waveform, dtype=torch.float32)).T
+    """MFCC of the logarithm of a mel spectrogram: waveform (N,) -> (T, 13); silence follows one of below 50 ms."""
+    samples = torch.as_tensor(waveform, dtype=torch.float32)
+    missing = int(WINDOW_SECONDS * sample_rate) - len(samples)
+    return _mfcc(sample_rate)(torch.nn.functional.pad(samples, (0, max(0, missing)))).T
 
 
 def warping_cost(distances: np.ndarray) -> float:

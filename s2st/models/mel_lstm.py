@@ -8,6 +8,7 @@ Shapes: B batch, N frames of the source, S states, T steps of the target, F = r 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class MelLstmConfig:
     max_source_frames: int = 6000
     max_steps: int = 1200
 
-    deltas = False  # of the source's features
+    deltas: ClassVar[bool] = False  # of the source's features
 
     def __post_init__(self) -> None:
         if self.encoder_dim % 2 or self.location_kernel % 2 == 0:
@@ -75,6 +76,8 @@ class DecoderState:
 
 
 class MelLstm(SpectrogramModel):
+    config: MelLstmConfig
+
     def __init__(self, config: MelLstmConfig) -> None:
         super().__init__()
         self.config, self.frames_per_step = config, config.frames_per_step

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from s2st.features.speech_mel import NUM_MELS
+from s2st.models.decoder_cache import DecoderCache
 from s2st.models.spectrogram_decoding import (
     Postnet,
     PostnetConfig,
@@ -21,7 +22,7 @@ from s2st.models.spectrogram_decoding import (
     said_before,
 )
 from s2st.models.speech_source import FIRST_POSITION, SpeechSource, SpeechSourceConfig
-from s2st.models.transformer import Decoder, DecoderCache, TransformerConfig, padding_mask, sinusoidal_positions
+from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, sinusoidal_positions
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class DecoderState:
 
 
 class S2Spect(SpectrogramModel):
+    config: S2SpectConfig
     positions: Tensor
 
     def __init__(self, config: S2SpectConfig) -> None:

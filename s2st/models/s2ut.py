@@ -13,10 +13,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig
+from s2st.models.decoder_cache import DecoderCache
 from s2st.models.label_smoothing import label_smoothed_loss
+from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
 from s2st.models.speech_source import SpeechSource, SpeechSourceConfig
 from s2st.models.token_decoder import TokenDecoder, teacher_forced
-from s2st.models.transformer import DecoderCache, TransformerConfig, padding_mask
+from s2st.models.transformer import TransformerConfig, padding_mask
 from s2st.units import EOS, NUM_SPECIALS, PAD
 
 DECODER = TransformerConfig(
@@ -29,6 +31,7 @@ class S2utConfig:
     num_units: int = 100  # codebook size K
     languages: tuple[str, ...] = ()  # of targets, in the order of their symbols; none: one, without a symbol
     source: SpeechSourceConfig = field(default_factory=SpeechSourceConfig)
+    pretrained: PretrainedSourceConfig | None = None  # hears the source instead
     decoder: TransformerConfig = field(default_factory=lambda: DECODER)
     tasks: dict[str, TaskConfig] = field(default_factory=dict)  # beside translation, by name
     units_per_step: int = 1  # R
@@ -41,6 +44,8 @@ class S2utConfig:
                 "units_per_step above 1 and languages contradict: stacked units have no symbols beside them"
             )
         for name, task in self.tasks.items():
+            if self.pretrained and task.encoder_layer:
+                raise ValueError(f"task {name} must hear encoder_layer 0, the output, where the encoder is pretrained")
             if task.encoder_layer > self.source.num_layers:
                 raise ValueError(f"task {name} hears encoder_layer {task.encoder_layer} of {self.source.num_layers}")
             if task.decoder_layer > self.decoder.num_layers + 1:
@@ -52,6 +57,11 @@ class S2utConfig:
     @property
     def vocabulary_size(self) -> int:
         return NUM_SPECIALS + self.num_units + len(self.languages)
+
+    @property
+    def memory_dim(self) -> int:
+        """Width of the encoder's output."""
+        return self.pretrained.encoder.width if self.pretrained else self.source.model_dim
 
     def beginning(self, lang: str) -> int:
         """What the decoder reads first for a translation into `lang`."""
@@ -80,8 +90,10 @@ class S2ut(nn.Module):
     def __init__(self, config: S2utConfig) -> None:
         super().__init__()
         self.config = config
-        dim = config.source.model_dim
-        self.source = SpeechSource(config.source)
+        dim = config.memory_dim
+        self.source: SpeechSource | PretrainedSource = (
+            PretrainedSource(config.pretrained) if config.pretrained else SpeechSource(config.source)
+        )
         self.decoder = TokenDecoder(
             config.decoder, config.vocabulary_size, config.max_steps, dim, config.units_per_step
         )
@@ -90,7 +102,8 @@ class S2ut(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor, beginnings: Tensor, labels: Tensor) -> tuple[Tensor, Heard]:
         """Teacher-forced logits, and what tasks hear.
 
-        features (B, T, F), lengths (B,) of the source, beginnings (B,), labels (B, L) padded with PAD -> (B, L, V).
+        features (B, T, F), or waveforms (B, N) for a pretrained encoder, lengths (B,) of them, beginnings (B,), labels
+        (B, L) padded with PAD -> (B, L, V).
         """
         heard = Heard([], lengths, [], (labels != PAD).sum(1).div(self.config.units_per_step).ceil().long())
         memory, heard.encoder_lengths = self.source(features, lengths, heard.encoder)
@@ -117,6 +130,6 @@ class S2ut(nn.Module):
         return loss + beside / metrics["tokens"], metrics | task_metrics
 
     def start(self, features: Tensor, lengths: Tensor) -> DecoderCache:
-        """Encode sources (B, T, F) of lengths (B,), and open a decoder on them."""
+        """Encode sources of lengths (B,), as `forward` takes them, and open a decoder on them."""
         memory, lengths = self.source(features, lengths)
         return self.decoder.start(memory, padding_mask(lengths, memory.size(1)))

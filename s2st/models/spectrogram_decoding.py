@@ -8,7 +8,7 @@ Shapes: B batch, S states of the source, T steps of the target, M mel bands, F =
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,26 @@ class PostnetConfig:
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel} must be odd, so that the postnet keeps the number of frames")
+
+
+class SpectrogramConfig(Protocol):
+    """What is known of every model that speaks spectrograms."""
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames that are said at once, r."""
+
+    @property
+    def deltas(self) -> bool:
+        """Whether it hears the slopes of the filterbank, too."""
+
+    @property
+    def max_source_frames(self) -> int:
+        """Longest source, in frames of 10 ms."""
+
+    @property
+    def max_steps(self) -> int:
+        """Longest target."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,7 @@ class Spectrogram:
 class SpectrogramModel(nn.Module):
     """A model whose decoder speaks a spectrogram step by step; subclasses give `start`, `step` and `refine`."""
 
+    config: SpectrogramConfig
     frames_per_step: int  # r
 
     def start(self, source: Tensor, source_lengths: Tensor) -> Any:
@@ -73,25 +94,25 @@ class SpectrogramModel(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def generate(self, source: Tensor, source_lengths: Tensor, max_steps: int, seed: int = 0) -> list[Spectrogram]:
-        """Speak to sources (B, frames, features), in eval mode, until each says that it ends, or for `max_steps`.
+    def generate(self, source: Tensor, source_lengths: Tensor, limits: Tensor, seed: int = 0) -> list[Spectrogram]:
+        """Speak to sources (B, frames, features), in eval mode, until each says that it ends.
 
-        The dropout of the prenet, which is never off, is drawn from `seed`, the same for all rows.
+        limits (B,) are the steps after which each is cut. The dropout of the prenet, which is never off, is drawn from
+        `seed`, the same for all rows.
         """
         state = self.start(source, source_lengths)
         random = torch.Generator(source.device).manual_seed(seed)
         said = source.new_zeros(len(source), 1, self.frames_per_step * NUM_MELS)
-        lengths = torch.full_like(source_lengths, max_steps)
-        finished = torch.zeros_like(source_lengths, dtype=torch.bool)
+        lengths, finished = limits.clone(), torch.zeros_like(limits, dtype=torch.bool)
         steps, attentions = [], []
-        for number in range(1, max_steps + 1):
+        for number in range(1, int(limits.max()) + 1):
             said, stop_logits, attention = self.step(said, state, random)
             steps.append(said)
             attentions.append(attention)
-            ends = (stop_logits[:, 0].sigmoid() > STOP_PROBABILITY) & ~finished
+            ends = (stop_logits[:, 0].sigmoid() > STOP_PROBABILITY) & (lengths >= number) & ~finished
             lengths[ends] = number
             finished |= ends
-            if finished.all():
+            if (finished | (lengths <= number)).all():
                 break
         fine = self.refine(torch.cat(steps, 1), lengths).float()
         attention, states = torch.cat(attentions, 1), state.state_lengths.tolist()

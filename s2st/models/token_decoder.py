@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2st.models.transformer import Decoder, DecoderCache, TransformerConfig, sinusoidal_positions
+from s2st.models.decoder_cache import DecoderCache
+from s2st.models.transformer import Decoder, TransformerConfig, sinusoidal_positions
 from s2st.units import PAD
 
 FIRST_POSITION = PAD + 1  # fairseq numbers positions after the padding symbol

@@ -3,7 +3,7 @@
 The decoder always works through a cache: training feeds it the whole target at once, decoding a token at a
 time, and both run the same lines.
 
-Shapes: B batch, S source length, T target length, D model width, H heads.
+Shapes: B batch, N sentences, S source length, T target length, D model width, H heads.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-KeysValues = tuple[Tensor, Tensor]  # each (B, H, length, D / H)
+from s2st.models.decoder_cache import DecoderCache, KeysValues
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Attention(nn.Module):
         return self._split(self.k_proj(x)), self._split(self.v_proj(x))
 
     def forward(self, x: Tensor, keys_values: KeysValues, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1, S) is True where a key may be seen."""
+        """Queries x (B, T, D) -> (B, T, D); mask (B, 1, 1 or T, S) is True where a key may be seen."""
         queries, (keys, values) = self._split(self.q_proj(x)), keys_values
         dropout = self.dropout if self.training else 0.0
         with torch.autocast("cpu", enabled=False):
@@ -114,32 +114,22 @@ class DecoderLayer(EncoderLayer):
         self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
     def forward(  # type: ignore[override]
-        self,
-        x: Tensor,
-        past: KeysValues | None,
-        memory: KeysValues,
-        memory_mask: Tensor | None,
-        alignment: list[Tensor] | None = None,
-    ) -> tuple[Tensor, KeysValues]:
-        """x (B, T, D) -> (B, T, D) and the keys and values of past and x; without a past, T may exceed 1.
+        self, x: Tensor, cache: DecoderCache, layer: int, alignment: list[Tensor] | None = None
+    ) -> Tensor:
+        """x (N, T, D) -> (N, T, D): positions of one beam, or one position of T beams; the cache's layer keeps them.
 
-        The attention to the memory, (B, T, S), is appended to `alignment`.
+        The attention to the memory, (N, T, S), is appended to `alignment`.
         """
         inside = self.enter(self.self_attn_layer_norm, x)
-        keys, values = self.self_attn.keys_values(inside)
-        if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        attended = self.self_attn(inside, (keys, values), causal=past is None)
+        keys_values, mask = cache.extend(layer, *self.self_attn.keys_values(inside))
+        attended = self.self_attn(inside, keys_values, mask, causal=mask is None)
         x = self.leave(self.self_attn_layer_norm, x, attended)
 
         inside = self.enter(self.encoder_attn_layer_norm, x)
-        # Beams of a sentence become queries over its one memory, which so need not be repeated.
-        queries = inside.reshape(memory[0].size(0), -1, x.size(2))
-        attended = self.encoder_attn(queries, memory, memory_mask).view_as(x)
+        attended = self.encoder_attn(inside, cache.memory[layer], cache.memory_mask)
         if alignment is not None:
-            alignment.append(self.encoder_attn.weights(queries, memory[0], memory_mask))
-        x = self.leave(self.encoder_attn_layer_norm, x, attended)
-        return self.feed_forward(x), (keys, values)
+            alignment.append(self.encoder_attn.weights(inside, cache.memory[layer][0], cache.memory_mask))
+        return self.feed_forward(self.leave(self.encoder_attn_layer_norm, x, attended))
 
 
 class Encoder(nn.Module):
@@ -160,27 +150,6 @@ class Encoder(nn.Module):
         return self.layer_norm(x)
 
 
-@dataclass
-class DecoderCache:
-    """Keys and values of each layer, for N sentences that are decoded along one or more beams each."""
-
-    memory: list[KeysValues]  # of the encoder's output, N rows
-    memory_mask: Tensor | None  # (N, 1, 1, S)
-    past: list[KeysValues | None]  # of the target so far, N * beams rows; None before the first step
-
-    @property
-    def length(self) -> int:
-        """Number of target positions read so far."""
-        return 0 if self.past[0] is None else self.past[0][0].size(2)
-
-    def select(self, sentences: Tensor | None, rows: Tensor) -> None:
-        """Keep these sentences (None: all) and rows, in this order."""
-        self.past = [None if past is None else (past[0][rows], past[1][rows]) for past in self.past]
-        if sentences is not None:
-            self.memory = [(keys[sentences], values[sentences]) for keys, values in self.memory]
-            self.memory_mask = None if self.memory_mask is None else self.memory_mask[sentences]
-
-
 class Decoder(nn.Module):
     def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
         """`memory_dim` is the width of the encoder's output, where it is not D."""
@@ -191,7 +160,7 @@ class Decoder(nn.Module):
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
         """Open a cache on an encoder's output (N, S, D or memory_dim)."""
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
-        return DecoderCache(keys_values, memory_mask, [None] * len(self.layers))
+        return DecoderCache(keys_values, memory_mask)
 
     def forward(
         self,
@@ -202,15 +171,17 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Read x (B, T, D) after what the cache holds, and add it there -> (B, T, D).
 
+        A row is a beam; T is 1 in all steps but the first. Beams of a sentence become queries over what it has once.
         The output of each layer, without the last norm, is appended to `states`; the attention of the last layer
-        to the memory, (B, T, S), to `alignment`.
+        to the memory of its sentence, (N, queries, S), to `alignment`.
         """
+        queries = x.reshape(cache.memory[0][0].size(0), -1, x.size(2))
+        cache.advance(queries.size(1))
         for i, layer in enumerate(self.layers):
-            watched = alignment if i == len(self.layers) - 1 else None
-            x, cache.past[i] = layer(x, cache.past[i], cache.memory[i], cache.memory_mask, watched)
+            queries = layer(queries, cache, i, alignment if i == len(self.layers) - 1 else None)
             if states is not None:
-                states.append(x)
-        return self.layer_norm(x)
+                states.append(queries.view_as(x))
+        return self.layer_norm(queries).view_as(x)
 
 
 def padding_mask(lengths: Tensor, size: int) -> Tensor:

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2st.models.decoder_cache import DecoderCache
 from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.transformer import (
     Decoder,
-    DecoderCache,
     Encoder,
     TransformerConfig,
     padding_mask,

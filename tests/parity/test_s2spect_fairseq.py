@@ -120,7 +120,7 @@ def test_generation_is_fairseqs(pair, bias, frames) -> None:
             stop.bias.neg_().add_(bias)
     generator = AutoRegressiveSpeechGenerator(theirs, None, task.data_cfg, max_iter=20)
     net_input = {"src_tokens": given["source"], "src_lengths": given["source_lengths"]}
-    found = ours.generate(given["source"], given["source_lengths"], 20)
+    found = ours.generate(given["source"], given["source_lengths"], torch.full((3,), 20))
     for row, mine in enumerate(found):
         # alone, since fairseq's postnet hears in a batch what it said after the end
         alone = {name: value[row : row + 1] for name, value in net_input.items()}

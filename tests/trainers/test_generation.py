@@ -6,13 +6,14 @@ from s2st import checkpoint
 from s2st.config import UserError
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from stages.stage import Step
-from trainers.generation import METRICS, Voices, check_vocoder_units, check_vocoders, collapse, unit_metrics
+from trainers.generation import METRICS, Voices, check_vocoder_units, check_vocoders, collapse, measure
 
+LANGS = ["en", "hi", "en"]
 REFERENCES = [[1, 2, 3, 4, 5], [6, 7, 8, 9, 1], [3, 1, 9, 4, 6]]
 
 
 def test_translations_are_measured():
-    found = unit_metrics(REFERENCES, REFERENCES)
+    found = measure(LANGS, REFERENCES, REFERENCES, None)
     assert found["unit_error_rate"] == 0
     assert found["unit_bleu"] > 99.9
     assert collapse(found) is None
@@ -20,7 +21,7 @@ def test_translations_are_measured():
 
 
 def test_one_translation_for_all_inputs_is_told():
-    assert "its translations differ 0% as much" in collapse(unit_metrics(REFERENCES, [[1, 2, 3]] * 3))
+    assert "its translations differ 0% as much" in collapse(measure(LANGS, REFERENCES, [[1, 2, 3]] * 3, None))
     assert collapse({"loss": 1.0}) is None  # nothing was translated
 
 
@@ -34,11 +35,11 @@ def vocoder(tmp_path):
 
 def test_distortion_of_what_is_spoken(vocoder):
     voices = Voices([vocoder])
-    langs = ["en", "hi", "en"]  # nobody speaks hi
-    assert voices.distortion(langs, REFERENCES, REFERENCES) == {"mcd": pytest.approx(0, abs=1e-6)}
+    assert voices.distortion(LANGS, REFERENCES, REFERENCES) == {"mcd": pytest.approx(0, abs=1e-6)}
     wrong = [np.array([7, 3]), np.array([1]), np.array([], int)]
-    assert voices.distortion(langs, REFERENCES, wrong)["mcd"] > 0.1
-    assert voices.distortion(["hi"] * 3, REFERENCES, wrong) == {}
+    assert voices.distortion(LANGS, REFERENCES, wrong)["mcd"] > 0.1
+    assert voices.distortion(["hi"] * 3, REFERENCES, wrong) == {}  # nobody speaks it
+    assert {*METRICS} < {*measure(LANGS, REFERENCES, wrong, voices)}
 
 
 def test_mistakes_with_vocoders_are_told(vocoder, tmp_path):

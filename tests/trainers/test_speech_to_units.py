@@ -10,7 +10,10 @@ import torch
 from s2st import audio, checkpoint
 from s2st.config import UserError, build
 from s2st.features.filterbank import source_features
+from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
+from s2st.models.pretrained_source import PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.speech_encoder import EncoderConfig
 from s2st.schemas import SPEECH_PAIRS
 from s2st.speech_decoding import translate_speech
 from s2st.units import EOS, UNK
@@ -66,15 +69,17 @@ def write(folder, rows: list[dict]) -> None:
 
 def train(folder, monkeypatch, **settings):
     monkeypatch.setattr(run, "fingerprint", lambda step: "x")
-    inputs = {name: [name] for name in ("speech_pairs", "codebook")}
+    given = ("speech_pairs", "codebook", "encoder") if (folder / "encoder").exists() else ("speech_pairs", "codebook")
+    inputs = {name: [name] for name in given}
     step = Step("s2ut", "trainers.speech_to_units", str(folder), {}, inputs)
     loop = {"max_steps": 24, "learning_rate": 4e-3, "warmup_steps": 2, "num_workers": 0, "checkpoint_every": 12}
     loop["log_every"] = 6
     config = build(
         SpeechToUnitsConfig,
-        {"model": MODEL, "spec_augment": "none", "max_tokens": 600, "loop": loop} | settings,
+        {"model": MODEL, "spec_augment": "none", "max_tokens": 200, "loop": loop} | settings,
         "s2ut",
     )
+    speech_to_units.check(config, step)
     counts = speech_to_units.run(config, step)
     model, info = checkpoint.load(f"{folder}/s2ut", "s2ut")
     return counts, model, info
@@ -85,7 +90,7 @@ def learn(rows: list[dict], settings: dict, steps: int = 200) -> S2ut:
     torch.manual_seed(0)
     config = build(S2utConfig, {**MODEL, **settings}, "test")
     model = S2ut(fitted(config, pa.Table.from_pylist(rows, SPEECH_PAIRS), NUM_UNITS, "test"))
-    objective = SpeechToUnitsObjective(model)
+    objective = SpeechToUnitsObjective(model, ["hi"], 0)
     batch = {**filterbanks(rows, False, None, np.random.default_rng(0)), **targets_of(model.config, rows)}
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(steps):
@@ -96,15 +101,14 @@ def learn(rows: list[dict], settings: dict, steps: int = 200) -> S2ut:
         optimizer.step()
         optimizer.zero_grad()
     found = objective.judge(batch, 0)
-    assert found["unit_error_rate"] == 0
-    assert found["diversity"] == 1
+    assert (found["unit_error_rate"], found["diversity"]) == (0, 1)
     return model.eval()
 
 
 @pytest.mark.parametrize(
     ("settings", "languages"),
-    [({"tasks": TASKS}, ("hi",)), ({}, ("hi", "ko")), ({"units_per_step": 2}, ("hi",))],
-    ids=["tasks", "languages", "stacked"],
+    [({"tasks": TASKS}, ("hi", "ko")), ({"units_per_step": 2}, ("hi",))],
+    ids=["tasks and languages", "stacked"],
 )
 def test_ten_sentences_are_learned_by_heart(settings, languages) -> None:
     model = learn([pair(i, text, lang, "train") for lang in languages for i, text in enumerate(SENTENCES)], settings)
@@ -129,6 +133,21 @@ def test_a_training_on_ray(local_ray, tmp_path, monkeypatch) -> None:
     assert {"nll", "accuracy", "source_letter", "target_ctc", "gradient_norm"} <= set(lines[0])
 
 
+def test_a_pretrained_encoder_that_stays_as_it_is(local_ray, tmp_path, monkeypatch) -> None:
+    sizes = {"width": 32, "num_layers": 1, "num_heads": 2, "ffn_dim": 32, "positional_kernel": 8}
+    convolutions = ((16, 10, 5), (16, 8, 8), (16, 8, 8))
+    encoder = EncoderConfig(convolutions, **sizes, positional_groups=4)
+    checkpoint.save(f"{tmp_path}/encoder", HubertCtc(HubertCtcConfig(("a",), encoder)))
+    write(tmp_path, [pair(i, text, "hi", "train") for i, text in enumerate(SENTENCES)])
+    loop = {"max_steps": 3, "warmup_steps": 1, "num_workers": 0, "learning_rate": 1e-2}
+    settings = {"model": {**MODEL, "pretrained": {"adaptor_layers": 1}}, "freeze_updates": 3, "loop": loop}
+    _, model, _ = train(tmp_path, monkeypatch, **settings)
+    assert model.config.pretrained == PretrainedSourceConfig(encoder, adaptor_layers=1)
+    given = checkpoint.load(f"{tmp_path}/encoder")[0].encoder.state_dict()
+    for name, value in model.source.encoder.state_dict().items():
+        torch.testing.assert_close(value, given[name], atol=0, rtol=0)
+
+
 def test_labels_of_tasks() -> None:
     tasks = build(SpeechToUnitsConfig, {"model": {**MODEL, "num_units": NUM_UNITS, "tasks": TASKS}}, "x").model.tasks
     pairs = pa.Table.from_pylist([pair(0, "ab", "hi", "train")], SPEECH_PAIRS)
@@ -147,13 +166,15 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
     write(tmp_path, rows)
     with pytest.raises(UserError, match="no pair to train on; the usual reason: pair .* are not 1 to"):
         train(tmp_path, monkeypatch, model=short)
+    with pytest.raises(UserError, match="are settings of a pretrained encoder; name one"):
+        train(tmp_path, monkeypatch, freeze_updates=5)
     with pytest.raises(UserError, match="model.languages and the symbols of tasks come from the pairs"):
         train(tmp_path, monkeypatch, model={**MODEL, "languages": ["hi"]})
 
 
-def test_one_translation_whatever_is_heard_is_told() -> None:
+def test_a_collapse_is_told() -> None:
     model = S2ut(build(SpeechToUnitsConfig, {"model": {**MODEL, "num_units": 9}}, "x").model)
-    objective = SpeechToUnitsObjective(model)
+    objective = SpeechToUnitsObjective(model, ["hi"], 0)
     model.decoder.embed_tokens.weight.data.zero_()
     batch = {
         "features": torch.randn(3, 40, 80),
@@ -162,7 +183,6 @@ def test_one_translation_whatever_is_heard_is_told() -> None:
         "labels": torch.tensor([[4, 5, EOS], [6, 7, EOS], [8, 9, EOS]]),
     }
     found = objective.judge(batch, 0)
-    assert found["unit_error_rate"] > 0
-    assert found["diversity"] == 0
-    assert "nearly the same whatever it hears" in objective.validation_concern(found)
+    assert found["diversity"] == 0  # whatever is heard
+    assert "says nearly the same" in str(objective.validation_concern(found))
     assert "diversity" not in objective.judge(batch, 1)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from s2st.models.auxiliary_tasks import TaskConfig
+from s2st.models.pretrained_source import PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.speech_encoder import EncoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
 from s2st.models.transformer import TransformerConfig
 from s2st.units import EOS
@@ -15,6 +17,19 @@ TINY = {
     "source": SpeechSourceConfig(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, conv_dim=24, dropout=0.0),
     "decoder": TransformerConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0, pre_ln=True),
 }
+
+
+ENCODER = EncoderConfig(
+    conv_layers=((16, 10, 5), (16, 8, 8), (16, 8, 8)),
+    width=32,
+    num_layers=1,
+    num_heads=2,
+    ffn_dim=32,
+    positional_kernel=8,
+    positional_groups=4,
+    layer_drop=0.0,
+    feature_grad_mult=1.0,
+)
 
 
 @pytest.mark.parametrize(("units_per_step", "parameters"), [(1, 27_002_880), (5, 27_658_240)])
@@ -60,8 +75,39 @@ def test_labels() -> None:
         ({"units_per_step": 5, "languages": ("en", "hi")}, "units_per_step above 1 and languages contradict"),
         ({"tasks": {"a": TaskConfig(encoder_layer=13)}}, "hears encoder_layer 13 of 12"),
         ({"tasks": {"a": TaskConfig(decoder_type="ctc", decoder_layer=8)}}, "but the last is 7"),
+        (
+            {"pretrained": PretrainedSourceConfig(), "tasks": {"a": TaskConfig(encoder_layer=6)}},
+            "must hear encoder_layer 0, the output",
+        ),
     ],
 )
 def test_contradictions(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         S2utConfig(**settings)
+
+
+def test_a_pretrained_encoder_hears_waveforms() -> None:
+    torch.manual_seed(0)
+    model = S2ut(
+        S2utConfig(
+            **TINY,
+            pretrained=PretrainedSourceConfig(ENCODER, adaptor_layers=2),
+            tasks={"letters": TaskConfig(symbols=("a", "b"), decoder_type="ctc")},
+        )
+    ).eval()
+    lengths = torch.tensor([9000, 5000, 7333])
+    waveform = torch.randn(3, 9000) * 0.1  # what lies past the lengths must not matter
+    memory, memory_lengths = model.source(waveform, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone, _ = model.source(waveform[row : row + 1, :length], lengths[row : row + 1])
+        assert alone.shape[1] == memory_lengths[row] == -(-((length - 400) // 320 + 1) // 4)
+        torch.testing.assert_close(memory[row, : alone.shape[1]], alone[0], atol=1e-5, rtol=0)
+
+    labels, beginnings = torch.tensor([[4, 5, EOS]] * 3), torch.full((3,), EOS)
+    for frozen in (True, False):
+        model.source.frozen = frozen
+        model.zero_grad()
+        loss, _ = model.loss(waveform, lengths, beginnings, labels, {"letters": torch.tensor([[4, 5]] * 3)}, 0)
+        loss.backward()
+        assert (model.source.encoder.layers[0].expand.weight.grad is None) == frozen
+        assert model.source.adaptor[0].weight.grad is not None

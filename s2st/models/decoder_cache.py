@@ -1,0 +1,86 @@
+"""What a Transformer decoder remembers between steps: keys and values of the source and of the target so far.
+
+The beams of a sentence are a tree: most of them part late. So keys and values are kept once a node of the tree, not
+once a beam. Each beam attends to the nodes on its way; choosing among beams changes who sees what, and moves none.
+
+Shapes: N sentences, K beams, S source length, T target length, C nodes of a tree, H heads, D model width.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+KeysValues = tuple[Tensor, Tensor]  # each (N, H, length, D / H)
+STEPS_OF_ROOM = 8  # after so many steps, nodes that no beam sees any more are dropped
+
+
+@dataclass
+class DecoderCache:
+    """Keys and values of each layer, for N sentences that are decoded along one or more beams each.
+
+    Rows are beams, those of a sentence side by side. The first step may read many positions of one beam; each later
+    one reads a position of every beam.
+    """
+
+    memory: list[KeysValues]  # of the encoder's output
+    memory_mask: Tensor | None  # (N, 1, 1, S), bool
+    past: list[KeysValues] = field(default_factory=list)  # of the nodes, each (N, C, H, D / H)
+    seen: Tensor | None = None  # (N, K, C), bool: the nodes that a beam attends to; None before the first step
+    num_nodes: int = 0  # of C; behind them is room
+    length: int = 0  # positions that each beam has read
+
+    def advance(self, num_positions: int) -> None:
+        """Make room for what a step reads: positions of the only beam if it is the first, else one a beam."""
+        if self.seen is None:
+            self.length = self.num_nodes = num_positions
+            self.seen = torch.ones(self.memory[0][0].size(0), 1, num_positions, dtype=torch.bool)
+            self.seen = self.seen.to(self.memory[0][0].device)
+            return
+        if self.num_nodes + num_positions > self.seen.size(2):
+            self._drop_unseen(num_positions * STEPS_OF_ROOM)
+        new = slice(self.num_nodes, self.num_nodes + num_positions)
+        self.seen[:, :, new] = torch.eye(num_positions, dtype=torch.bool, device=self.seen.device)
+        self.length += 1
+        self.num_nodes += num_positions
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[KeysValues, Tensor | None]:
+        """Add keys and values of a layer, each (N, H, positions, D / H), after `advance` for all layers.
+
+        Gives those to attend to, and the mask (N, 1, K, nodes) of attention; in the first step, it is causal instead.
+        """
+        if layer == len(self.past):
+            self.past.append((keys.transpose(1, 2), values.transpose(1, 2)))
+            return (keys, values), None
+        assert self.seen is not None
+        for nodes, new in zip(self.past[layer], (keys, values), strict=True):
+            nodes[:, self.num_nodes - new.size(2) : self.num_nodes] = new.transpose(1, 2)
+        past_keys, past_values = (nodes[:, : self.num_nodes].transpose(1, 2) for nodes in self.past[layer])
+        return (past_keys, past_values), self.seen[:, None, :, : self.num_nodes]
+
+    def select(self, sentences: Tensor | None, rows: Tensor) -> None:
+        """Keep these sentences (None: all), and of each these rows (N, K), in this order."""
+        if sentences is not None:
+            self.memory = [(keys[sentences], values[sentences]) for keys, values in self.memory]
+            self.past = [(keys[sentences], values[sentences]) for keys, values in self.past]
+            self.memory_mask = None if self.memory_mask is None else self.memory_mask[sentences]
+        if self.seen is not None:
+            self.seen = self.seen.flatten(0, 1)[rows]
+
+    def _drop_unseen(self, room: int) -> None:
+        """Move the nodes that a beam sees to the front, and leave room behind the most that a sentence has."""
+        assert self.seen is not None
+        alive = self.seen[:, :, : self.num_nodes].any(1)  # (N, C)
+        self.num_nodes = int(alive.sum(1).max())
+        order = alive.int().argsort(dim=1, descending=True, stable=True)[:, : self.num_nodes]
+        seen = self.seen.gather(2, order[:, None].expand(-1, self.seen.size(1), -1))
+        self.seen = torch.nn.functional.pad(seen, (0, room))
+        self.past = [(_moved(keys, order, room), _moved(values, order, room)) for keys, values in self.past]
+
+
+def _moved(nodes: Tensor, order: Tensor, room: int) -> Tensor:
+    """nodes (N, C, H, D / H), order (N, C') -> (N, C' + room, H, D / H): those nodes in new memory, and room behind."""
+    moved = nodes.new_empty(len(nodes), order.size(1) + room, *nodes.shape[2:])
+    for sentence, places in enumerate(order):
+        moved[sentence, : len(places)] = nodes[sentence, places]
+    return moved
