@@ -99,9 +99,8 @@ def _check_sizes(
 
 
 def _allowed_tokens(vocabulary: UnitVocabulary, banned_units: Collection[int]) -> Tensor:
-    """(V,) bool: True for units and merges, save those that hold a banned unit."""
-    allowed = torch.zeros(vocabulary.size, dtype=torch.bool)
-    allowed[NUM_SPECIALS : vocabulary.first_language] = True
+    """(V,) bool: what the vocabulary allows in targets, save tokens that hold a banned unit."""
+    allowed = torch.from_numpy(vocabulary.target_tokens_allowed)
     for token in range(NUM_SPECIALS, vocabulary.first_language) if banned_units else ():
         allowed[token] = not set(vocabulary.decode(np.array([token])).tolist()) & set(banned_units)
     return allowed

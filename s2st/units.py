@@ -46,6 +46,7 @@ class UnitVocabulary:
     num_units: int  # codebook size K
     languages: tuple[str, ...]  # in the order of their symbols
     merges: tuple[tuple[int, int], ...] = ()  # pairs of pieces: unit u is piece u, merge i makes piece K + i
+    bart_targets: bool = False  # a target's units stand between <s> and </s>, as in the pre-training of mBART
 
     def __post_init__(self) -> None:
         if len(set(self.languages)) != len(self.languages):
@@ -70,6 +71,14 @@ class UnitVocabulary:
     def mask(self) -> int:
         assert self.languages, "a plain vocabulary has no <mask>"
         return self.size - 1
+
+    @property
+    def target_tokens_allowed(self) -> np.ndarray:
+        """What may stand between the symbols that begin and end a target: (size,), bool."""
+        allowed = np.zeros(self.size, bool)
+        allowed[NUM_SPECIALS : self.first_language] = True
+        allowed[[BOS, EOS]] = self.bart_targets
+        return allowed
 
     @property
     def num_source_marks(self) -> int:
@@ -131,6 +140,8 @@ class UnitVocabulary:
     def as_target(self, tokens: np.ndarray, lang: str) -> np.ndarray:
         """Put around tokens (N,) of `encode` what a target has."""
         symbol = self.language_symbol(lang)
+        if self.bart_targets:
+            return np.concatenate([[symbol, BOS], tokens, [EOS, symbol]])
         return np.concatenate([[symbol], tokens, [symbol]])
 
     @cached_property

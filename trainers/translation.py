@@ -11,7 +11,6 @@ translator:
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,6 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
-from trainers.balance import repetitions
 from trainers.batches import Packing, examples
 from trainers.objective import check_best_metric
 from trainers.run import fit
@@ -33,9 +31,11 @@ from trainers.unit_training import (
     WINDOW,
     TranslationObjective,
     UnitTrainingConfig,
+    balanced,
     collate,
     learned_directions,
     model_config,
+    start_of,
     train_worker,
 )
 
@@ -85,11 +85,11 @@ def run(config: TranslationConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': its translator has language_symbols, so they cannot be false")
     settings = {
         "model": model,
-        "start": step.input("translator") if step.inputs.get("translator") else None,
+        "start": start_of(step),
         "vocoders": step.input_list("vocoders"),
         "info": {"units": units[0], "directions": learned_directions(step, directions)},
     }
-    times = Times(repetitions(directions, config.temperature)) if config.temperature > 1 else None
+    times = balanced(config, "direction", directions)
     training, validation = (
         examples(
             step.input("pairs"),
@@ -122,17 +122,6 @@ def check_plain(directions: Mapping[str, int], step: Step) -> None:
             f"section '{step.name}': '{lang}' is translated to {count} languages, which a model without "
             "language_symbols cannot tell apart; keep one direction of it, or leave language_symbols true"
         )
-
-
-@dataclass(frozen=True)
-class Times:
-    """How often a row of ToTokens comes in an epoch, by its direction."""
-
-    by_direction: Mapping[str, float]
-
-    def __call__(self, row: Mapping[str, Any]) -> float:
-        """Look it up."""
-        return self.by_direction[row["direction"]]
 
 
 class ToTokens:

@@ -19,6 +19,7 @@ from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig,
 from s2st.units import PAD, fit_merges
 from stages.stage import Step
 from trainers import generation
+from trainers.balance import repetitions
 from trainers.batches import pad
 from trainers.loop import train
 from trainers.objective import Objective
@@ -96,10 +97,10 @@ def model_config(
     if missing := sorted(set(known) - set(config.languages or known)):
         raise UserError(f"section '{step.name}': the data have '{missing[0]}', which its setting languages lacks")
     languages = config.languages or tuple(sorted(known))
-    if not step.inputs.get("translator"):
+    folder = start_of(step)
+    if folder is None:
         merges = fit_merges(sequences(), config.num_merges, num_units) if config.num_merges else ()
         return dataclasses.replace(config.model, num_units=num_units, languages=languages, merges=merges)
-    folder = step.input("translator")
     found = checkpoint.read_config(folder, "unit_transformer")
     start = build(UnitTransformerConfig, found["config"], folder)
     if found["info"]["units"] != name:
@@ -116,11 +117,15 @@ def model_config(
     return dataclasses.replace(start, languages=(*start.languages, *new), **settings)
 
 
+def start_of(step: Step) -> str | None:
+    """Folder of the model that a training begins with, if its input `translator` is there."""
+    return step.input("translator") if step.inputs.get("translator") else None
+
+
 def learned_directions(step: Step, directions: Iterable[str]) -> list[str]:
     """Add to directions those that the translator, which the training begins with, learned before."""
-    before = []
-    if step.inputs.get("translator"):
-        before = checkpoint.read_config(step.input("translator"), "unit_transformer")["info"]["directions"]
+    start = start_of(step)
+    before = [] if start is None else checkpoint.read_config(start, "unit_transformer")["info"]["directions"]
     return sorted({*before, *directions})
 
 
@@ -133,6 +138,23 @@ def begin(config: UnitTransformerConfig, start: str | None) -> UnitTransformer:
         new = config.languages[len(old.config.languages) :]
         model.load_state_dict(grow(old, new).state_dict())
     return model
+
+
+@dataclass(frozen=True)
+class Times:
+    """How often a row comes in an epoch, by a column that says of which kind it is."""
+
+    column: str
+    by_kind: Mapping[str, float]
+
+    def __call__(self, row: Mapping[str, Any]) -> float:
+        """Look it up."""
+        return self.by_kind[row[self.column]]
+
+
+def balanced(config: UnitTrainingConfig, column: str, counts: Mapping[str, int]) -> Times | None:
+    """Say how often rows come with the temperature of a training, by the `counts` of their kinds; None: all once."""
+    return Times(column, repetitions(counts, config.temperature)) if config.temperature > 1 else None
 
 
 def collate(rows: list[Mapping[str, Any]], random: np.random.Generator) -> dict[str, Tensor]:

@@ -63,15 +63,15 @@ def write_tasks(data: Path, tasks: Mapping[str, TaskConfig]) -> None:
 
 def task_settings(task: TaskConfig) -> dict[str, Any]:
     """Say a head in the words of `config_multitask.yaml`; its dictionary goes to a file of its own."""
-    settings = {setting: getattr(task, setting) for setting in SHARED if getattr(task, setting)}
-    falls = task.loss_weight_decay_steps > 0
-    unused = {"loss_weight"} if falls else {"loss_weight_min"}
-    unused.add("label_smoothing" if task.decoder_type == "ctc" else "zero_infinity")
-    kept = {setting: value for setting, value in settings.items() if setting not in unused}
+    layer = "decoder_layer" if task.decoder_layer else "encoder_layer"
+    falling = ("loss_weight_max", "loss_weight_min", "loss_weight_decay_steps")
+    weights = falling if task.loss_weight_decay_steps else ("loss_weight",)
+    names = ["decoder_type", layer, *weights, "zero_infinity" if task.decoder_type == "ctc" else "label_smoothing"]
+    settings = {name: getattr(task, name) for name in names}
     if task.decoder_type == "ctc":
-        return {**kept, "zero_infinity": task.zero_infinity}
+        return settings
     arguments = {theirs: getattr(task.decoder, ours) for theirs, ours in DECODER_ARGUMENTS.items()}
-    return {**kept, "label_smoothing": task.label_smoothing, "decoder_args": {**arguments, **FIXED_ARGUMENTS}}
+    return {**settings, "decoder_args": {**arguments, **FIXED_ARGUMENTS}}
 
 
 def _decoder(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -88,6 +88,11 @@ def write_content(address: str, content: dict[str, Any]) -> None:
     storage.write_bytes(address, file.getvalue())
 
 
+def stored(value: Tensor) -> Tensor:
+    """Make a weight what a file holds: float32, on the CPU, without gaps."""
+    return value.detach().float().cpu().contiguous()
+
+
 def _pretrained(model: Hubert) -> dict[str, Any]:
     config = model.config
     settings = {
@@ -138,7 +143,7 @@ def _fine_tuned(model: HubertCtc) -> dict[str, Any]:
     weights = _weights(model.encoder, {**model.encoder.state_dict(), "mask_embedding": model.mask_embedding})
     weights = {f"w2v_encoder.w2v_model.{name}": value for name, value in weights.items()}
     for name, value in model.output.state_dict().items():
-        weights[f"w2v_encoder.proj.{name}"] = _stored(value)
+        weights[f"w2v_encoder.proj.{name}"] = stored(value)
     symbols = foreign_symbols(config.symbols, "the model")
     return {
         "cfg": {"model": settings, "task": {**task, "fine_tuning": True}},
@@ -187,8 +192,4 @@ def _weights(model: SpeechEncoder, state: dict[str, Tensor]) -> dict[str, Tensor
     if model.config.conv_bias and not layered:
         state["convolutions.0.bias"] = torch.zeros(model.config.conv_layers[0][0])
     norm = (NORM, r"feature_extractor.conv_layers.\1.2.1" if layered else r"feature_extractor.conv_layers.\1.2")
-    return {name: _stored(value) for name, value in renamed(state, (norm, *NAMES)).items()}
-
-
-def _stored(value: Tensor) -> Tensor:
-    return value.detach().float().cpu().contiguous()
+    return {name: stored(value) for name, value in renamed(state, (norm, *NAMES)).items()}

@@ -10,7 +10,7 @@ from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.task_state import read_dictionaries
-from s2st.fairseq.unpickle import read_fairseq
+from s2st.fairseq.unpickle import read_fairseq, section
 from s2st.models.foreign import build_ctc, build_encoder, is_head, renamed, without_prefix
 from s2st.models.hubert_ctc import HubertCtc
 from s2st.models.speech_encoder import SpeechEncoder
@@ -98,7 +98,7 @@ def read_ctc(address: str) -> tuple[HubertCtc, dict[str, Any]]:
     weights = hubert_weights(without_prefix(state))
     kept |= {name: value for name, value in weights.items() if name == "mask_embedding"}  # where there is one
     encoder, info = _encoder({name: weights[name] for name in weights if not is_head(name)}, checkpoint["cfg"], address)
-    model = _section(checkpoint["cfg"], "model")
+    model = section(checkpoint["cfg"], "model")
     settings = {ours: model[name] for name, ours in CTC_SETTINGS.items() if _is_number(model.get(name))}
     if model.get("apply_mask") is False:
         settings |= {"mask_probability": 0.0, "channel_mask_probability": 0.0}
@@ -138,18 +138,13 @@ def _by_number(rows: Tensor, labels: list[Dictionary]) -> Tensor:
 
 def _sections(cfg: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Find the settings of the encoder and of what it hears: fine-tuned models keep the encoder's in w2v_args."""
-    model, task = _section(cfg, "model"), _section(cfg, "task")
-    inner = _section(model, "w2v_args")
+    model, task = section(cfg, "model"), section(cfg, "task")
+    inner = section(model, "w2v_args")
     if not inner:
         return model, task
     names = {"_name", "arch"} - set(inner)
-    encoder = _section(inner, "model") or {**inner, **{name: model[name] for name in names if name in model}}
-    return encoder, {**(_section(inner, "task") or inner), **task}
-
-
-def _section(cfg: Any, name: str) -> dict[str, Any]:
-    section = cfg.get(name) if isinstance(cfg, dict) else None
-    return section if isinstance(section, dict) else {}
+    encoder = section(inner, "model") or {**inner, **{name: model[name] for name in names if name in model}}
+    return encoder, {**(section(inner, "task") or inner), **task}
 
 
 def _is_number(value: Any) -> bool:

@@ -80,7 +80,11 @@ class Dictionary:
 
     def save(self, path: str | Path) -> None:
         """Write the dictionary as fairseq does."""
-        write_lines(path, (f"{symbol} {count}" for symbol, count in zip(self.symbols, self.counts, strict=True)))
+        write_lines(path, self.lines())
+
+    def lines(self) -> list[str]:
+        """Give the lines of its file."""
+        return [f"{symbol} {count}" for symbol, count in zip(self.symbols, self.counts, strict=True)]
 
     def encode(self, units: np.ndarray) -> np.ndarray:
         """Units (T,) -> tokens (T + 1,), int64, with </s> at the end; raises UnitsError for a unit without a token."""

@@ -166,6 +166,12 @@ def read_fairseq(address: str) -> dict[str, Any]:
     return {"model": tensors(weights, address), "cfg": cfg, "task_state": content.get("task_state")}
 
 
+def section(settings: Any, name: str) -> dict[str, Any]:
+    """Give a section of a checkpoint's settings; empty if there is none."""
+    found = settings.get(name) if isinstance(settings, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def tensors(weights: dict[Any, Any], address: str) -> dict[str, Tensor]:
     """Take the tensors of a state dict; raises UserError for one that repeats its bytes to seem large."""
     kept = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}

@@ -1,14 +1,15 @@
 """Unit Transformer: source units -> target units, many languages to many (UTUT, Kim et al. 2023).
 
 The encoder reads `<s> units </s> [source language]`. The decoder begins with the symbol of the target
-language and ends on it. Weights are named as in fairseq's transformer, save `source_embed_tokens` (there
-`encoder.embed_tokens`) and `embed_tokens` (there `decoder.embed_tokens` and `decoder.output_projection`).
+language and ends on it. Without languages it is fairseq's `transformer` for one direction, and with learned positions
+and a norm on embeddings its BART. Weights of layers are named as in fairseq; s2st/fairseq/translators.py has the rest.
 
 Shapes: B batch, S source length, T target length, D model width, V vocabulary.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,24 +38,52 @@ class UnitTransformerConfig(TransformerConfig):
     share_all_embeddings: bool = True  # False: sources have their own; targets share input and output
     max_positions: int = 3000  # longest source or target, in tokens
     label_smoothing: float = 0.1
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"  # learned: those of source and target apart
+    embedding_norm: bool = False  # layer norm on the sum of embedding and position
+    scale_embeddings: bool = True  # by sqrt(D)
+    bart_targets: bool = False  # targets are `[lang] <s> units </s> [lang]`, as in the pre-training of mBART and UTUT
 
     @property
     def vocabulary(self) -> UnitVocabulary:
-        return UnitVocabulary(self.num_units, self.languages, self.merges)
+        return UnitVocabulary(self.num_units, self.languages, self.merges, self.bart_targets)
+
+
+class InputLayer(nn.Module):
+    """From embedded tokens of one side to what its first layer reads: positions, norm and dropout."""
+
+    positions: Tensor
+
+    def __init__(self, config: UnitTransformerConfig) -> None:
+        super().__init__()
+        self.scale = config.model_dim**0.5 if config.scale_embeddings else 1.0
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(config.max_positions, config.model_dim))
+            nn.init.normal_(self.positions, std=config.model_dim**-0.5)
+        else:
+            positions = sinusoidal_positions(FIRST_POSITION + config.max_positions, config.model_dim)
+            self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+        self.norm = nn.LayerNorm(config.model_dim) if config.embedding_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, embedded: Tensor, first: int) -> Tensor:
+        """embedded (B, T, D) of the tokens at positions first, first + 1, ... -> (B, T, D)."""
+        last = first + embedded.size(1)
+        if last > len(self.positions):
+            raise ValueError(
+                f"a sequence of {last} tokens is longer than max_positions {len(self.positions)}; "
+                "cut it, or train with more positions"
+            )
+        return self.dropout(self.norm(embedded * self.scale + self.positions[first:last]))
 
 
 class UnitTransformer(nn.Module):
-    positions: Tensor
-
     def __init__(self, config: UnitTransformerConfig) -> None:
         super().__init__()
         self.config, self.vocabulary = config, config.vocabulary
         self.embed_tokens = self._embedding()
         self.source_embed_tokens = self.embed_tokens if config.share_all_embeddings else self._embedding()
         self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.dropout = nn.Dropout(config.dropout)
-        positions = sinusoidal_positions(FIRST_POSITION + config.max_positions, config.model_dim)
-        self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+        self.source_input, self.target_input = InputLayer(config), InputLayer(config)
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Teacher-forced logits of what follows each token of the target but its last.
@@ -66,11 +95,12 @@ class UnitTransformer(nn.Module):
     def start(self, source: Tensor, source_lengths: Tensor) -> DecoderCache:
         """Encode sources (B, S) of source_lengths (B,), and open a decoder on them."""
         mask = padding_mask(source_lengths, source.size(1))
-        return self.decoder.start(self.encoder(self._embed(self.source_embed_tokens, source, 0), mask), mask)
+        embedded = self.source_input(self.source_embed_tokens(source), 0)
+        return self.decoder.start(self.encoder(embedded, mask), mask)
 
     def decode(self, tokens: Tensor, cache: DecoderCache) -> Tensor:
         """Read tokens (B, T) after those the cache holds -> logits (B, T, V) of the token after each."""
-        x = self.decoder(self._embed(self.embed_tokens, tokens, cache.length), cache)
+        x = self.decoder(self.target_input(self.embed_tokens(tokens), cache.length), cache)
         return functional.linear(x, self.embed_tokens.weight)
 
     def loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,15 +109,6 @@ class UnitTransformer(nn.Module):
         logits (B, T, V) of `forward`, target (B, T + 1).
         """
         return label_smoothed_loss(logits, target[:, 1:], self.config.label_smoothing)
-
-    def _embed(self, embedding: nn.Embedding, tokens: Tensor, first: int) -> Tensor:
-        last = first + tokens.size(1)
-        if last > self.config.max_positions:
-            raise ValueError(
-                f"a sequence of {last} tokens is longer than max_positions {self.config.max_positions}; "
-                "cut it, or train with more positions"
-            )
-        return self.dropout(embedding(tokens) * self.config.model_dim**0.5 + self.positions[first:last])
 
     def _embedding(self) -> nn.Embedding:
         embedding = nn.Embedding(self.vocabulary.size, self.config.model_dim, padding_idx=PAD)

@@ -47,6 +47,34 @@ def test_fleurs_ctc_has_the_settings_of_base_10h():
     assert learning_rate(config.loop, 24_999) == pytest.approx(2e-5 * 0.05 ** (16_999 / 72_000))
 
 
+def test_unit_transformer_is_fairseqs_of_that_size():
+    """Source embedding, target embedding, 12 layers a side of 512 and 2048: no other weights, no language symbols."""
+    import torch
+
+    from s2st.models.unit_transformer import UnitTransformer
+
+    _, steps, _ = open_recipe(find_recipe("unit_transformer"), [])
+    config = next(config_of(step) for step in steps if step.name == "translator")
+    assert not config.language_symbols
+    attention, feed_forward, norm = 4 * (512 * 512 + 512), 2 * 512 * 2048 + 2048 + 512, 2 * 512
+    encoder, decoder = attention + feed_forward + 2 * norm, 2 * attention + feed_forward + 3 * norm
+    with torch.device("meta"):
+        model = UnitTransformer(config.model)
+    assert sum(p.numel() for p in model.parameters()) == 2 * 1004 * 512 + 12 * (encoder + decoder)
+
+
+def test_utut_adds_korean_to_a_model_of_four_languages():
+    _, steps, _ = open_recipe(find_recipe("utut"), [])
+    named = {step.name: step for step in steps}
+    assert config_of(named["denoised"]).languages == ("en", "hi", "es", "fr")
+    assert len(config_of(named["pairs_of_four"]).directions) == 4 * 3
+    assert not any("ko" in direction for direction in config_of(named["pairs_of_four"]).directions)
+    assert [named[name].inputs["translator"] for name in ("translator_of_four", "translator")] == [
+        ["denoised"],
+        ["translator_of_four"],
+    ]
+
+
 def test_names_and_paths_of_recipes():
     assert find_recipe("demo").endswith("recipes/demo.yaml")
     assert find_recipe("my/own.yaml") == "my/own.yaml"

@@ -20,8 +20,8 @@ from stages.stage import Step
 from trainers import translation
 from trainers.balance import repetitions
 from trainers.batches import Packing, examples
-from trainers.translation import COLUMNS, Times, ToTokens, TranslationConfig, check_plain
-from trainers.unit_training import TranslationObjective, begin, collate, model_config
+from trainers.translation import COLUMNS, ToTokens, TranslationConfig, check_plain
+from trainers.unit_training import Times, TranslationObjective, begin, collate, model_config
 
 NUM_UNITS, UNITS = 20, "mfcc-0-0-abc"
 TINY = {"num_layers": 2, "model_dim": 32, "num_heads": 4, "ffn_dim": 64}
@@ -71,7 +71,15 @@ def test_directions_come_as_often_as_the_temperature_says(tmp_path):
     times = repetitions(counts, 2)
     packing, prepare = Packing(400), ToTokens(vocabulary)
     opened = examples(
-        str(tmp_path), PAIRS, COLUMNS, {"split": "train"}, packing, lambda row: 16, collate, prepare, Times(times)
+        str(tmp_path),
+        PAIRS,
+        COLUMNS,
+        {"split": "train"},
+        packing,
+        lambda row: 16,
+        collate,
+        prepare,
+        Times("direction", times),
     )
     seen = Counter()
     for epoch in range(4):

@@ -30,6 +30,7 @@ def test_one_dropout_counts_for_all() -> None:
         TaskConfig("source_letters", SYMBOLS, encoder_layer=2, loss_weight=8.0, label_smoothing=0.1),
         TaskConfig("target_letters", SYMBOLS, loss_weight_max=3.0, loss_weight_min=0.1, loss_weight_decay_steps=7),
         TaskConfig("target_letters", SYMBOLS, "ctc", decoder_layer=1, zero_infinity=False),
+        TaskConfig("target_letters", SYMBOLS, "ctc", loss_weight=0.0),
     ],
 )
 def test_written_and_read_again(task: TaskConfig) -> None:
