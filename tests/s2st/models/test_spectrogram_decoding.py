@@ -9,7 +9,8 @@ from torch import Tensor
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.mel_lstm import MelLstm, MelLstmConfig
 from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig
-from s2st.models.spectrogram_decoding import PostnetConfig, SpectrogramModel, pack, spectrogram_loss
+from s2st.models.spectrogram_decoding import PostnetConfig, SpectrogramModel, pack
+from s2st.models.spectrogram_loss import spectrogram_loss
 from s2st.models.speech_source import SpeechSourceConfig
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
