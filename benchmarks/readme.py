@@ -11,12 +11,14 @@ from pathlib import Path
 from benchmarks.results import RESULTS, Row, table
 
 README = Path(__file__).parents[1] / "README.md"
+QUALITY = "translation.quality."
 PLACE = re.compile(r"(<!-- results: benchmarks -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def newest(lines: Sequence[str]) -> list[Row]:
-    """Keep the last row of each name."""
-    return list({row.name: row for row in (Row(**json.loads(line)) for line in lines)}.values())
+    """Keep the last row of each name, but those of models, which the table of their recipe has."""
+    rows = (Row(**json.loads(line)) for line in lines)
+    return list({row.name: row for row in rows if not row.name.startswith(QUALITY)}.values())
 
 
 def text_of(rows: Sequence[Row]) -> str:
