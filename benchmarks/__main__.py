@@ -7,7 +7,7 @@ import argparse
 import sys
 from itertools import chain
 
-from benchmarks import hubert, kills, readme, results, units, units_on_ray
+from benchmarks import hubert, kills, readme, results, translation, units, units_on_ray
 
 
 def main() -> None:
@@ -16,7 +16,8 @@ def main() -> None:
     parser.add_argument("--text", nargs="+", default=[], help=units.TEXT_HELP)
     results.add_option(parser)
     arguments = parser.parse_args()
-    rows = chain(units.run(text=arguments.text), units_on_ray.run(text=arguments.text), hubert.run(), kills.run())
+    speech = units.run(text=arguments.text), units_on_ray.run(text=arguments.text)
+    rows = chain(*speech, hubert.run(), translation.run(), kills.run())
     print(results.table(results.kept(rows, arguments.results)))
     if arguments.results == results.RESULTS:
         readme.main()

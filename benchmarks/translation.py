@@ -18,8 +18,8 @@ from benchmarks.units import last_line
 
 SIDES = ("ours", "fairseq")
 HEADER = """\
-Unit Transformer, {layers}+{layers} layers, width 512, 1,004 symbols; {pairs} pairs of {length} tokens, one batch,
-float32, one thread. Medians over {runs} processes of each side in turn, CPU-seconds. Ratio: ours / peer.
+Unit Transformer, {layers}+{layers} layers, width 512, 1,004 symbols; {pairs} pairs of {length} tokens, one batch.
+float32 on one thread, no GPU. Medians over {runs} processes of each side in turn, CPU-seconds. Ratio: ours / peer.
   decoding: beam 10, encoder included; fairseq: its SequenceGenerator. Untrained weights: all runs to the limit
   training: {steps} step(s) after the first; fairseq: its TransformerModel, label-smoothed criterion and Adam"""
 

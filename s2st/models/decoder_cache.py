@@ -1,7 +1,7 @@
 """What a Transformer decoder remembers between steps: keys and values of the source and of the target so far.
 
 The beams of a sentence are a tree: most of them part late. So keys and values are kept once a node of the tree, not
-once a beam. Each beam attends to the nodes on its way; choosing among beams changes who sees what, and moves none.
+once a beam. Each beam attends to the nodes on its way; to choose among beams changes who sees what, and moves nothing.
 
 Shapes: N sentences, K beams, S source length, T target length, C nodes of a tree, H heads, D model width.
 """
@@ -79,7 +79,7 @@ class DecoderCache:
 
 
 def _moved(nodes: Tensor, order: Tensor, room: int) -> Tensor:
-    """nodes (N, C, H, D / H), order (N, C') -> (N, C' + room, H, D / H): those nodes in new memory, and room behind."""
+    """nodes (N, C, H, D / H), order (N, C') -> those nodes, with room behind them: (N, C' + room, H, D / H)."""
     moved = nodes.new_empty(len(nodes), order.size(1) + room, *nodes.shape[2:])
     for sentence, places in enumerate(order):
         moved[sentence, : len(places)] = nodes[sentence, places]
