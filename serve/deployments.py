@@ -13,8 +13,8 @@ from s2st.beam_search import SearchOptions
 from s2st.decoding import translate_units
 from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import read_model_folder
-from s2st.voice import Voice
 from s2st.units import reduce
+from s2st.voice import Voice
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH_SECONDS = 60  # of speech that the encoder takes at once
