@@ -1,4 +1,7 @@
-"""Put a translator together: speech-to-units, unit Transformer and vocoders in one folder that stands alone."""
+"""Put a translator together: speech-to-units, a translator and its vocoders in one folder that stands alone.
+
+Translators that speak spectrograms have no vocoder; the codebook then tells the units of what they said.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,12 +20,16 @@ class AssembleConfig:
 
 
 def check_inputs(config: AssembleConfig, step: Step) -> None:
-    """Raise UserError unless all parts were trained on units of the codebook, and no two vocoders speak a language."""
+    """Raise UserError unless all parts were trained on units of the codebook, and one vocoder speaks each language."""
     units, _ = units_info(step.input("codebook"))
     vocoders = vocoder_infos(step)
-    translator = checkpoint.read_config(step.input("translator"), "unit_transformer")["info"]
-    for folder, info in {step.input("translator"): translator, **vocoders}.items():
-        if info["units"] != units:
+    translator = checkpoint.read_config(step.input("translator"), *checkpoint.TRANSLATORS)
+    speaks = translator["model"] in checkpoint.SPECTROGRAM_MODELS
+    if speaks == bool(vocoders):
+        reason = "speaks itself; remove the vocoders" if speaks else "gives units; name vocoders that speak them"
+        raise UserError(f"section '{step.name}': its translator is a {translator['model']}, which {reason}")
+    for folder, info in {step.input("translator"): translator["info"], **vocoders}.items():
+        if info.get("units", units) != units:
             raise UserError(
                 f"section '{step.name}': {folder} was trained on units {info['units']}, "
                 f"but the codebook makes {units}; train it again on units of this codebook"
@@ -63,7 +70,7 @@ def name_of(folder: str) -> str:
 STAGE = Stage(
     AssembleConfig,
     run,
-    reads={"codebook": Input(), "translator": Input(), "vocoders": Input(many=True)},
+    reads={"codebook": Input(), "translator": Input(), "vocoders": Input(many=True, optional=True)},
     check_inputs=check_inputs,
 )
 

@@ -200,6 +200,8 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
         "unit_error_rate": scores.unit_error_rate(
             [row["reference_units"] for row in rows], [row["units"] for row in rows]
         ),
+        "unit_bleu": scores.unit_bleu([row["reference_units"] for row in rows], [row["units"] for row in rows]),
+        "cut": sum(not row["finished"] for row in rows) / len(rows),
         "word_error_rate": scores.word_error_rate(references, heard),
         "character_error_rate": scores.character_error_rate(references, heard),
         "judge_word_error_rate": scores.word_error_rate(references, [row["recording_text"] for row in rows]),

@@ -42,8 +42,8 @@ def check(config: ReportConfig, step: Step) -> None:
     evaluations, translations, units = (step.inputs.get(name, []) for name in ("evaluations", "translations", "units"))
     if (evaluations or translations) and not len(evaluations) == len(translations) == len(units):
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
-    if len(set(units)) < len(evaluations):
-        raise UserError(f"section '{step.name}': each evaluation needs units of its own; name each section once")
+    if len(set(evaluations)) < len(evaluations):
+        raise UserError(f"section '{step.name}': an evaluation is named twice; name each section once")
 
 
 def check_inputs(config: ReportConfig, step: Step) -> None:
@@ -59,7 +59,10 @@ def check_inputs(config: ReportConfig, step: Step) -> None:
 def run(config: ReportConfig, step: Step) -> Counts:
     """Gather the records, scores, curves and sounds of a run, and write index.html, scores.json and listen/."""
     evaluations, translations = step.input_list("evaluations"), step.input_list("translations")
-    kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in step.input_list("units")]
+    units = list(dict.fromkeys(step.input_list("units")))
+    unit_kinds = [describe_units(_first(folder, UNITS, "codebook")) for folder in units]
+    # evaluations of several models with the same units are told apart by their sections
+    kinds = unit_kinds if len(units) == len(step.input_list("units")) else list(step.inputs["evaluations"])
     scored = [storage.read_json(f"{folder}/{SCORES_FILE}") for folder in evaluations]
     rows = [datasets.read_table(folder, SCORES).to_pylist() for folder in evaluations]
     main_rows = heard_where_any(rows[0]) if rows else []
@@ -100,9 +103,7 @@ def run(config: ReportConfig, step: Step) -> Counts:
         trainings=tuple(training_of(folder) for folder in step.input_list("trainings")),
         unit_quality=tuple(quality_row(row) for row in quality),
         unit_usages=tuple(
-            usage
-            for kind, folder in zip(kinds, step.input_list("units"), strict=True)
-            for usage in usages(kind, folder)
+            usage for kind, folder in zip(unit_kinds, units, strict=True) for usage in usages(kind, folder)
         ),
         listening=tuple(page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening),
         best=tuple(ranked[: config.sentences]),

@@ -1,4 +1,7 @@
-"""Translate one split of the pairs: source units -> target units -> speech, batched on the workers."""
+"""Translate one split of the pairs, batched on the workers: their units, or their recordings.
+
+With `pairs` the source is units, for a unit Transformer; with `speech_pairs` it is speech, for models that hear it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +9,17 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from s2st import audio
+from s2st import audio, checkpoint, griffin_lim, translators
 from s2st.config import UserError
-from s2st.schemas import PAIRS, TRANSLATIONS
+from s2st.features.speech_mel import speech_log_mel, to_mel_rate
+from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
+from s2st.spectrogram_translator import SpectrogramTranslator
 from s2st.translator import Translator, read_model_folder
 from stages import cluster, datasets
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
@@ -30,11 +37,11 @@ class BatchTranslator:
     """Takes pairs and gives translations with their audio."""
 
     def __init__(self, model: str, beam: int):
-        self.translator = Translator.load(model, "cuda" if torch.cuda.is_available() else "cpu")
+        self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
         self.beam = beam
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Turn rows of PAIRS into rows of TRANSLATIONS, one batch a target language."""
+        """Turn rows of PAIRS or SPEECH_PAIRS into rows of TRANSLATIONS, one batch a target language."""
         rows = table.to_pylist()
         done: list[dict[str, Any]] = []
         for target in sorted({row["target_lang"] for row in rows}):
@@ -42,17 +49,21 @@ class BatchTranslator:
         return pa.Table.from_pylist(done, schema=TRANSLATIONS)
 
     def _translate(self, rows: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-        sources = [np.asarray(row["source_units"], dtype=np.int32) for row in rows]
-        references = [np.asarray(row["target_units"], dtype=np.int32) for row in rows]
-        translations = self.translator.translate_units(sources, [row["source_lang"] for row in rows], target, self.beam)
-        ceilings = self.translator.voices[target].speak(references, target)
+        sources = [row["source_lang"] for row in rows]
+        if isinstance(self.translator, Translator):
+            units = [np.asarray(row["source_units"], dtype=np.int32) for row in rows]
+            translations = self.translator.translate_units(units, sources, target, self.beam)
+        else:
+            waveforms = [audio.decode(row["source_audio"]) for row in rows]
+            translations = self.translator.translate_batch(waveforms, sources, target, self.beam)
         done = []
-        for row, translation, (ceiling, _) in zip(rows, translations, ceilings, strict=True):
+        for row, translation, ceiling in zip(rows, translations, self._ceilings(rows, target), strict=True):
             done.append(
                 {
                     **{name: row[name] for name in TRANSLATIONS.names if name in row},
                     "units": translation.units.tolist(),
                     "reference_units": row["target_units"],
+                    "finished": translation.finished,
                     "audio": audio.encode(translation.waveform),
                     "ceiling_audio": audio.encode(ceiling),
                     "seconds": len(translation.waveform) / audio.SAMPLE_RATE,
@@ -60,21 +71,58 @@ class BatchTranslator:
             )
         return done
 
+    def _ceilings(self, rows: list[dict[str, Any]], target: str) -> list[np.ndarray]:
+        """Give what the voice can say at best: the true units, or the true spectrogram."""
+        if isinstance(self.translator, SpectrogramTranslator):
+            true = [speech_log_mel(to_mel_rate(audio.decode(row["target_audio"]))) for row in rows]
+            return [griffin_lim.speak_resampled(log_mel) for log_mel in true]
+        references = [np.asarray(row["target_units"], dtype=np.int32) for row in rows]
+        return [waveform for waveform, _ in self.translator.voices[target].speak(references, target)]
 
-def run(config: TranslateConfig, step: Step) -> Counts:
-    """Translate every pair of the split whose target language the model speaks."""
+
+def check(config: TranslateConfig, step: Step) -> None:
+    """Raise UserError unless one kind of pairs is given."""
+    if bool(step.inputs.get("pairs")) == bool(step.inputs.get("speech_pairs")):
+        raise UserError(
+            f"section '{step.name}' needs pairs, for a model that translates units, or speech_pairs, for one that "
+            "hears speech; name one of the two"
+        )
+
+
+def check_inputs(config: TranslateConfig, step: Step) -> None:
+    """Raise UserError if the pairs are not of the kind that the model translates, or of other units."""
+    folder, schema = source(step)
+    kind = checkpoint.read_config(f"{step.input('model')}/translator", *checkpoint.TRANSLATORS)["model"]
+    if (kind == "unit_transformer") != (schema is PAIRS):
+        needed = "pairs" if kind == "unit_transformer" else "speech_pairs"
+        raise UserError(f"section '{step.name}': its model is a {kind}; name {needed} instead")
     model = read_model_folder(step.input("model"))
-    pairs = datasets.read_table(step.input("pairs"), PAIRS, ["split", "source_lang", "target_lang", "codebook"])
-    if units := set(pairs["codebook"].to_pylist()) - {model["units"]}:
+    codebooks = set(datasets.read_table(folder, schema, ["codebook"])["codebook"].to_pylist())
+    if units := codebooks - {model["units"]}:
         raise UserError(
             f"section '{step.name}': the pairs are of units {units.pop()}, the model knows {model['units']}"
         )
-    spoken = chosen_rows(config.split, set(model["directions"]), set(model["vocoders"]))
+
+
+def source(step: Step) -> tuple[str, pa.Schema]:
+    """Give the folder of the pairs, and their schema."""
+    if step.inputs.get("pairs"):
+        return step.input("pairs"), PAIRS
+    return step.input("speech_pairs"), SPEECH_PAIRS
+
+
+def run(config: TranslateConfig, step: Step) -> Counts:
+    """Translate every pair of the split whose target language the model speaks."""
+    folder, schema = source(step)
+    model = read_model_folder(step.input("model"))
+    pairs = datasets.read_table(folder, schema, ["split", "source_lang", "target_lang"])
+    languages = set(model["vocoders"]) or {direction.partition("-")[2] for direction in model["directions"]}
+    spoken = chosen_rows(config.split, set(model["directions"]), languages)
     num_chosen = sum(map(spoken, pairs.to_pylist()))
     if not num_chosen:
         raise UserError(f"section '{step.name}': no pair of the split '{config.split}' is in a direction of the model")
     translations = (
-        datasets.read(step.input("pairs"), PAIRS)
+        datasets.read(folder, schema)
         .map_batches(lambda table: _filter(table, spoken), batch_format="pyarrow")
         .map_batches(
             BatchTranslator,
@@ -85,8 +133,10 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         )
     )
     datasets.write(translations, step.output, ["source_lang", "target_lang"])
-    table = datasets.read_table(step.output, TRANSLATIONS, ["seconds"])
+    table = datasets.read_table(step.output, TRANSLATIONS, ["seconds", "finished"])
     datasets.check_nothing_lost(step.output, num_chosen, len(table), 0)
+    if cut := len(table) - pc.sum(table["finished"]).as_py():
+        tell(f"{step.name}: {cut} of {len(table)} translations did not end by themselves, and are cut")
     return Counts(num_chosen, len(table), 0, round(sum(table["seconds"].to_pylist()) / 3600, 4))
 
 
@@ -105,7 +155,17 @@ def _filter(table: pa.Table, keep: Callable[[dict[str, Any]], bool]) -> pa.Table
     return table.filter(pa.array([keep(row) for row in rows], pa.bool_()))
 
 
-STAGE = Stage(TranslateConfig, run, reads={"pairs": Input(PAIRS), "model": Input()})
+STAGE = Stage(
+    TranslateConfig,
+    run,
+    reads={
+        "pairs": Input(PAIRS, optional=True),
+        "speech_pairs": Input(SPEECH_PAIRS, optional=True),
+        "model": Input(),
+    },
+    check=check,
+    check_inputs=check_inputs,
+)
 
 if __name__ == "__main__":
     main("pipelines.translate")

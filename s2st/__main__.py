@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from s2st import audio
+from s2st import audio, translators
 from s2st.config import UserError
-from s2st.translator import Translator
 
 MAX_SECONDS = 50.0  # of a recording: as many units as fairseq's 3,000 positions take
 
@@ -43,7 +42,7 @@ def run_translate(arguments: argparse.Namespace) -> None:
         waveform = audio.decode(data, MAX_SECONDS)
     except audio.AudioError as error:
         raise UserError(f"{arguments.input}: {error}") from None
-    translator = Translator.load(arguments.model)
+    translator = translators.load(arguments.model)
     translation = translator.translate(waveform, arguments.to, arguments.source, arguments.beam)
     try:
         arguments.output.write_bytes(audio.encode(translation.waveform, "WAV"))

@@ -38,6 +38,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "unit_vocos": (UnitVocosConfig, UnitVocos),
 }
 SPECTROGRAM_MODELS = ("mel_lstm", "s2spect")
+TRANSLATORS = ("unit_transformer", "s2ut", *SPECTROGRAM_MODELS)
 VOCODERS = ("unit_hifigan", "unit_vocos")
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from s2st.features.filterbank import source_features
-from s2st.models.pretrained_source import PretrainedSource
+from s2st.features.filterbank import check_lengths, hear
 from s2st.models.s2ut import S2ut
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.translator import SpeechTranslator, Translation, load_parts, speak
@@ -34,14 +34,18 @@ class S2utTranslator(SpeechTranslator):
         """Translate waveforms, whatever their languages; see SpeechTranslator."""
         if not waveforms:
             return []
-        model, device = self.translator, next(self.translator.parameters()).device
-        if isinstance(model.source, PretrainedSource):
-            heard = [torch.from_numpy(waveform) for waveform in waveforms]
-        else:
-            heard = [source_features(waveform, model.config.source.deltas) for waveform in waveforms]
-        lengths = torch.tensor([len(each) for each in heard])
+        features, lengths = self._hear(waveforms)
+        device = next(self.translator.parameters()).device
         options = dataclasses.replace(SPEECH_SEARCH, beam=beam)
-        padded = pad_sequence(heard, batch_first=True)
-        found = translate_speech(model, padded.to(device), lengths.to(device), [to] * len(heard), options)
-        nothing = np.zeros(0, np.int32)
-        return speak(self.voices[to], to, [best for best, *_ in found], [nothing] * len(found))
+        targets = [to] * len(waveforms)
+        found = translate_speech(self.translator, features.to(device), lengths.to(device), targets, options)
+        return speak(self.voices[to], to, [best for best, *_ in found], [np.zeros(0, np.int32)] * len(found))
+
+    def _hear(self, waveforms: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Give what the model's source takes, and its lengths."""
+        config = self.translator.config
+        if config.pretrained is None:
+            return hear(waveforms, config.source.deltas, config.source.max_frames)
+        check_lengths(waveforms, config.pretrained.max_frames)
+        padded = pad_sequence([torch.from_numpy(waveform) for waveform in waveforms], batch_first=True)
+        return padded, torch.tensor([len(waveform) for waveform in waveforms])

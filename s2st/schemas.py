@@ -102,8 +102,9 @@ TRANSLATIONS = pa.schema(
         ("target_utterance_id", pa.string()),
         ("units", pa.list_(UNIT)),  # translated, reduced
         ("reference_units", pa.list_(UNIT)),  # of the true target recording, reduced
+        ("finished", pa.bool_()),  # false: the model did not say where to end, and was cut
         ("audio", pa.binary()),  # the translation, FLAC, 16 kHz, mono
-        ("ceiling_audio", pa.binary()),  # the reference units through the same vocoder
+        ("ceiling_audio", pa.binary()),  # what is known to be true, through the same voice
         ("seconds", pa.float64()),  # of the translation
     ]
 )
@@ -123,6 +124,7 @@ SCORES = pa.schema(
         ("chance_text", pa.string()),  # the true text of another sentence of the same template
         ("reference_units", pa.list_(UNIT)),
         ("units", pa.list_(UNIT)),
+        ("finished", pa.bool_()),
     ]
 )
 

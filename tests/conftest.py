@@ -83,3 +83,29 @@ def tiny_model(tmp_path_factory):
     vocoders = {"en": "en", "hi": "hi"}
     storage.write_json(f"{folder}/model.json", {"units": units, "directions": directions, "vocoders": vocoders})
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_direct_models(tiny_model, tmp_path_factory):
+    """Model folders of translators that hear speech itself, en-hi, with random weights: {kind: folder}."""
+    from s2st import checkpoint, storage
+    from s2st.config import build
+    from s2st.models.mel_lstm import MelLstm, MelLstmConfig
+    from s2st.models.s2ut import S2ut, S2utConfig
+
+    torch.manual_seed(0)
+    sizes = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 16}
+    s2ut = {"num_units": 20, "source": {**sizes, "conv_dim": 16, "max_frames": 200}, "decoder": sizes}
+    lstm = {"band_dim": 4, "encoder_dim": 16, "encoder_layers": 2, "reductions": 1, "decoder_dim": 16}
+    models = {"s2ut": S2ut(build(S2utConfig, s2ut, "s2ut")), "mel_lstm": MelLstm(build(MelLstmConfig, lstm, "lstm"))}
+    known = storage.read_json(f"{tiny_model}/model.json")
+    folders = {}
+    for kind, model in models.items():
+        folders[kind] = folder = str(tmp_path_factory.mktemp("models") / kind)
+        shutil.copytree(tiny_model, folder)
+        shutil.rmtree(f"{folder}/translator")
+        vocoders = known["vocoders"] if kind == "s2ut" else {}
+        info = {"directions": ["en-hi"], **({"units": known["units"]} if kind == "s2ut" else {})}
+        checkpoint.save(f"{folder}/translator", model, info)
+        storage.write_json(f"{folder}/model.json", {**known, "directions": ["en-hi"], "vocoders": vocoders})
+    return folders

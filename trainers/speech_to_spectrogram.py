@@ -22,7 +22,8 @@ from s2st.features.spec_augment import POLICIES
 from s2st.features.speech_mel import MEL_HOP, MEL_RATE, NUM_MELS, speech_log_mel, to_mel_rate
 from s2st.models.mel_lstm import MelLstm, MelLstmConfig
 from s2st.models.s2spect import S2Spect, S2SpectConfig
-from s2st.models.spectrogram_decoding import SpectrogramConfig, SpectrogramModel, pack, spectrogram_loss
+from s2st.models.spectrogram_decoding import SpectrogramConfig, SpectrogramModel, pack
+from s2st.models.spectrogram_loss import spectrogram_loss
 from s2st.schemas import SPEECH_PAIRS
 from s2st.spectrogram_translator import say
 from stages.run import main

@@ -6,9 +6,13 @@ fairseq/models/speech_to_speech/s2s_transformer.py.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from s2st.config import UserError, build
+from s2st.fairseq.dictionary import Dictionary
+from s2st.fairseq.multitask import MULTITASK
+from s2st.fairseq.speech_config import DICTIONARY, write_yaml
 from s2st.models.auxiliary_tasks import HEAD, MAX_SYMBOLS, TaskConfig
 
 SHARED = (
@@ -47,17 +51,27 @@ def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], wh
     return build(TaskConfig, {**shared, "target": target, "symbols": list(symbols), "decoder": decoder}, where)
 
 
+def write_tasks(data: Path, tasks: Mapping[str, TaskConfig]) -> None:
+    """Write `config_multitask.yaml`, and a dictionary in a folder of each task, for fairseq to build the heads."""
+    content = {}
+    for name, task in tasks.items():
+        place = data.absolute() / name
+        Dictionary.of(task.symbols).save(place / DICTIONARY)
+        content[name] = {**task_settings(task), "dict": f"{place}/{DICTIONARY}", "data": str(place)}
+    write_yaml(data / MULTITASK, content)
+
+
 def task_settings(task: TaskConfig) -> dict[str, Any]:
     """Say a head in the words of `config_multitask.yaml`; its dictionary goes to a file of its own."""
-    settings = {setting: getattr(task, setting) for setting in SHARED if getattr(task, setting)}
-    falls = task.loss_weight_decay_steps > 0
-    unused = {"loss_weight"} if falls else {"loss_weight_min"}
-    unused.add("label_smoothing" if task.decoder_type == "ctc" else "zero_infinity")
-    kept = {setting: value for setting, value in settings.items() if setting not in unused}
+    layer = "decoder_layer" if task.decoder_layer else "encoder_layer"
+    falling = ("loss_weight_max", "loss_weight_min", "loss_weight_decay_steps")
+    weights = falling if task.loss_weight_decay_steps else ("loss_weight",)
+    names = ["decoder_type", layer, *weights, "zero_infinity" if task.decoder_type == "ctc" else "label_smoothing"]
+    settings = {name: getattr(task, name) for name in names}
     if task.decoder_type == "ctc":
-        return {**kept, "zero_infinity": task.zero_infinity}
+        return settings
     arguments = {theirs: getattr(task.decoder, ours) for theirs, ours in DECODER_ARGUMENTS.items()}
-    return {**kept, "label_smoothing": task.label_smoothing, "decoder_args": {**arguments, **FIXED_ARGUMENTS}}
+    return {**settings, "decoder_args": {**arguments, **FIXED_ARGUMENTS}}
 
 
 def _decoder(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:

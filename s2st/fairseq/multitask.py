@@ -11,15 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from s2st.config import UserError
 from s2st.fairseq import speech_folder
 from s2st.fairseq.dictionary import Dictionary
-from s2st.fairseq.speech_config import DICTIONARY, read_yaml
+from s2st.fairseq.speech_config import DICTIONARY, read_yaml, write_yaml
 from s2st.fairseq.speech_folder import AUDIO, read_table
 from s2st.fairseq.tsv import Line, count, read_tsv, write_tsv
-from s2st.storage import write_bytes
 
 MULTITASK = "config_multitask.yaml"
 TASK_COLUMNS = ("id", "tgt_text")
@@ -92,7 +89,7 @@ def write_multitask(folder: Path, tasks: Mapping[str, AuxiliaryTask], frames_per
             if _needs_decoder_steps(task.settings)
             and ctc_steps(task.targets[split][pair_id]) > _steps_of_line(line, frames_per_step)
         ]
-    write_bytes(str(folder / MULTITASK), yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode())
+    write_yaml(folder / MULTITASK, content)
     return unlearnable
 
 

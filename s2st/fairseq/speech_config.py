@@ -98,7 +98,7 @@ def write_config(path: Path, config: SpeechConfig) -> None:
     }
     if config.specaugment:
         content[SPECAUGMENT] = config.specaugment
-    write_bytes(str(path), yaml.safe_dump(content, allow_unicode=True).encode())
+    write_yaml(path, content)
 
 
 def read_config(path: Path) -> SpeechConfig:
@@ -122,6 +122,11 @@ def read_config(path: Path) -> SpeechConfig:
         content.pop("prepend_tgt_lang_tag_as_bos", False),
         content,
     )
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a YAML file of fairseq's, in the order of its content."""
+    write_bytes(str(path), yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False).encode())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

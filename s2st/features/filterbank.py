@@ -4,11 +4,15 @@ Features are float32 (T, D), T = num_fbank_frames(N) for a waveform of N samples
 Source: fairseq/data/audio/audio_utils.py (get_fbank) and fairseq/data/audio/feature_transforms.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from s2st.audio import WINDOW
+from s2st.audio import SAMPLE_RATE, WINDOW
+from s2st.config import UserError
 from s2st.features.spectral import MFCC_HOP, log_mel, with_deltas
 
 NUM_BANDS = 80
@@ -46,3 +50,24 @@ def source_features(waveform: np.ndarray | Tensor, deltas: bool = False) -> Tens
     """
     features = normalize(filterbank(waveform))
     return with_deltas(features) if deltas else features
+
+
+def hear(waveforms: Sequence[np.ndarray], deltas: bool, max_frames: int) -> tuple[Tensor, Tensor]:
+    """Normalised filterbanks of utterances (N_i,) as a batch: features (B, T, 80 or 240), lengths (B,).
+
+    Raises UserError for one that has no frame or more than max_frames.
+    """
+    check_lengths(waveforms, max_frames)
+    features = [source_features(waveform, deltas) for waveform in waveforms]
+    return pad_sequence(features, batch_first=True), torch.tensor([len(each) for each in features])
+
+
+def check_lengths(waveforms: Sequence[np.ndarray], max_frames: int) -> None:
+    """Raise UserError for a waveform that has no frame or more than max_frames."""
+    longest = num_samples_of(max_frames)
+    for waveform in waveforms:
+        if not WINDOW <= len(waveform) <= longest:
+            raise UserError(
+                f"a recording of {len(waveform) / SAMPLE_RATE:.2f} s cannot be translated; the model hears "
+                f"{WINDOW / SAMPLE_RATE:.2f} to {longest / SAMPLE_RATE:.0f} s"
+            )

@@ -6,6 +6,7 @@ Shapes: B batch, T frames, C channels; S = T halved once for each convolution, r
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,10 +19,8 @@ STRIDE = 2  # of each
 class GatedConvolutions(nn.ModuleList):
     def __init__(self, in_dim: int, out_dims: Sequence[int], kernel: int) -> None:
         """`out_dims` are those after the gates, `kernel` is odd."""
-        in_dims = (in_dim, *out_dims[:-1])
         super().__init__(
-            nn.Conv1d(size, 2 * out_dim, kernel, STRIDE, kernel // 2)
-            for size, out_dim in zip(in_dims, out_dims, strict=True)
+            nn.Conv1d(size, 2 * out_dim, kernel, STRIDE, kernel // 2) for size, out_dim in pairwise((in_dim, *out_dims))
         )
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

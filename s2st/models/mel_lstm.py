@@ -16,14 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s2st.features.filterbank import NUM_BANDS
 from s2st.features.speech_mel import NUM_MELS
-from s2st.models.spectrogram_decoding import (
-    Postnet,
-    PostnetConfig,
-    Prediction,
-    Prenet,
-    SpectrogramModel,
-    said_before,
-)
+from s2st.models.spectrogram_decoding import Postnet, PostnetConfig, Prenet, SpectrogramModel
 from s2st.models.transformer import padding_mask
 
 # Inside, the spectrogram is brought near mean 0 and deviation 1 by what speech has, roughly.
@@ -80,7 +73,7 @@ class MelLstm(SpectrogramModel):
 
     def __init__(self, config: MelLstmConfig) -> None:
         super().__init__()
-        self.config, self.frames_per_step = config, config.frames_per_step
+        self.config = config
         dim, width, frames = config.encoder_dim, config.decoder_dim, config.frames_per_step * NUM_MELS
         self.encoder = TimeFrequencyEncoder(config)
         self.keys = nn.Linear(dim, config.attention_dim, bias=False)
@@ -98,18 +91,6 @@ class MelLstm(SpectrogramModel):
         self.stop = nn.Linear(width + dim, 1)
         self.postnet = None if config.postnet is None else Postnet(config.postnet, frames)
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor, lengths: Tensor) -> Prediction:
-        """Say each step of a target after having heard the true one before it.
-
-        source (B, N, 80), source_lengths (B,), target (B, T, F) of `pack`, lengths (B,).
-        """
-        state = self.start(source, source_lengths)
-        heard = self._hear(said_before(target)).unbind(1)
-        outputs, attentions = zip(*((self._advance(step, state), state.attention) for step in heard), strict=True)
-        coarse, stop_logits = self._say(torch.stack(outputs, 1))
-        attention = torch.stack(attentions, 1)
-        return Prediction(coarse, self.refine(coarse, lengths), stop_logits, attention, state.state_lengths)
-
     def start(self, source: Tensor, source_lengths: Tensor) -> DecoderState:
         """Encode sources (B, N, 80) of source_lengths (B,), and open a decoder on them."""
         memory, lengths = self.encoder(source, source_lengths)
@@ -126,21 +107,15 @@ class MelLstm(SpectrogramModel):
             second=(nothing, nothing),
         )
 
-    def step(self, said: Tensor, state: DecoderState, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Hear the step before, (B, 1, F) -> what is said next (B, 1, F), stop logits (B, 1), attention (B, 1, S)."""
-        output = self._advance(self._hear(said, random)[:, 0], state)
-        return *self._say(output.unsqueeze(1)), state.attention.unsqueeze(1)
-
-    def refine(self, coarse: Tensor, lengths: Tensor) -> Tensor:
-        """Let the postnet, where there is one, correct steps (B, T, F) of lengths (B,)."""
-        return coarse if self.postnet is None else self.postnet(coarse, lengths)
-
-    def _hear(self, said: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return self.prenet((said - MEL_MEAN) / MEL_DEVIATION, random)
-
-    def _say(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, decoder_dim + D) -> steps (B, T, F) and stop logits (B, T)."""
-        return self.frames(outputs) * MEL_DEVIATION + MEL_MEAN, self.stop(outputs).squeeze(2)
+    def decode(
+        self, said: Tensor, state: DecoderState, random: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Hear steps (B, T, F) and say what comes after each; see SpectrogramModel."""
+        heard = self.prenet((said - MEL_MEAN) / MEL_DEVIATION, random).unbind(1)
+        outputs, attentions = zip(*((self._advance(step, state), state.attention) for step in heard), strict=True)
+        output = torch.stack(outputs, 1)
+        frames = self.frames(output) * MEL_DEVIATION + MEL_MEAN
+        return frames, self.stop(output).squeeze(2), torch.stack(attentions, 1)
 
     def _advance(self, heard: Tensor, state: DecoderState) -> Tensor:
         """Go a step on, changing the state: heard (B, prenet_dim) -> output (B, decoder_dim + D)."""

@@ -13,14 +13,7 @@ from torch import Tensor, nn
 
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.decoder_cache import DecoderCache
-from s2st.models.spectrogram_decoding import (
-    Postnet,
-    PostnetConfig,
-    Prediction,
-    Prenet,
-    SpectrogramModel,
-    said_before,
-)
+from s2st.models.spectrogram_decoding import Postnet, PostnetConfig, Prenet, SpectrogramModel
 from s2st.models.speech_source import FIRST_POSITION, SpeechSource, SpeechSourceConfig
 from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, sinusoidal_positions
 
@@ -74,7 +67,7 @@ class S2Spect(SpectrogramModel):
 
     def __init__(self, config: S2SpectConfig) -> None:
         super().__init__()
-        self.config, self.frames_per_step = config, config.frames_per_step
+        self.config = config
         decoder, dim = config.decoder, config.frames_per_step * NUM_MELS
         self.source = SpeechSource(config.source)
         self.prenet = Prenet(dim, decoder.prenet_dim, decoder.prenet_layers, decoder.prenet_dropout)
@@ -88,31 +81,18 @@ class S2Spect(SpectrogramModel):
         positions = sinusoidal_positions(FIRST_POSITION + decoder.max_steps, decoder.model_dim)
         self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor, lengths: Tensor) -> Prediction:
-        """Say each step of a target after having heard the true one before it.
-
-        source (B, N, features), source_lengths (B,), target (B, T, F) of `pack`, lengths (B,).
-        """
-        state = self.start(source, source_lengths)
-        coarse, stop_logits, attention = self._decode(said_before(target), state)
-        return Prediction(coarse, self.refine(coarse, lengths), stop_logits, attention, state.state_lengths)
-
     def start(self, source: Tensor, source_lengths: Tensor) -> DecoderState:
         """Encode sources (B, N, features) of source_lengths (B,), and open a decoder on them."""
         memory, lengths = self.source(source, source_lengths)
         return DecoderState(self.decoder.start(memory, padding_mask(lengths, memory.size(1))), lengths)
 
-    def step(self, said: Tensor, state: DecoderState, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Hear the step before, (B, 1, F) -> what is said next (B, 1, F), stop logits (B, 1), attention (B, 1, S)."""
-        return self._decode(said, state, random)
-
-    def refine(self, coarse: Tensor, lengths: Tensor) -> Tensor:
-        """Let the postnet correct steps (B, T, F) of lengths (B,)."""
-        return self.postnet(coarse, lengths)
-
-    def _decode(
+    def decode(
         self, said: Tensor, state: DecoderState, random: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Hear steps (B, T, F) and say what comes after each; see SpectrogramModel.
+
+        Raises ValueError for a target of more than max_steps.
+        """
         first = state.cache.length
         last = first + said.size(1)
         if last > len(self.positions):

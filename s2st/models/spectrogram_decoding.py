@@ -1,8 +1,8 @@
-"""What models that speak spectrograms share: steps of r frames, Tacotron 2's parts and criterion, and generation.
+"""What models that speak spectrograms share: steps of r frames, generation, and Tacotron 2's prenet and postnet.
 
 The decoder hears what it said and says r frames a step, with the odds that they are the last ones.
-Source: fairseq's tacotron2.py, tacotron2_loss.py and speech_generator.py, except that padding never counts: a padded
-batch equals single utterances, also in the postnet's BatchNorm and in generation.
+Source: fairseq's tacotron2.py and speech_generator.py, except that padding never counts: a padded batch equals single
+utterances, also in the postnet's BatchNorm and in generation.
 
 Shapes: B batch, S states of the source, T steps of the target, M mel bands, F = r M.
 """
@@ -73,25 +73,43 @@ class Spectrogram:
 
 
 class SpectrogramModel(nn.Module):
-    """A model whose decoder speaks a spectrogram step by step; subclasses give `start`, `step` and `refine`."""
+    """A model whose decoder speaks a spectrogram step by step; subclasses give `start` and `decode`."""
 
     config: SpectrogramConfig
-    frames_per_step: int  # r
+    postnet: "Postnet | None"
+
+    @property
+    def frames_per_step(self) -> int:
+        return self.config.frames_per_step
+
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor, lengths: Tensor) -> Prediction:
+        """Say each step of a target after having heard the true one before it.
+
+        source (B, frames, features), source_lengths (B,), target (B, T, F) of `pack`, lengths (B,).
+        """
+        state = self.start(source, source_lengths)
+        before = functional.pad(target[:, :-1], (0, 0, 1, 0))  # zeros at first
+        coarse, stop_logits, attention = self.decode(before, state)
+        return Prediction(coarse, self.refine(coarse, lengths), stop_logits, attention, state.state_lengths)
 
     def start(self, source: Tensor, source_lengths: Tensor) -> Any:
-        """Encode sources (B, frames, features) of source_lengths (B,); give a state that `step` goes on with.
+        """Encode sources (B, frames, features) of source_lengths (B,); give a state that `decode` goes on with.
 
         The state has `state_lengths` (B,), the number of states of each source.
         """
         raise NotImplementedError
 
-    def step(self, said: Tensor, state: Any, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Hear the step before, (B, 1, F) -> what is said next (B, 1, F), stop logits (B, 1), attention (B, 1, S)."""
+    def decode(self, said: Tensor, state: Any, random: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Hear steps (B, T, F) behind those that the state knows, and add them to it.
+
+        Gives what is said after each (B, T, F), stop logits (B, T) and attention (B, T, S). `random` draws the dropout
+        of the prenet, the same for all rows.
+        """
         raise NotImplementedError
 
     def refine(self, coarse: Tensor, lengths: Tensor) -> Tensor:
-        """Let the postnet correct steps (B, T, F) of lengths (B,)."""
-        raise NotImplementedError
+        """Let the postnet, where there is one, correct steps (B, T, F) of lengths (B,)."""
+        return coarse if self.postnet is None else self.postnet(coarse, lengths)
 
     @torch.no_grad()
     def generate(self, source: Tensor, source_lengths: Tensor, limits: Tensor, seed: int = 0) -> list[Spectrogram]:
@@ -106,7 +124,7 @@ class SpectrogramModel(nn.Module):
         lengths, finished = limits.clone(), torch.zeros_like(limits, dtype=torch.bool)
         steps, attentions = [], []
         for number in range(1, int(limits.max()) + 1):
-            said, stop_logits, attention = self.step(said, state, random)
+            said, stop_logits, attention = self.decode(said, state, random)
             steps.append(said)
             attentions.append(attention)
             ends = (stop_logits[:, 0].sigmoid() > STOP_PROBABILITY) & (lengths >= number) & ~finished
@@ -172,43 +190,3 @@ def pack(log_mel: Tensor, frames_per_step: int) -> Tensor:
     """Put r frames beside each other: (frames, M) -> (T, F); what is left over is dropped, as fairseq does."""
     steps = len(log_mel) // frames_per_step
     return log_mel[: steps * frames_per_step].reshape(steps, -1)
-
-
-def said_before(target: Tensor) -> Tensor:
-    """What the decoder hears in each step of a target (B, T, F): the step before, and silence of zeros at first."""
-    return functional.pad(target[:, :-1], (0, 0, 1, 0))
-
-
-def spectrogram_loss(
-    prediction: Prediction, target: Tensor, lengths: Tensor, guided_sigma: float = 0.0
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Tacotron 2's criterion for a target (B, T, F) of lengths (B,), and its terms {l1, mse, stop, attention}.
-
-    L1 and squared errors of coarse and fine frames, the cross-entropy of stopping, and, where guided_sigma is above 0,
-    what `guided_attention_loss` adds; each the mean over what is no padding.
-    """
-    true = padding_mask(lengths, target.size(1))[:, 0, 0]
-    expected, coarse, fine = target[true], prediction.coarse[true].float(), prediction.fine[true].float()
-    last = torch.arange(target.size(1), device=target.device) == lengths.unsqueeze(1) - 1
-    stop_logits = prediction.stop_logits[true].float()
-    terms = {
-        "l1": functional.l1_loss(coarse, expected) + functional.l1_loss(fine, expected),
-        "mse": functional.mse_loss(coarse, expected) + functional.mse_loss(fine, expected),
-        "stop": functional.binary_cross_entropy_with_logits(stop_logits, last[true].float()),
-    }
-    if guided_sigma:
-        terms["attention"] = guided_attention_loss(
-            prediction.attention, lengths, prediction.state_lengths, guided_sigma
-        )
-    return torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
-
-
-def guided_attention_loss(attention: Tensor, lengths: Tensor, state_lengths: Tensor, sigma: float) -> Tensor:
-    """Mean attention (B, T, S) that is far from the diagonal (Tachibana et al. 2017).
-
-    Unlike fairseq's criterion of speech-to-speech, which takes frames of the source for states and fails.
-    """
-    steps = torch.arange(attention.size(1), device=attention.device)[:, None] / lengths[:, None, None]
-    states = torch.arange(attention.size(2), device=attention.device) / state_lengths[:, None, None]
-    weights = 1 - torch.exp(-((states - steps) ** 2) / (2 * sigma**2))
-    return (weights * attention)[(steps < 1) & (states < 1)].mean()

@@ -12,7 +12,8 @@ from s2st.config import UserError
 from s2st.fairseq.s2spect_checkpoints import read_s2spect, write_s2spect
 from s2st.fairseq.speech_config import CONFIG, s2spect_config, write_config
 from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig
-from s2st.models.spectrogram_decoding import PostnetConfig, guided_attention_loss, spectrogram_loss
+from s2st.models.spectrogram_decoding import PostnetConfig
+from s2st.models.spectrogram_loss import guided_attention_loss, spectrogram_loss
 from s2st.models.speech_source import SpeechSourceConfig
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")

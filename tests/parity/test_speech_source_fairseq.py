@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2st.fairseq.s2s_models import SOURCE_NAMES, to_ours
 from s2st.features.filterbank import normalize
 from s2st.features.spectral import with_deltas
 from s2st.models.speech_source import SpeechSource, SpeechSourceConfig
@@ -34,16 +35,8 @@ def test_encoder(channels: int, randomize) -> None:
     randomize(theirs)
     config = {"num_layers": 2, "model_dim": 32, "ffn_dim": 48, "conv_dim": 40}
     ours = SpeechSource(SpeechSourceConfig(**config, deltas=channels == 3)).eval()
-    named = {
-        name.replace("subsample.conv_layers", "convolutions")
-        .replace("transformer_layers", "encoder.layers")
-        .replace("layer_norm", "encoder.layer_norm")
-        if name.startswith(("subsample", "transformer_layers.", "layer_norm"))
-        else name: value
-        for name, value in theirs.state_dict().items()
-    }
-    named = {name.replace("_encoder.layer_norm", "_layer_norm"): value for name, value in named.items()}
-    ours.load_state_dict({name: value for name, value in named.items() if "embed_positions" not in name})
+    named = to_ours({f"encoder.{name}": value for name, value in theirs.state_dict().items()}, SOURCE_NAMES)
+    ours.load_state_dict({name.removeprefix("source."): value for name, value in named.items()})
 
     features, lengths = torch.randn(3, 61, 80 * channels), torch.full((3,), 61)
     expected = theirs(features, lengths, return_all_hiddens=True)

@@ -33,7 +33,7 @@ def test_a_model_is_the_copy_of_its_parts(parts, tiny_model):
 def test_parts_that_do_not_go_together_are_told(parts, tmp_path):
     for changes, message in (
         ({"vocoders": ["vocoders/en", "vocoders/hi", "vocoders/en"]}, "two of the vocoders speak 'en'; name one"),
-        ({"translator": ["codebook"]}, "holds a codebook, but a unit_transformer is needed there"),
+        ({"translator": ["codebook"]}, "holds a codebook, but a unit_transformer or s2ut or .* is needed there"),
         ({"vocoders": ["translator"]}, "holds a unit_transformer, but a unit_hifigan or unit_vocos is needed there"),
     ):
         with pytest.raises(UserError, match=message):

@@ -36,7 +36,7 @@ def test_the_summary_holds_unheard_voices_and_other_units_apart():
     ("changes", "message"),
     [
         ({"translations": ["t"]}, "name as many evaluations as translations and units, in one order"),
-        ({"units": ["u", "u"]}, "each evaluation needs units of its own; name each section once"),
+        ({"evaluations": ["e", "e"]}, "an evaluation is named twice; name each section once"),
     ],
 )
 def test_evaluations_without_units_of_their_own_are_told_before_anything_runs(changes, message):

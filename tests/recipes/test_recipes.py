@@ -47,6 +47,29 @@ def test_fleurs_ctc_has_the_settings_of_base_10h():
     assert learning_rate(config.loop, 24_999) == pytest.approx(2e-5 * 0.05 ** (16_999 / 72_000))
 
 
+def test_models_that_hear_speech_have_the_papers_sizes():
+    """Of fairseq's s2ut_transformer_fisher at K=100, without tasks, and s2spect_transformer_fisher."""
+    import dataclasses
+
+    import torch
+
+    from s2st.models.s2spect import S2Spect
+    from s2st.models.s2ut import S2ut
+
+    s2ut, s2spect = (
+        next(config_of(step) for step in open_recipe(find_recipe(recipe), [])[1] if step.name == name)
+        for recipe, name in (("s2ut", "translator"), ("s2spect", "s2spect"))
+    )
+    with torch.device("meta"):
+        models = S2ut(dataclasses.replace(s2ut.model, num_units=100, tasks={})), S2Spect(s2spect.s2spect)
+    assert [sum(p.numel() for p in model.parameters()) for model in models] == [27_002_880, 48_198_786]
+    assert {name: (task.encoder_layer, task.decoder_layer) for name, task in s2ut.model.tasks.items()} == {
+        "source_letter": (6, 0),
+        "target_letter": (8, 0),
+        "decoder_target_ctc": (0, 3),
+    }
+
+
 def test_unit_transformer_is_fairseqs_of_that_size():
     """Source embedding, target embedding, 12 layers a side of 512 and 2048: no other weights, no language symbols."""
     import torch

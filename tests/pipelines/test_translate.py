@@ -1,0 +1,94 @@
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines import assemble, translate
+from pipelines.assemble import AssembleConfig
+from pipelines.translate import TranslateConfig
+from s2st import audio, storage
+from s2st.config import UserError
+from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
+from stages import datasets
+from stages.stage import Step
+
+
+def step_of(folder, **inputs):
+    return Step("translations", "pipelines.translate", str(folder), {}, {name: [name] for name in inputs} | inputs)
+
+
+def write_pairs(folder, model, tone):
+    units = storage.read_json(f"{model}/model.json")["units"]
+    rows = [
+        {
+            "pair_id": f"pair-{i}",
+            "sentence_id": f"{i}",
+            "source_lang": "en",
+            "target_lang": "hi",
+            "split": "test" if i else "train",
+            "source_utterance_id": f"en-{i}",
+            "target_utterance_id": f"hi-{i}",
+            "source_audio": audio.encode(tone[: 8_000 + 1_000 * i]),
+            "target_audio": audio.encode(tone),
+            "source_units": np.array([1, 2, 3], np.uint16),
+            "target_units": np.array([4, 5, 4], np.uint16),
+            "codebook": units,
+        }
+        for i in range(4)
+    ]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=SPEECH_PAIRS), f"{folder}/speech_pairs")
+    datasets.write_table(pa.Table.from_pylist(rows, schema=PAIRS), f"{folder}/pairs")
+
+
+@pytest.mark.parametrize("kind", ["s2ut", "mel_lstm"])
+def test_recordings_are_translated(local_ray, tiny_direct_models, tmp_path, tone, kind):
+    shutil.copytree(tiny_direct_models[kind], tmp_path / "model")
+    write_pairs(tmp_path, tmp_path / "model", tone)
+    step = step_of(tmp_path, speech_pairs=["speech_pairs"], model=["model"])
+    config = TranslateConfig(beam=1, max_workers=1)
+    translate.check(config, step)
+    translate.check_inputs(config, step)
+    counts = translate.run(config, step)
+    rows = datasets.read_table(step.output, TRANSLATIONS).to_pylist()
+    assert (counts.rows_in, counts.rows_out) == (3, 3)
+    assert {row["pair_id"] for row in rows} == {"pair-1", "pair-2", "pair-3"}
+    for row in rows:
+        assert row["reference_units"] == [4, 5, 4]
+        assert len(row["units"])
+        assert row["audio"][:4] == row["ceiling_audio"][:4] == b"fLaC"
+
+
+def test_the_kind_of_pairs_is_that_of_the_model(tiny_model, tiny_direct_models, tmp_path, tone):
+    shutil.copytree(tiny_direct_models["s2ut"], tmp_path / "hears")
+    shutil.copytree(tiny_model, tmp_path / "reads")
+    write_pairs(tmp_path, tmp_path / "reads", tone)
+    with pytest.raises(UserError, match="its model is a s2ut; name speech_pairs instead"):
+        translate.check_inputs(TranslateConfig(), step_of(tmp_path, pairs=["pairs"], model=["hears"]))
+    with pytest.raises(UserError, match="its model is a unit_transformer; name pairs instead"):
+        translate.check_inputs(TranslateConfig(), step_of(tmp_path, speech_pairs=["speech_pairs"], model=["reads"]))
+    with pytest.raises(UserError, match="needs pairs, .* or speech_pairs, .*; name one of the two"):
+        translate.check(TranslateConfig(), step_of(tmp_path, model=["reads"]))
+
+
+def test_translators_that_speak_have_no_vocoder(tiny_direct_models, tmp_path):
+    for kind, vocoders, message in (
+        ("mel_lstm", ["vocoders/hi"], "its translator is a mel_lstm, which speaks itself; remove the vocoders"),
+        ("s2ut", [], "its translator is a s2ut, which gives units; name vocoders that speak them"),
+    ):
+        folder = tmp_path / kind
+        shutil.copytree(tiny_direct_models[kind], folder)
+        inputs = {"codebook": ["codebook"], "translator": ["translator"], "vocoders": vocoders}
+        step = Step("model", "pipelines.assemble", str(folder), {}, inputs)
+        with pytest.raises(UserError, match=message):
+            assemble.check_inputs(AssembleConfig(), step)
+
+
+def test_a_model_without_vocoders_is_put_together(tiny_direct_models, tmp_path):
+    shutil.copytree(tiny_direct_models["mel_lstm"], tmp_path / "parts")
+    inputs = {"codebook": ["codebook"], "translator": ["translator"]}
+    step = Step("model", "pipelines.assemble", str(tmp_path / "parts"), {}, inputs)
+    assemble.check_inputs(AssembleConfig(), step)
+    assemble.run(AssembleConfig(), step)
+    expected = storage.read_json(f"{tiny_direct_models['mel_lstm']}/model.json")
+    assert storage.read_json(f"{step.output}/model.json") == expected
