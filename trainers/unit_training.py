@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s2st import checkpoint
 from s2st.beam_search import SearchOptions
-from s2st.config import UserError, build
+from s2st.config import UserError, build, to_mapping
 from s2st.decoding import translate_tokens
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow
 from s2st.units import PAD, fit_merges
@@ -31,8 +31,8 @@ TRAINED_WITH = ("dropout", "attention_dropout", "activation_dropout", "label_smo
 
 @dataclass(frozen=True)
 class UnitTrainingConfig:
-    # Its units, languages and merges come from the data. With the input `translator`, so do its sizes: a training that
-    # begins with that model takes from here only the dropouts and label_smoothing.
+    # Its units, languages and merges come from the data. With the input `translator`, all else comes from that model,
+    # but for the dropouts and label_smoothing.
     model: UnitTransformerConfig = field(default_factory=UnitTransformerConfig)
     num_merges: int = 0  # byte-pair merges of units, learned from the training rows; 0 is the plain UTUT
     languages: tuple[str, ...] = ()  # of the vocabulary; none means those of the data
@@ -112,9 +112,21 @@ def model_config(
         )
     if languages and not start.languages:
         raise UserError(f"section '{step.name}': the translator {folder} has no language symbols, so it can learn none")
+    _check_settings(config.model, start, step)
     settings = {setting: getattr(config.model, setting) for setting in TRAINED_WITH}
     new = [lang for lang in languages if lang not in start.languages]
     return dataclasses.replace(start, languages=(*start.languages, *new), **settings)
+
+
+def _check_settings(given: UnitTransformerConfig, start: UnitTransformerConfig, step: Step) -> None:
+    """Raise UserError if settings of a model, which are not those it is made with by default, are not the start's."""
+    for name, default in to_mapping(UnitTransformerConfig()).items():
+        value, own = (to_mapping(config)[name] for config in (given, start))
+        if name not in TRAINED_WITH and value not in (default, own):
+            raise UserError(
+                f"section '{step.name}': model.{name}={value}, but its translator has {own}, and keeps it; "
+                f"leave {name} out"
+            )
 
 
 def start_of(step: Step) -> str | None:

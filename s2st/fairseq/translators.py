@@ -32,6 +32,7 @@ PREFIXES = {
 }  # fairseq's and ours; other names are the same
 EMBEDDINGS = ("source_embed_tokens.weight", "embed_tokens.weight")
 POSITIONS = ("source_input.positions", "target_input.positions")
+NEEDED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "encoder.layers.0.fc1.weight")
 SETTINGS = {
     "activation_fn": "activation",
     "dropout": "dropout",
@@ -57,12 +58,13 @@ def read_translator(address: str, dictionary: Dictionary, num_units: int) -> Uni
     rows = _rows(symbols, num_units, languages, address)
     for name in EMBEDDINGS:
         weights[name] = weights[name][rows]
+    model = section(checkpoint["cfg"], "model")
     settings = {
-        **_settings(section(checkpoint["cfg"], "model"), weights, address),
+        **_settings(model, weights, address),
         "num_units": num_units,
         "languages": languages,
+        "bart_targets": bool(languages) and model.get("bart_targets", True),  # a word of ours: see translator_writer.py
     }
-    settings["bart_targets"] = bool(languages) and section(checkpoint["cfg"], "model").get("bart_targets", True)
     smoothing = section(checkpoint["cfg"], "criterion").get("label_smoothing")
     if isinstance(smoothing, float):
         settings["label_smoothing"] = smoothing
@@ -71,7 +73,7 @@ def read_translator(address: str, dictionary: Dictionary, num_units: int) -> Uni
 
 def _our_names(state: Mapping[str, Tensor], address: str) -> dict[str, Tensor]:
     """Name weights, float32, as ours are, and leave the rows of learned positions out that fairseq never uses."""
-    if lost := [name for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight") if name not in state]:
+    if lost := [name for name in NEEDED if name not in state or state[name].dim() != 2]:
         raise UserError(f"{address} holds no Transformer from symbols to symbols (no {lost[0]})")
     source, target = state["encoder.embed_tokens.weight"], state["decoder.embed_tokens.weight"]
     if len(source) != len(target) or not torch.equal(state.get(OUTPUT, target), target):
@@ -115,12 +117,9 @@ def _rows(symbols: list[str], num_units: int, languages: tuple[str, ...], addres
 
 def _settings(model: Mapping[str, Any], weights: dict[str, Tensor], address: str) -> dict[str, Any]:
     """Read the settings of our config off weights, and off the file's own where weights do not tell."""
-    layers = [
-        1 + max((int(name.split(".")[2]) for name in weights if name.startswith(f"{side}.layers.")), default=-1)
-        for side in ("encoder", "decoder")
-    ]
+    layers = [len(set(re.findall(rf"{side}\.layers\.(\d+)\.", " ".join(weights)))) for side in ("encoder", "decoder")]
     heads = [model.get(f"{side}_attention_heads") for side in ("encoder", "decoder")]
-    if layers[0] != layers[1] or heads[0] != heads[1] or not layers[0] or not isinstance(heads[0], int):
+    if layers[0] != layers[1] or heads[0] != heads[1] or not isinstance(heads[0], int):
         raise UserError(
             f"{address} has {layers[0]} and {layers[1]} layers with {heads[0]} and {heads[1]} heads, but encoder and "
             "decoder are alike here"

@@ -212,7 +212,7 @@ def test_fairseq_generate_runs_what_we_write(tmp_path, changes, arguments):
     write_translator(str(tmp_path), model)
     dictionary = OurDictionary.load(tmp_path / "dict.txt")
     random = np.random.default_rng(0)
-    # fairseq-generate 0.12 leaves the last batch out, and the longest sentences come last
+    # fairseq-generate (of fairseq-fixed 0.12.3.1) leaves the last batch out, and the longest sentences come last
     sources = [some_units(random, length) for length in (12, 5, 9, 17, 30, 31)]
     for lang, prefix in zip(("en", "hi"), side_prefixes(tmp_path, "test", ("en", "hi")), strict=True):
         dictionary.save(tmp_path / f"dict.{lang}.txt")

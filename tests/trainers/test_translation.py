@@ -100,7 +100,7 @@ def test_a_plain_model_needs_one_target_of_each_source(tmp_path):
 
 def test_a_model_that_is_begun_with_keeps_its_symbols_and_gets_new_ones_behind(tmp_path):
     old = write_translator(str(tmp_path / "translator"), merges=((1, 2),))
-    config = planned(tmp_path, "translator", model={"dropout": 0.3, "num_layers": 7})
+    config = planned(tmp_path, "translator", model={"dropout": 0.3, "num_layers": 2})
     assert config == dataclasses.replace(old.config, languages=("hi", "en", "ko"), dropout=0.3)
     assert planned(tmp_path, model=TINY).languages == ("en", "hi", "ko")
     begun = begin(config, str(tmp_path / "translator"))
@@ -115,6 +115,7 @@ def test_a_model_that_is_begun_with_keeps_its_symbols_and_gets_new_ones_behind(t
         ({"units": "other"}, {}, "knows other units"),
         ({"merges": ((1, 2),)}, {"num_merges": 5}, "num_merges=5, but the translator .* has 1"),
         ({"languages": ()}, {}, "has no language symbols"),
+        ({}, {"model": {"num_layers": 7}}, "model.num_layers=7, but its translator has 2"),
         ({}, {"languages": ["en", "hi"]}, "the data have 'ko'"),
     ],
 )
