@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NUM_UNITS = 999  # so that the dictionary has 1,004 symbols, <mask> among them
+NUM_UNITS = 1000  # of a dictionary of 1,004 symbols
 BEAM = 10
 SMOOTHING, DROPOUT = 0.1, 0.3
 BETAS, EPS, RATE, CLIP = (0.9, 0.98), 1e-8, 5e-4, 1.0
@@ -47,7 +47,6 @@ def fairseq_model(num_layers: int) -> Any:
     dictionary = Dictionary()
     for unit in range(NUM_UNITS):
         dictionary.add_symbol(str(unit))
-    dictionary.add_symbol("<mask>")
     layers = {"encoder_layers": num_layers, "decoder_layers": num_layers}
     arguments = Namespace(share_all_embeddings=True, dropout=DROPOUT, **layers)
     base_architecture(arguments)
@@ -106,7 +105,8 @@ def fairseq_decode(source: Tensor, lengths: Tensor, num_layers: int) -> Callable
 
 def ours_train(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[[], object]:
     """Our model as trainers.translation trains it; the target is the source."""
-    from trainers.loop import LoopConfig, adamw
+    from trainers.run import LoopConfig
+    from trainers.schedule import adamw
 
     model = our_model(num_layers)
     optimizer = adamw(model, LoopConfig(learning_rate=RATE, betas=BETAS, adam_eps=EPS))
