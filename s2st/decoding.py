@@ -43,7 +43,9 @@ def translate_units(
     pairs = zip(sources, source_langs, strict=True)
     tokens, lengths = pad_tokens([vocabulary.source_tokens(source, lang) for source, lang in pairs])
     languages = torch.tensor([vocabulary.language_symbol(lang) for lang in target_langs])
-    forced = None if prefixes is None else pad_tokens([vocabulary.encode(p) for p in prefixes])[0].to(device)
+    forced = None
+    if prefixes is not None:
+        forced = pad_tokens([vocabulary.as_prefix(vocabulary.encode(p)) for p in prefixes])[0].to(device)
     tokens, lengths, languages = tokens.to(device), lengths.to(device), languages.to(device)
     return translate_tokens(model, tokens, lengths, languages, options, forced, banned_units, generator)
 

@@ -127,6 +127,7 @@ class UnitVocabulary:
     def target_tokens(self, units: np.ndarray, lang: str) -> np.ndarray:
         """What the decoder learns: [lang] units [lang]; without languages, </s> units </s>.
 
+        With bart_targets, [lang] <s> units </s> [lang].
         The last is never read, the first not predicted.
         """
         return self.as_target(self.encode(units), lang)
@@ -140,9 +141,12 @@ class UnitVocabulary:
     def as_target(self, tokens: np.ndarray, lang: str) -> np.ndarray:
         """Put around tokens (N,) of `encode` what a target has."""
         symbol = self.language_symbol(lang)
-        if self.bart_targets:
-            return np.concatenate([[symbol, BOS], tokens, [EOS, symbol]])
-        return np.concatenate([[symbol], tokens, [symbol]])
+        end = [EOS, symbol] if self.bart_targets else [symbol]
+        return np.concatenate([[symbol], self.as_prefix(tokens), end])
+
+    def as_prefix(self, tokens: np.ndarray) -> np.ndarray:
+        """Tokens (N,) of `encode` as the beginning of a target, behind the symbol of its language."""
+        return np.concatenate([[BOS], tokens]) if self.bart_targets else tokens
 
     @cached_property
     def _spelling(self) -> list[tuple[int, ...]]:

@@ -120,8 +120,9 @@ def model_config(
 
 def _check_settings(given: UnitTransformerConfig, start: UnitTransformerConfig, step: Step) -> None:
     """Raise UserError if settings of a model, which are not those it is made with by default, are not the start's."""
+    made, begun = to_mapping(given), to_mapping(start)
     for name, default in to_mapping(UnitTransformerConfig()).items():
-        value, own = (to_mapping(config)[name] for config in (given, start))
+        value, own = made[name], begun[name]
         if name not in TRAINED_WITH and value not in (default, own):
             raise UserError(
                 f"section '{step.name}': model.{name}={value}, but its translator has {own}, and keeps it; "

@@ -121,3 +121,11 @@ def test_without_languages_sequences_are_those_of_a_plain_translation():
     assert vocabulary.source_tokens(np.array([1, 2]), "hi").tolist() == [5, 6, EOS]
     assert vocabulary.target_tokens(np.array([1, 2]), "en").tolist() == [EOS, 5, 6, EOS]
     assert vocabulary.num_source_marks == 1
+
+
+def test_targets_of_bart_stand_between_marks():
+    vocabulary = UnitVocabulary(10, ("en", "hi"), bart_targets=True)
+    assert vocabulary.target_tokens(np.array([1, 2]), "en").tolist() == [14, 0, 5, 6, EOS, 14]
+    assert vocabulary.as_prefix(np.array([5])).tolist() == [0, 5]
+    assert np.flatnonzero(vocabulary.target_tokens_allowed).tolist() == [0, EOS, *range(4, 14)]
+    assert np.flatnonzero(UnitVocabulary(10, ("en", "hi")).target_tokens_allowed).tolist() == [*range(4, 14)]
