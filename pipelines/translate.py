@@ -3,6 +3,7 @@
 With `pairs` the source is units, for a unit Transformer; with `speech_pairs` it is speech, for models that hear it.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 
 from s2st import audio, checkpoint, griffin_lim, translators
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
 from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
@@ -28,17 +30,32 @@ from stages.stage import Counts, Input, Stage, Step, resource
 class TranslateConfig:
     split: Literal["train", "validation", "test"] = "test"
     beam: int = 5  # width of the search
+    length_penalty: float = 1.0  # scores are divided by length ** length_penalty: large ones favour long translations
+    # A translation has at most max_len_a * source length + max_len_b tokens; none means the model's own. A source's
+    # length is in tokens, or in frames of 10 ms where it is speech.
+    max_len_a: float | None = None
+    max_len_b: int | None = None
+    no_repeat_ngram: int = 0  # no n-gram of this size comes twice; 0: all may
     batch_rows: int = resource(32)  # sentences decoded at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
+
+    def __post_init__(self) -> None:
+        self.options(SearchOptions())  # which checks them
+
+    def options(self, default: SearchOptions) -> SearchOptions:
+        """What is searched by, where a model has these defaults."""
+        names = ("beam", "length_penalty", "max_len_a", "max_len_b", "no_repeat_ngram")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return dataclasses.replace(default, **given)
 
 
 class BatchTranslator:
     """Takes pairs and gives translations with their audio."""
 
-    def __init__(self, model: str, beam: int):
+    def __init__(self, model: str, config: TranslateConfig):
         self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
-        self.beam = beam
+        self.options = config.options(self.translator.search)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of PAIRS or SPEECH_PAIRS into rows of TRANSLATIONS, one batch a target language."""
@@ -52,10 +69,10 @@ class BatchTranslator:
         sources = [row["source_lang"] for row in rows]
         if isinstance(self.translator, Translator):
             units = [np.asarray(row["source_units"], dtype=np.int32) for row in rows]
-            translations = self.translator.translate_units(units, sources, target, self.beam)
+            translations = self.translator.translate_units(units, sources, target, self.options)
         else:
             waveforms = [audio.decode(row["source_audio"]) for row in rows]
-            translations = self.translator.translate_batch(waveforms, sources, target, self.beam)
+            translations = self.translator.translate_batch(waveforms, sources, target, self.options)
         done = []
         for row, translation, ceiling in zip(rows, translations, self._ceilings(rows, target), strict=True):
             done.append(
@@ -126,7 +143,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         .map_batches(lambda table: _filter(table, spoken), batch_format="pyarrow")
         .map_batches(
             BatchTranslator,
-            fn_constructor_args=(step.input("model"), config.beam),
+            fn_constructor_args=(step.input("model"), config),
             batch_format="pyarrow",
             batch_size=config.batch_rows,
             **cluster.pool(config.max_workers, config.num_gpus),

@@ -1,6 +1,7 @@
 """Command line of the library: python -m s2st translate in.wav --to hi -o out.wav --model runs/demo/model."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def run_translate(arguments: argparse.Namespace) -> None:
     except audio.AudioError as error:
         raise UserError(f"{arguments.input}: {error}") from None
     translator = translators.load(arguments.model)
-    translation = translator.translate(waveform, arguments.to, arguments.source, arguments.beam)
+    options = dataclasses.replace(translator.search, beam=arguments.beam)
+    translation = translator.translate(waveform, arguments.to, arguments.source, options)
     try:
         arguments.output.write_bytes(audio.encode(translation.waveform, "WAV"))
     except OSError as error:

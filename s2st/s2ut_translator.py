@@ -1,6 +1,5 @@
 """Speech to speech by S2UT on one device: waveform -> units of the other language -> waveform."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from s2st.beam_search import SearchOptions
 from s2st.features.filterbank import check_lengths, hear
 from s2st.models.s2ut import S2ut
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
@@ -17,6 +17,8 @@ from s2st.voice import Voice
 
 class S2utTranslator(SpeechTranslator):
     """A model folder whose translator is S2UT, loaded."""
+
+    search = SPEECH_SEARCH
 
     def __init__(self, translator: S2ut, voices: dict[str, Voice], directions: Sequence[str]):
         self.translator, self.voices = translator.eval(), voices
@@ -29,16 +31,17 @@ class S2utTranslator(SpeechTranslator):
         return cls(parts.translator, parts.voices, parts.directions)  # type: ignore[arg-type]
 
     def translate_batch(
-        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
         """Translate waveforms, whatever their languages; see SpeechTranslator."""
         if not waveforms:
             return []
         features, lengths = self._hear(waveforms)
         device = next(self.translator.parameters()).device
-        options = dataclasses.replace(SPEECH_SEARCH, beam=beam)
         targets = [to] * len(waveforms)
-        found = translate_speech(self.translator, features.to(device), lengths.to(device), targets, options)
+        found = translate_speech(
+            self.translator, features.to(device), lengths.to(device), targets, options or self.search
+        )
         return speak(self.voices[to], to, [best for best, *_ in found], [np.zeros(0, np.int32)] * len(found))
 
     def _hear(self, waveforms: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from s2st import checkpoint, griffin_lim
 from s2st.audio import SAMPLE_RATE
+from s2st.beam_search import SearchOptions
 from s2st.features.filterbank import hear
 from s2st.features.spectral import MFCC_HOP
 from s2st.features.speech_mel import MEL_HOP, MEL_RATE
@@ -35,9 +36,9 @@ class SpectrogramTranslator(SpeechTranslator):
         return cls(parts.translator, parts.speech_to_units, parts.directions)  # type: ignore[arg-type]
 
     def translate_batch(
-        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
-        """Translate waveforms, whatever their languages; see SpeechTranslator. There is no beam to search."""
+        """Translate waveforms, whatever their languages; see SpeechTranslator. There is nothing to search."""
         if not waveforms:
             return []
         features, lengths = hear(waveforms, self.model.config.deltas, self.model.config.max_source_frames)

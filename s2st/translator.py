@@ -33,9 +33,10 @@ class SpeechTranslator:
 
     directions: tuple[str, ...]
     languages: frozenset[str]  # that it speaks
+    search = SearchOptions()  # where no options are given
 
     def translate_batch(
-        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
         """Translate waveforms (N,), mono, 16 kHz, float32 in [-1, 1], each from its source language, to `to`."""
         raise NotImplementedError
@@ -44,9 +45,11 @@ class SpeechTranslator:
         """Check a direction; without `source`, give the one language that is translated to `to`."""
         return pick_source(self.directions, self.languages, to, source)
 
-    def translate(self, waveform: np.ndarray, to: str, source: str | None = None, beam: int = 5) -> Translation:
+    def translate(
+        self, waveform: np.ndarray, to: str, source: str | None = None, options: SearchOptions | None = None
+    ) -> Translation:
         """Translate one waveform, as `translate_batch`; raises UserError for a direction that the model lacks."""
-        return self.translate_batch([waveform], [self.source_language(to, source)], to, beam)[0]
+        return self.translate_batch([waveform], [self.source_language(to, source)], to, options)[0]
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,17 @@ class Translator(SpeechTranslator):
         return [reduce(units)[0] for units in self.speech_to_units(waveforms)]
 
     def translate_batch(
-        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+        self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
         """Translate waveforms by their units; see SpeechTranslator."""
-        return self.translate_units(self.units(waveforms), sources, to, beam)
+        return self.translate_units(self.units(waveforms), sources, to, options)
 
     def translate_units(
-        self, sequences: Sequence[np.ndarray], sources: Sequence[str], to: str, beam: int = 5
+        self, sequences: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
         """Translate reduced units to one language and speak them."""
         targets = [to] * len(sequences)
-        found = translate_units(self.translator, sequences, sources, targets, SearchOptions(beam=beam))
+        found = translate_units(self.translator, sequences, sources, targets, options or self.search)
         hypotheses = [best for best, *_ in found]
         return speak(self.voices[to], to, hypotheses, sequences)
 

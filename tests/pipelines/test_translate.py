@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from pipelines.translate import TranslateConfig
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
+from s2st.speech_decoding import SPEECH_SEARCH
 from stages import datasets
 from stages.stage import Step
 
@@ -92,3 +94,10 @@ def test_a_model_without_vocoders_is_put_together(tiny_direct_models, tmp_path):
     assemble.run(AssembleConfig(), step)
     expected = storage.read_json(f"{tiny_direct_models['mel_lstm']}/model.json")
     assert storage.read_json(f"{step.output}/model.json") == expected
+
+
+def test_settings_of_the_search_replace_the_models_own():
+    config = TranslateConfig(beam=3, length_penalty=0.5, max_len_b=7)
+    assert config.options(SPEECH_SEARCH) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
+    with pytest.raises(ValueError, match="beam 0 keeps nothing"):
+        TranslateConfig(beam=0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from s2st import translators
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.translator import Translator
 
@@ -12,9 +13,9 @@ from s2st.translator import Translator
 def test_a_batch_translates_as_its_members_do(tiny_direct_models, tone, kind):
     translator = translators.load(tiny_direct_models[kind])
     waveforms = [tone, tone[:9_000], tone[4_000:15_000]]
-    together = translator.translate_batch(waveforms, ["en"] * 3, "hi", beam=2)
+    together = translator.translate_batch(waveforms, ["en"] * 3, "hi", SearchOptions(beam=2))
     for waveform, found in zip(waveforms, together, strict=True):
-        alone = translator.translate(waveform, "hi", beam=2)
+        alone = translator.translate(waveform, "hi", options=SearchOptions(beam=2))
         np.testing.assert_array_equal(alone.units, found.units)
         np.testing.assert_allclose(alone.waveform, found.waveform, atol=1e-3)
         assert found.waveform.dtype == np.float32

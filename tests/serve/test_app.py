@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.translator import Translator
 
@@ -39,7 +40,8 @@ def test_speech_goes_round_the_graph(server, tiny_model, tone):
     assert answer.headers["content-type"] == "audio/wav"
     waveform, rate = soundfile.read(io.BytesIO(answer.content))
     assert rate == 16_000
-    alone = Translator.load(tiny_model).translate(np.round(tone * 32_768).astype(np.float32) / 32_768, "hi", beam=2)
+    spoken = np.round(tone * 32_768).astype(np.float32) / 32_768
+    alone = Translator.load(tiny_model).translate(spoken, "hi", options=SearchOptions(beam=2))
     np.testing.assert_allclose(waveform, alone.waveform, atol=1e-3)
 
 
