@@ -11,16 +11,18 @@ translator:
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2st.config import UserError
+from s2st.models.unit_transformer import UnitTransformerConfig
 from s2st.schemas import PAIRS
 from s2st.speech_to_units import units_info
-from s2st.units import UnitVocabulary
 from stages import datasets
+from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
@@ -89,6 +91,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
         "vocoders": step.input_list("vocoders"),
         "info": {"units": units[0], "directions": learned_directions(step, directions)},
     }
+    to_tokens = ToTokens(model)
     times = balanced(config, "direction", directions)
     training, validation = (
         examples(
@@ -99,13 +102,34 @@ def run(config: TranslationConfig, step: Step) -> Counts:
             Packing(config.max_tokens, WINDOW),
             lambda row: max(len(row["source"]), len(row["target"])),
             collate,
-            ToTokens(model.vocabulary),
+            to_tokens,
             times if split == "train" else None,
         )
         for split in ("train", "validation")
     )
+    rejects = too_long(learned, to_tokens, step)
+    datasets.set_aside(rejects, step.output)
+    if len(pairs) == sum(row["split"] == "train" for row in rejects):
+        raise UserError(f"section '{step.name}': all pairs are longer than model.max_positions={model.max_positions}")
     fit(step, config.loop, train_worker, settings, training, validation)
-    return Counts(len(pairs), len(pairs))
+    return Counts(len(learned), len(learned) - len(rejects), len(rejects))
+
+
+def too_long(pairs: pa.Table, to_tokens: "ToTokens", step: Step) -> list[dict[str, Any]]:
+    """Give the pairs that the model has too few positions for: rows of REJECTS."""
+    fewest = to_tokens.max_positions - to_tokens.vocabulary.num_source_marks  # units; merges only make a side shorter
+    long = [pc.greater(pc.list_value_length(pairs[f"{side}_units"]), fewest) for side in ("source", "target")]
+    candidates = pairs.filter(pc.or_(*long))
+    kept = set(to_tokens(candidates)["pair_id"].to_pylist())
+    rejects = []
+    for row in candidates.select(["pair_id", "source_utterance_id", "source_lang", "split"]).to_pylist():
+        if row["pair_id"] not in kept:
+            reason = f"pair '{row['pair_id']}' has more tokens than max_positions={to_tokens.max_positions}"
+            rejects.append({"utterance_id": row["source_utterance_id"], "lang": row["source_lang"], "reason": reason})
+            rejects[-1]["split"] = row["split"]
+    if rejects:
+        tell(f"{step.name}: {len(rejects)} of {len(pairs)} pairs are longer than model.max_positions, and left out")
+    return rejects
 
 
 def both_sides(pairs: pa.Table) -> list[np.ndarray]:
@@ -125,16 +149,18 @@ def check_plain(directions: Mapping[str, int], step: Step) -> None:
 
 
 class ToTokens:
-    """Rows of PAIRS to rows {pair_id, direction, source, target} of token ids."""
+    """Rows of PAIRS to rows {pair_id, direction, source, target} of token ids; what is too long is left out."""
 
-    def __init__(self, vocabulary: UnitVocabulary):
-        self.vocabulary = vocabulary
+    def __init__(self, config: UnitTransformerConfig):
+        self.vocabulary, self.max_positions = config.vocabulary, config.max_positions
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode both sides."""
         rows = table.to_pylist()
         source = [self.vocabulary.source_tokens(np.asarray(r["source_units"]), r["source_lang"]) for r in rows]
         target = [self.vocabulary.target_tokens(np.asarray(r["target_units"]), r["target_lang"]) for r in rows]
+        # the last token of a target is not read
+        fits = [max(len(a), len(b) - 1) <= self.max_positions for a, b in zip(source, target, strict=True)]
         tokens = pa.list_(pa.int64())
         return pa.table(
             {
@@ -143,7 +169,7 @@ class ToTokens:
                 "source": pa.array(source, tokens),
                 "target": pa.array(target, tokens),
             }
-        )
+        ).filter(pa.array(fits, pa.bool_()))
 
 
 STAGE = Stage(

@@ -67,9 +67,9 @@ def planned(folder, *inputs, known=("en", "hi", "ko"), **settings):
 def test_directions_come_as_often_as_the_temperature_says(tmp_path):
     counts = {"en-hi": 600, "en-ko": 60}
     write_pairs(str(tmp_path), counts)
-    vocabulary = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi", "ko")).vocabulary
+    config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi", "ko"))
     times = repetitions(counts, 2)
-    packing, prepare = Packing(400), ToTokens(vocabulary)
+    packing, prepare = Packing(400), ToTokens(config)
     opened = examples(
         str(tmp_path),
         PAIRS,
@@ -178,3 +178,19 @@ def test_a_translator_that_says_the_same_to_everything_is_told(tmp_path):
     assert found["diversity"] == 0
     assert "nearly the same whatever it hears" in objective.validation_concern(found)
     assert "diversity" not in objective.judge(collate(rows, np.random.default_rng(0)), 1)
+
+
+def test_pairs_that_are_too_long_are_set_aside(local_ray, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.run.fingerprint", lambda step: "x")
+    write_pairs(str(tmp_path / "pairs"), {"en-hi": 20})
+    write_codebook(str(tmp_path / "codebook"))
+    rows = datasets.read_table(str(tmp_path / "pairs"), PAIRS).to_pylist()
+    longest = max(len(row["source_units"]) for row in rows) + 3
+    loop = {"max_steps": 2, "num_workers": 0}
+    config = build(TranslationConfig, {"model": {**TINY, "max_positions": longest - 1}, "loop": loop}, "translation")
+    counts = translation.run(config, step_with(tmp_path, "pairs", "codebook"))
+    expected = sum(max(len(row["source_units"]) + 3, len(row["target_units"]) + 1) >= longest for row in rows)
+    assert (counts.rows_in, counts.rows_out, counts.rejects) == (20, 20 - expected, expected)
+    rejects = datasets.rejects(str(tmp_path / "translation"))
+    assert len(rejects) == expected > 0
+    assert f"has more tokens than max_positions={longest - 1}" in rejects[0]["reason"]
