@@ -11,6 +11,7 @@ from s2st import checkpoint, storage
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import translate_units
+from s2st.models.transformer import store_by_columns
 from s2st.models.unit_transformer import UnitTransformer
 from s2st.models.unit_vocoder import UnitVocoder
 from s2st.speech_to_units import SpeechToUnits
@@ -77,6 +78,7 @@ class Translator:
         directions: Sequence[str],
     ):
         self.speech_to_units, self.translator, self.voices = speech_to_units, translator, voices
+        store_by_columns(translator)
         self.directions = tuple(directions)
 
     @classmethod

@@ -78,14 +78,13 @@ class UnitTransformer(nn.Module):
         logits (B, T, V) of `forward`, target (B, T + 1). fairseq spreads the smoothed mass over the V - 1
         wrong symbols, torch over all V: hence the factor.
         """
-        labels = target[:, 1:]
-        true = labels != PAD
-        logits, labels = logits[true].float(), labels[true]
+        logits, labels = logits.flatten(0, 1).float(), target[:, 1:].flatten()
         smoothing = self.config.label_smoothing * logits.size(1) / (logits.size(1) - 1)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        loss = functional.cross_entropy(logits, labels, ignore_index=PAD, label_smoothing=smoothing)
         with torch.no_grad():
-            nll = functional.cross_entropy(logits, labels)
-            accuracy = (logits.argmax(1) == labels).float().mean()
+            nll = functional.cross_entropy(logits, labels, ignore_index=PAD)
+            true = labels != PAD
+            accuracy = (logits.argmax(1) == labels)[true].float().mean()
         return loss, {"nll": nll, "accuracy": accuracy, "tokens": true.sum()}
 
     def _embed(self, embedding: nn.Embedding, tokens: Tensor, first: int) -> Tensor:
