@@ -73,9 +73,11 @@ def sentences(num: int, length: int) -> tuple[Tensor, Tensor]:
 def ours_decode(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[[], list[list[list[int]]]]:
     """Our search; what it finds is a list of hypotheses a sentence."""
     from s2st.beam_search import SearchOptions, search
+    from s2st.models.transformer import store_by_columns
     from s2st.units import EOS, PAD
 
     model = our_model(num_layers).eval()
+    store_by_columns(model)
     symbols = torch.full_like(lengths, EOS)
     allowed = torch.arange(model.vocabulary.size) != PAD
 

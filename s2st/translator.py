@@ -11,6 +11,7 @@ from s2st import checkpoint, storage
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import UnitHypothesis, translate_units
+from s2st.models.transformer import store_by_columns
 from s2st.models.unit_transformer import UnitTransformer
 from s2st.speech_to_units import SpeechToUnits
 from s2st.units import reduce
@@ -73,6 +74,7 @@ class Translator(SpeechTranslator):
         directions: Sequence[str],
     ):
         self.speech_to_units, self.translator, self.voices = speech_to_units, translator, voices
+        store_by_columns(translator)
         self.directions, self.languages = tuple(directions), frozenset(voices)
 
     @classmethod

@@ -16,11 +16,11 @@ def label_smoothed_loss(logits: Tensor, labels: Tensor, smoothing: float) -> tup
     logits (B, T, V), labels (B, T). fairseq spreads the smoothed mass over the V - 1 wrong symbols, torch over all V:
     hence the factor.
     """
-    true = labels != PAD
-    logits, labels = logits[true].float(), labels[true]
+    logits, labels = logits.flatten(0, 1).float(), labels.flatten()
     spread = smoothing * logits.size(1) / (logits.size(1) - 1)
-    loss = functional.cross_entropy(logits, labels, label_smoothing=spread)
+    loss = functional.cross_entropy(logits, labels, ignore_index=PAD, label_smoothing=spread)
     with torch.no_grad():
-        nll = functional.cross_entropy(logits, labels)
-        accuracy = (logits.argmax(1) == labels).float().mean()
+        nll = functional.cross_entropy(logits, labels, ignore_index=PAD)
+        true = labels != PAD
+        accuracy = (logits.argmax(1) == labels)[true].float().mean()
     return loss, {"nll": nll, "accuracy": accuracy, "tokens": true.sum()}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from s2st.models.decoder_cache import STEPS_OF_ROOM
-from s2st.models.transformer import Decoder, TransformerConfig, padding_mask
+from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, store_by_columns
 
 SENTENCES, BEAMS, STEPS, WIDTH = 3, 4, 30, 16
 
@@ -46,3 +46,12 @@ def test_nodes_that_no_beam_sees_are_dropped(decoder):
         decoder(torch.randn(BEAMS, 1, WIDTH), cache)
     assert cache.length == 101
     assert cache.num_nodes <= 101 + BEAMS * STEPS_OF_ROOM
+
+
+@torch.inference_mode()
+def test_weights_by_columns_give_the_same(decoder):
+    x, memory = torch.randn(2, 6, WIDTH), torch.randn(2, 5, WIDTH)
+    by_rows = decoder(x, decoder.start(memory, None))
+    store_by_columns(decoder)
+    assert decoder.layers[0].fc1.weight.stride() == (1, 32)
+    torch.testing.assert_close(decoder(x, decoder.start(memory, None)), by_rows)
