@@ -24,7 +24,7 @@ METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
 )
 SENTENCES = 32  # at most, of a validation's first batch, that are translated
 LEAST_DIVERSITY = 0.25  # below it, translations of different inputs are nearly one
-ADVICE = "use more data or voices, fewer layers or more dropout, and look at the units that its sources have"
+ADVICE = "use more data or voices, fewer layers or more dropout"
 
 
 def measure(

@@ -13,7 +13,9 @@ CPU = torch.device("cpu")
     [
         ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, torch.float32),
         ({"neon": True}, torch.float32),
-        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, torch.bfloat16),
         ({"amx_bf16": True}, torch.bfloat16),
         ({"bf16": True}, torch.bfloat16),
     ],
