@@ -44,7 +44,7 @@ class UnitDumper:
         self.speech_to_units = SpeechToUnits.load(codebook, device, batch_seconds, bf16)
         self.origin = self.speech_to_units.origin
         if bf16 and not has_bf16(torch.device(device)):
-            tell("bf16 is not used: this processor has no instructions for it, and is faster in fp32")
+            tell("bf16 is not used: this processor is faster in fp32")
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of BATCHES into rows of UNITS with a reason."""

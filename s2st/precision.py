@@ -1,9 +1,8 @@
 """bfloat16 where a device has it.
 
 On processors without instructions for it, as in most laptops, PyTorch computes it by detours: linear layers take 6
-times as long as in float32, convolutions 30 times (AVX2, torch 2.x, one thread). On AMD's with AVX-512 and on those with
-matrix units it is faster; on Intel's with AVX-512 alone linear layers take 1.8 times as long (Xeon, torch 2.11).
-"""
+times as long as in float32, convolutions 30 times (AVX2, torch 2.x, one thread). With AVX-512 it is faster on AMD, but
+on Intel without matrix units linear layers take 1.8 times as long (torch 2.11).
 
 import torch
 
