@@ -60,7 +60,7 @@ def run(rows: int = 3, seconds: float = 10, steps: int = 1, runs: int = 3) -> It
         if "ours_bf16" in rate:
             yield row("hubert.step_rate_bf16", rate["ours_bf16"], None, SPEED)
         else:
-            print("no row for bf16: this processor has no instructions for it")
+            print("no row for bf16: this processor is faster in fp32")
         masked = int(rows * seconds * FRAME_RATE * MASKED)
         losses = [measure(folder, side, masked) for side in ("ours_loss", "fairseq_loss")]
         ours, theirs = (loss["added_mb"] for loss in losses)

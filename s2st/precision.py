@@ -3,6 +3,7 @@
 On processors without instructions for it, as in most laptops, PyTorch computes it by detours: linear layers take 6
 times as long as in float32, convolutions 30 times (AVX2, torch 2.x, one thread). With AVX-512 it is faster on AMD, but
 on Intel without matrix units linear layers take 1.8 times as long (torch 2.11).
+"""
 
 import torch
 
