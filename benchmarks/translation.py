@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import results, usage
 from benchmarks.peer import module
 from benchmarks.results import Row, row
+from benchmarks.translation_steps import our_model
 from benchmarks.units import last_line
 
 SIDES = ("ours", "fairseq")
+WARM_UPS = 5  # steps on a GPU
 HEADER = """\
 Unit Transformer, {layers}+{layers} layers, width 512, 1,004 symbols; {pairs} pairs of {length} tokens, one batch.
 float32 on one thread, no GPU. Medians over {runs} processes of each side in turn, CPU-seconds. Ratio: ours / peer.
@@ -41,13 +45,39 @@ def run(pairs: int = 38, length: int = 60, steps: int = 2, runs: int = 3, layers
         for _ in range(runs):
             for side in SIDES:
                 decoded[side].append(measure(folder, side, "decode", pairs, length, layers))
-                trained[side] += measure(folder, side, "train", 1 + steps, pairs, length, layers)["cpu_seconds"][1:]
-    ours, theirs = (pairs / statistics.median(found["cpu_seconds"] for found in decoded[side]) for side in SIDES)
+                trained[side] += measure(folder, side, "train", 1 + steps, pairs, length, layers)["seconds"][1:]
+    ours, theirs = (pairs / statistics.median(found["seconds"] for found in decoded[side]) for side in SIDES)
     yield row("translation.decode_rate", ours, theirs, "sentences / CPU-s")
     same = [ours == theirs for ours, theirs in zip(*(decoded[side][0]["found"] for side in SIDES), strict=True)]
     yield row("translation.decode_equal", sum(same) / len(same), None, "share of sentences, all 10 hypotheses")
     ours, theirs = (pairs * length / statistics.median(trained[side]) for side in SIDES)
     yield row("translation.train_rate", ours, theirs, "target tokens / CPU-s")
+    if torch.cuda.is_available():
+        yield from run_gpu(runs, layers)
+
+
+def run_gpu(runs: int, layers: int, pairs: int = 400, length: int = 60, steps: int = 20) -> Iterator[Row]:
+    """Compare training in bf16 on a GPU, on a batch of the guideline's 24,000 tokens, and with its matrix products."""
+    trained: dict[str, list[float]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
+        for _ in range(runs):
+            for side in SIDES:
+                found = measure(Path(name), side, "train", WARM_UPS + steps, pairs, length, layers, "cuda")
+                trained[side] += found["seconds"][WARM_UPS:]
+        log = Path(name) / "matrix_rate.log"
+        usage.run(module("benchmarks.translation_steps", "matrix_rate", "cuda"), log)
+        peak = last_line(log)["flops"]
+    ours, theirs = (pairs * length / statistics.median(trained[side]) for side in SIDES)
+    yield row("translation.train_rate_gpu", ours, theirs, "target tokens / s, bf16")
+    yield row("translation.train_rate_gpu_share", ours * flop_per_token(layers) / peak, None, "share of matrix peak")
+
+
+def flop_per_token(layers: int) -> int:
+    """FLOP of the matrix products with weights in a training step, of a pair of tokens: source and target."""
+    model = our_model(layers)
+    outside = sum(parameter.numel() for parameter in model.parameters() if parameter.dim() < 2)
+    weights = sum(parameter.numel() for parameter in model.parameters()) - outside
+    return 6 * (weights - model.source_embed_tokens.weight.numel() + model.embed_tokens.weight.numel())
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """The guideline's unit Transformer at work, of one side a process: ours or fairseq's.
 
 python -m benchmarks.translation_steps ours_decode|fairseq_decode SENTENCES LENGTH [LAYERS]
-python -m benchmarks.translation_steps ours_train|fairseq_train STEPS PAIRS LENGTH [LAYERS]
+python -m benchmarks.translation_steps ours_train|fairseq_train STEPS PAIRS LENGTH [LAYERS [cuda]]
+python -m benchmarks.translation_steps matrix_rate cuda
 
 Both sides have the same weights, read the same random tokens and begin and end a target with </s>. Prints as JSON what
-decoding found and took, or what each training step took; the first warms up.
+decoding found and took, or what each training step took, in CPU-seconds, or on a GPU, in bf16 by autocast, in seconds;
+the first warms up. `matrix_rate` is what a GPU reaches in large matrix products of bf16, in FLOP/s.
 """
 
 import json
@@ -105,17 +107,19 @@ def fairseq_decode(source: Tensor, lengths: Tensor, num_layers: int) -> Callable
     return decode
 
 
-def ours_train(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[[], object]:
+def ours_train(source: Tensor, lengths: Tensor, num_layers: int, device: str = "cpu") -> Callable[[], object]:
     """Our model as trainers.translation trains it; the target is the source."""
     from trainers.run import LoopConfig
     from trainers.schedule import adamw
 
-    model = our_model(num_layers)
+    model = our_model(num_layers).to(device)
+    source, lengths = source.to(device), lengths.to(device)
     optimizer = adamw(model, LoopConfig(learning_rate=RATE, betas=BETAS, adam_eps=EPS))
     target = torch.cat([torch.full_like(source[:, :1], 2), source], 1)
 
     def step() -> None:
-        loss, _ = model.loss(model(source, lengths, target), target)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss, _ = model.loss(model(source, lengths, target), target)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
@@ -124,12 +128,13 @@ def ours_train(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[[],
     return step
 
 
-def fairseq_train(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[[], object]:
+def fairseq_train(source: Tensor, lengths: Tensor, num_layers: int, device: str = "cpu") -> Callable[[], object]:
     """fairseq's model, criterion and Adam, as its trainer calls them."""
     from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
     from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
 
     model, task = fairseq_model(num_layers)
+    model, source, lengths = model.to(device), source.to(device), lengths.to(device)
     criterion = LabelSmoothedCrossEntropyCriterion(task, sentence_avg=False, label_smoothing=SMOOTHING)
     adam = FairseqAdamConfig(adam_betas=str(BETAS), adam_eps=EPS, lr=[RATE])
     optimizer = FairseqAdam(adam, list(model.parameters()))
@@ -141,7 +146,8 @@ def fairseq_train(source: Tensor, lengths: Tensor, num_layers: int) -> Callable[
     }
 
     def step() -> None:
-        loss, sample_size, _ = criterion(model, sample)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss, sample_size, _ = criterion(model, sample)
         optimizer.backward(loss)
         optimizer.multiply_grads(1 / sample_size)
         optimizer.clip_grad_norm(CLIP)
@@ -155,24 +161,46 @@ DECODERS = {side.__name__: side for side in (ours_decode, fairseq_decode)}
 TRAINERS = {side.__name__: side for side in (ours_train, fairseq_train)}
 
 
+def matrix_rate(size: int = 8192, products: int = 20) -> float:
+    """Measure how many FLOP a second the GPU reaches in products of large matrices, bf16."""
+    matrix = torch.randn(size, size, device="cuda", dtype=torch.bfloat16)
+    matrix @ matrix
+    start = now("cuda")
+    for _ in range(products):
+        matrix @ matrix
+    return products * 2 * size**3 / (now("cuda") - start)
+
+
+def now(device: str) -> float:
+    """Seconds: of this process's CPU time, or, where a GPU works, of the clock."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def main(side: str, *sizes: str) -> None:
     """Measure a side."""
-    numbers = list(map(int, sizes))
+    if side == matrix_rate.__name__:
+        print(json.dumps({"flops": matrix_rate()}))
+        return
+    device = "cuda" if sizes[-1] == "cuda" else "cpu"
+    numbers = [int(size) for size in sizes if size != device]
     if side in DECODERS:
         num, length, *layers = numbers
         decode = DECODERS[side](*sentences(num, length), *(layers or [12]))
-        start = time.process_time()
+        start = now("cpu")
         found = decode()
-        print(json.dumps({"cpu_seconds": time.process_time() - start, "found": found}))
+        print(json.dumps({"seconds": now("cpu") - start, "found": found}))
         return
     steps, num, length, *layers = numbers
-    step = TRAINERS[side](*sentences(num, length), *(layers or [12]))
+    step = TRAINERS[side](*sentences(num, length), (layers or [12])[0], device)
     seconds = []
     for _ in range(steps):
-        start = time.process_time()
+        start = now(device)
         step()
-        seconds.append(time.process_time() - start)
-    print(json.dumps({"cpu_seconds": seconds}))
+        seconds.append(now(device) - start)
+    print(json.dumps({"seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ def test_both_sides_find_the_same_and_give_rows(monkeypatch):
         if part == "train":
             step = translation_steps.TRAINERS[f"{side}_{part}"](*sentences(*sizes[1:3]), sizes[3])
             step()
-            return {"cpu_seconds": [9.0, 2.0 if side == "ours" else 4.0]}
+            return {"seconds": [9.0, 2.0 if side == "ours" else 4.0]}
         found = translation_steps.DECODERS[f"{side}_{part}"](*sentences(*sizes[:2]), sizes[2])()
-        return {"cpu_seconds": 0.5 if side == "ours" else 2.0, "found": found}
+        return {"seconds": 0.5 if side == "ours" else 2.0, "found": found}
 
     monkeypatch.setattr(translation, "measure", measure)
     rows = {row.name: row for row in translation.run(pairs=2, length=6, steps=1, runs=1, layers=1)}
