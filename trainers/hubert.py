@@ -45,6 +45,8 @@ class PretrainHubertConfig:
 class HubertObjective(Objective):
     """HuBERT with its own loss, taking one batch."""
 
+    weight = "masked_frames"
+
     def __init__(self, hubert: Hubert):
         super().__init__()
         self.hubert = hubert

@@ -2,11 +2,12 @@
 
 A trainer gives an Objective and examples (see trainers.batches); Ray Train runs `train` on every worker. What an
 update draws at random depends on the seed, its number and the batch's place in it: a training that was killed goes on
-with the very batches, masks and dropout that it would have had, and two workers do what one with accumulate=2 does.
+with the very batches, masks and dropout that it would have had, and two workers do what one with accumulate=2 does (but
+for BatchNorm's running statistics, which are the first worker's).
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray.train.torch
@@ -38,7 +39,7 @@ def train(config: LoopConfig, run: Run, objective: Objective, write_model: Calla
         while not worker.done():
             objective.begin_update(worker.progress.step)
             set_rate(optimizer, learning_rate(config, worker.progress.step))
-            metrics = update(config, worker, model, optimizer, scaler)
+            metrics = update(config, worker, model, optimizer, scaler, objective.weight)
             if "gradient_norm" not in metrics and not (config.fp16 and scaler.get_scale() > SMALLEST_SCALE):
                 worker.fail()
                 return
@@ -53,25 +54,41 @@ def update(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    weight: str | None,
 ) -> dict[str, Tensor]:
     """Take one step; give the metrics of its last batch, and the norm of the gradient before clipping, if it is finite.
 
-    A gradient that is no number changes nothing where the loss is scaled; elsewhere it ruins the weights.
+    Where an update has several batches, on one worker or more, their losses count by the metric `weight`, as in
+    fairseq: a mean over all their tokens. A gradient that is no number changes nothing where the loss is scaled;
+    elsewhere it ruins the weights.
     """
+    several = config.accumulate * worker.world_size > 1
+    total = torch.zeros((), device=worker.device)
     for micro_batch in range(config.accumulate):
         batch = worker.next_batch(micro_batch)
         exchange = synchronised(model, micro_batch == config.accumulate - 1)
         with exchange, autocast(worker.device, config.bf16, config.fp16):
             loss, metrics = model(batch)
-            scaler.scale(loss / config.accumulate).backward()
+            share = metrics[weight].detach().float() if weight and several else torch.ones_like(total)
+            scaler.scale(loss * share / config.accumulate).backward()
+        total += share
         worker.see(loss)
     scaler.unscale_(optimizer)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if weight and several:
+        divide_gradients(parameters, worker.mean(total) / config.accumulate)
     norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm or torch.inf)
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return {**metrics, "gradient_norm": norm} if torch.isfinite(norm) else metrics
+
+
+def divide_gradients(parameters: Sequence[nn.Parameter], divisor: Tensor) -> None:
+    """Divide gradients, where there are some."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.div_(divisor)
 
 
 def synchronised(model: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:

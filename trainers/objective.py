@@ -14,6 +14,7 @@ from trainers.run import LoopConfig
 class Objective(nn.Module):
     """What is trained: `forward` takes a batch and gives its loss and metrics."""
 
+    weight: str | None = None  # metric of `forward` that the batches of an update count by; None: all count alike
     skips_layers = False  # in some updates parameters get no gradient: DDP then looks for them
     # What `validation` measures that a model can be chosen by, and where the best value lies.
     metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType({"loss": "min"})

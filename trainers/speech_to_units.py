@@ -59,6 +59,7 @@ class SpeechToUnitsConfig:
 class SpeechToUnitsObjective(Objective):
     """S2ut with its loss, taking one batch."""
 
+    weight = "tokens"
     metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType(
         {"loss": "min", "accuracy": "max", **generation.METRICS}
     )

@@ -48,6 +48,7 @@ class UnitTrainingConfig:
 class TranslationObjective(Objective):
     """The unit Transformer with its loss, taking one batch."""
 
+    weight = "tokens"
     metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
 
     def __init__(self, translator: UnitTransformer, vocoders: Sequence[str] = ()):

@@ -77,6 +77,12 @@ class Worker:
         self.names = names
         return batch
 
+    def mean(self, value: Tensor) -> Tensor:
+        """Average a number over the workers."""
+        if self.world_size > 1:
+            torch.distributed.all_reduce(value)
+        return value / self.world_size
+
     def see(self, loss: Tensor) -> None:
         """Keep the loss of the batch, to be looked at if the gradient is no number."""
         self.seen.append((loss.detach(), self.names))

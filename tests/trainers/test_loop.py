@@ -28,7 +28,9 @@ SETTINGS = {"max_steps": 40, "learning_rate": 0.2, "checkpoint_every": 10, "log_
 
 
 class Line(Objective):
-    """Learns y = 3 x from noisy batches."""
+    """Learns y = 3 x from noisy batches; those with large x count more."""
+
+    weight = "mass"
 
     def __init__(self):
         super().__init__()
@@ -37,7 +39,7 @@ class Line(Objective):
     def forward(self, batch):
         noise = torch.randn_like(batch["x"]) * 0.01  # what is drawn must be the same after a kill
         loss = ((self.slope(batch["x"]) - 3 * batch["x"] + noise) ** 2).mean()
-        return loss, {"loss": loss}
+        return loss, {"loss": loss, "mass": batch["x"].sum()}
 
 
 class Worsening(Line):
@@ -153,6 +155,49 @@ def test_two_workers_survive_a_kill_and_do_what_one_does_with_two_batches(fit, t
     alone, _ = fit("one", num_workers=0, accumulate=2)
     assert slope == pytest.approx(alone, abs=1e-4)
     assert slope == pytest.approx(3, abs=0.3)
+
+
+class Batches:
+    """A worker that has these batches."""
+
+    device, world_size = torch.device("cpu"), 1
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def next_batch(self, micro_batch):
+        return {"x": self.batches[micro_batch]}
+
+    def see(self, loss):
+        pass
+
+    def mean(self, value):
+        return value
+
+
+def test_batches_of_an_update_count_by_their_weight():
+    class Mean(Objective):
+        weight = "count"
+
+        def __init__(self):
+            super().__init__()
+            self.slope = nn.Linear(1, 1, bias=False)
+
+        def forward(self, batch):
+            loss = (self.slope(batch["x"]) ** 2).mean()
+            return loss, {"loss": loss, "count": torch.tensor(len(batch["x"]))}
+
+    x = torch.arange(1.0, 8.0)[:, None]
+    slopes = []
+    for batches in ([x], [x[:2], x[2:]]):
+        torch.manual_seed(0)
+        model = Mean()
+        config = LoopConfig(accumulate=len(batches), clip_norm=0.0)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        metrics = loop.update(config, Batches(batches), model, optimizer, scaler, model.weight)
+        slopes.append((model.slope.weight.item(), float(metrics["gradient_norm"])))
+    assert slopes[0] == pytest.approx(slopes[1])
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
