@@ -4,7 +4,6 @@ Source: fairseq/data/audio/data_cfg.py (SingleTaskConfig) and base_multitask_tex
 fairseq/models/speech_to_speech/s2s_transformer.py.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from s2st.config import UserError, build
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.multitask import MULTITASK
 from s2st.fairseq.speech_config import DICTIONARY, write_yaml
-from s2st.models.auxiliary_tasks import HEAD, MAX_SYMBOLS, TaskConfig
+from s2st.models.auxiliary_tasks import MAX_SYMBOLS, HeadConfig, TaskConfig
 
 SHARED = (
     *("decoder_type", "encoder_layer", "decoder_layer", "label_smoothing", "zero_infinity"),
@@ -81,7 +80,6 @@ def _decoder(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise UserError(f"{where} has {name}={value!r}, but heads here have {FIXED_ARGUMENTS[name]}")
         if name not in DECODER_ARGUMENTS and name not in FIXED_ARGUMENTS:
             raise UserError(f"{where} has the unknown decoder_args '{name}'; known: {', '.join(DECODER_ARGUMENTS)}")
-    dropout = arguments.get("dropout", HEAD.dropout)
+    dropout = arguments.get("dropout", HeadConfig.dropout)
     given = {"attention_dropout": dropout, "activation_dropout": dropout, **arguments}
-    translated = {ours: given[theirs] for theirs, ours in DECODER_ARGUMENTS.items() if theirs in given}
-    return {**dataclasses.asdict(HEAD), **translated}
+    return {ours: given[theirs] for theirs, ours in DECODER_ARGUMENTS.items() if theirs in given}

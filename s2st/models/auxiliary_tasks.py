@@ -21,15 +21,17 @@ from s2st.units import BOS, EOS, NUM_SPECIALS, PAD
 
 BLANK = BOS  # of CTC, in fairseq
 MAX_SYMBOLS = 1024  # of a target that a Transformer tells
-HEAD = TransformerConfig(
-    num_layers=2,
-    model_dim=256,
-    num_heads=4,
-    dropout=0.3,
-    attention_dropout=0.3,
-    activation_dropout=0.3,
-    pre_ln=True,
-)
+
+
+@dataclass(frozen=True)
+class HeadConfig(TransformerConfig):
+    num_layers: int = 2
+    model_dim: int = 256
+    num_heads: int = 4
+    dropout: float = 0.3
+    attention_dropout: float = 0.3
+    activation_dropout: float = 0.3
+    pre_ln: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TaskConfig:
     loss_weight_decay_steps: int = 0  # updates that it falls for, in a straight line; 0: it is loss_weight
     label_smoothing: float = 0.2  # of a Transformer
     zero_infinity: bool = True  # of CTC: targets longer than what is heard teach nothing
-    decoder: TransformerConfig = field(default_factory=lambda: HEAD)  # of a Transformer
+    decoder: HeadConfig = field(default_factory=HeadConfig)  # of a Transformer
 
     def __post_init__(self) -> None:
         if self.encoder_layer and self.decoder_layer:

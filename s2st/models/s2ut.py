@@ -21,9 +21,14 @@ from s2st.models.token_decoder import TokenDecoder, teacher_forced
 from s2st.models.transformer import TransformerConfig, padding_mask
 from s2st.units import EOS, NUM_SPECIALS, PAD
 
-DECODER = TransformerConfig(
-    num_layers=6, model_dim=256, num_heads=8, attention_dropout=0.1, activation_dropout=0.1, pre_ln=True
-)
+
+@dataclass(frozen=True)
+class UnitDecoderConfig(TransformerConfig):
+    num_layers: int = 6
+    model_dim: int = 256
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    pre_ln: bool = True
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class S2utConfig:
     languages: tuple[str, ...] = ()  # of targets, in the order of their symbols; none: one, without a symbol
     source: SpeechSourceConfig = field(default_factory=SpeechSourceConfig)
     pretrained: PretrainedSourceConfig | None = None  # hears the source instead
-    decoder: TransformerConfig = field(default_factory=lambda: DECODER)
+    decoder: UnitDecoderConfig = field(default_factory=UnitDecoderConfig)
     tasks: dict[str, TaskConfig] = field(default_factory=dict)  # beside translation, by name
     units_per_step: int = 1  # R
     max_steps: int = 3000  # longest target

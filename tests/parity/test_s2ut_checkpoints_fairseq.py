@@ -16,10 +16,9 @@ from s2st.fairseq.s2ut_checkpoints import read_s2ut, write_s2ut
 from s2st.fairseq.speech_config import CONFIG, DICTIONARY, s2ut_config, write_config
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_encoder import EncoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.speech_decoding import translate_speech
 from s2st.units import EOS, NUM_SPECIALS, reduce
 
@@ -31,7 +30,7 @@ QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 TINY = {
     "num_units": 12,
     "source": SpeechSourceConfig(num_layers=2, model_dim=32, ffn_dim=48, conv_dim=40, max_frames=100, **QUIET),
-    "decoder": TransformerConfig(2, 24, 2, 48, **QUIET, pre_ln=True),
+    "decoder": UnitDecoderConfig(2, 24, 2, 48, **QUIET),
     "max_steps": 60,
 }
 SMALL_ENCODER = EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=32, positional_groups=4)

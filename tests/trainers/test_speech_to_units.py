@@ -27,8 +27,8 @@ SENTENCES = ["abcd", "dcba", "acbd", "bdac", "cab", "bcd", "adb", "dbca", "cda",
 NUM_UNITS = 9
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 SMALL = {"num_layers": 2, "model_dim": 32, "num_heads": 2, "ffn_dim": 64, **NO_DROPOUT}
-MODEL = {"source": {**SMALL, "conv_dim": 64}, "decoder": {**SMALL, "pre_ln": True}, "label_smoothing": 0.05}
-HEAD = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 32, "pre_ln": True, **NO_DROPOUT}
+MODEL = {"source": {**SMALL, "conv_dim": 64}, "decoder": SMALL, "label_smoothing": 0.05}
+HEAD = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 32, **NO_DROPOUT}
 TASKS = {
     "source_letter": {"target": "source_letters", "encoder_layer": 1, "decoder": HEAD},
     "target_ctc": {"target": "target_letters", "decoder_type": "ctc", "decoder_layer": 2, "loss_weight": 0.5},

@@ -6,16 +6,15 @@ import torch
 
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_encoder import EncoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.units import EOS
 
 TINY = {
     "num_units": 12,
     "source": SpeechSourceConfig(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, conv_dim=24, dropout=0.0),
-    "decoder": TransformerConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0, pre_ln=True),
+    "decoder": UnitDecoderConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0),
 }
 
 
