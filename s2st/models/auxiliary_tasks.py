@@ -116,7 +116,7 @@ class TransformerHead(nn.Module):
 
 
 class AuxiliaryTasks(nn.ModuleDict):
-    """The heads of a translator, by the names of their tasks."""
+    """The heads of a translator, by the names of their tasks; see `is_task_name`."""
 
     def __init__(self, tasks: Mapping[str, TaskConfig], encoder_dim: int, decoder_dim: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class AuxiliaryTasks(nn.ModuleDict):
             self[name] = head(task, decoder_dim if task.decoder_layer else encoder_dim)
 
     def loss(self, heard: Heard, labels: Mapping[str, Tensor], step: int) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """Weighted sum of the tasks' losses in the update `step`, and the loss of each, a label.
+        """Weighted sum of the tasks' losses in the update `step`, and the loss of each, a label, as "task_NAME".
 
         labels are (B, L) of each task, by its name, padded with PAD; of a Transformer they end with EOS.
         """
@@ -135,5 +135,10 @@ class AuxiliaryTasks(nn.ModuleDict):
             assert isinstance(head, CtcHead | TransformerHead)
             loss = head.loss(heard, labels[name])
             total = total + head.config.weight(step) * loss
-            metrics[name] = loss.detach() / (labels[name] != PAD).sum()
+            metrics[f"task_{name}"] = loss.detach() / (labels[name] != PAD).sum()
         return total, metrics
+
+
+def is_task_name(name: str) -> bool:
+    """Tell whether a task may be called so: its head is a module of that name, which must hide no other attribute."""
+    return name.isidentifier() and not hasattr(AuxiliaryTasks({}, 0, 0), name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, nn
 
-from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig
+from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig, is_task_name
 from s2st.models.decoder_cache import DecoderCache
 from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
@@ -49,6 +49,8 @@ class S2utConfig:
                 "units_per_step above 1 and languages contradict: stacked units have no symbols beside them"
             )
         for name, task in self.tasks.items():
+            if not is_task_name(name):
+                raise ValueError(f"a task cannot be called '{name}'; take letters, digits and _, as in target_letter")
             if self.pretrained and task.encoder_layer:
                 raise ValueError(f"task {name} must hear encoder_layer 0, the output, where the encoder is pretrained")
             if task.encoder_layer > self.source.num_layers:
@@ -125,7 +127,7 @@ class S2ut(nn.Module):
         task_labels: Mapping[str, Tensor],
         step: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens} and each task's loss.
+        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens}, with task_NAME of each task.
 
         task_labels as `AuxiliaryTasks.loss` takes them; the rest as `forward`.
         """

@@ -130,7 +130,7 @@ def test_a_training_on_ray(local_ray, tmp_path, monkeypatch) -> None:
     lines = [json.loads(line) for line in (tmp_path / "s2ut" / "metrics.jsonl").read_text().splitlines()]
     first, last = (line["validation_loss"] for line in lines if "validation_loss" in line)
     assert last < first
-    assert {"nll", "accuracy", "source_letter", "target_ctc", "gradient_norm"} <= set(lines[0])
+    assert {"nll", "accuracy", "task_source_letter", "task_target_ctc", "gradient_norm"} <= set(lines[0])
 
 
 def test_a_pretrained_encoder_that_stays_as_it_is(local_ray, tmp_path, monkeypatch) -> None:

@@ -72,6 +72,10 @@ def test_labels() -> None:
     ("settings", "message"),
     [
         ({"units_per_step": 5, "languages": ("en", "hi")}, "units_per_step above 1 and languages contradict"),
+        *(
+            ({"tasks": {name: TaskConfig()}}, f"cannot be called '{name}'")
+            for name in ("a.b", "loss", "keys", "training")
+        ),
         ({"tasks": {"a": TaskConfig(encoder_layer=13)}}, "hears encoder_layer 13 of 12"),
         ({"tasks": {"a": TaskConfig(decoder_type="ctc", decoder_layer=8)}}, "but the last is 7"),
         (
