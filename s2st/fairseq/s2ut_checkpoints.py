@@ -18,7 +18,7 @@ from s2st.fairseq import s2s_models
 from s2st.fairseq.auxiliary_heads import read_task, write_tasks
 from s2st.fairseq.checkpoint_writer import write_content
 from s2st.fairseq.dictionary import Dictionary
-from s2st.fairseq.multitask import MULTITASK
+from s2st.fairseq.multitask import MULTITASK, read_task_settings
 from s2st.fairseq.s2s_models import (
     SHARED_SETTINGS,
     SOURCE_NAMES,
@@ -30,7 +30,7 @@ from s2st.fairseq.s2s_models import (
     to_theirs,
     told,
 )
-from s2st.fairseq.speech_config import DICTIONARY, read_yaml
+from s2st.fairseq.speech_config import DICTIONARY
 from s2st.fairseq.unpickle import read_fairseq
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.s2ut import S2ut, S2utConfig
@@ -132,7 +132,7 @@ def write_s2ut(address: str, model: S2ut, data: Path) -> None:
 def _read_tasks(data: Path, heads: list[str]) -> dict[str, TaskConfig]:
     """Read the settings of heads from a folder of fairseq's data; raises UserError if one is not there."""
     path = data / MULTITASK
-    content = read_yaml(path) if heads else {}
+    content = read_task_settings(path) if heads else {}
     if lost := [name for name in heads if name not in content]:
         raise UserError(f"{path} has no task '{lost[0]}', which the checkpoint has; give the file it was trained with")
     return {
