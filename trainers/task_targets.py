@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st.config import UserError
 from s2st.fairseq.multitask import letters
@@ -25,11 +26,13 @@ def with_symbols(tasks: Mapping[str, TaskConfig], pairs: pa.Table, num_units: in
     """Find the symbols of each task in the training pairs; raises UserError, beginning with `where`, if it has none."""
     found = {}
     for name, task in tasks.items():
-        symbols = {symbol for row in pairs.to_pylist() for symbol in _spell(task, row)}
-        if not symbols:
-            raise UserError(f"{where}: the pairs have no text for the task {name}; ingest a corpus with texts")
         if task.target == "target_units":
             symbols = set(map(str, range(num_units)))
+        else:
+            texts = pc.unique(pairs[COLUMNS[task.target]]).to_pylist()
+            symbols = {symbol for text in texts for symbol in letters(text or "")}
+        if not symbols:
+            raise UserError(f"{where}: the pairs have no text for the task {name}; ingest a corpus with texts")
         found[name] = dataclasses.replace(
             task, symbols=tuple(sorted(symbols, key=lambda symbol: (len(symbol), symbol)))
         )
