@@ -105,13 +105,21 @@ def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
-    """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured."""
+    """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured.
+
+    Also if what a pretrained encoder hears, which are waveforms, is to be hidden.
+    """
     check_best_metric(step, config.loop, SpeechToUnitsObjective)
     generation.check_vocoders(step, config.loop.best_metric)
     if (config.model.pretrained or config.freeze_updates) and not step.inputs.get("encoder"):
         raise UserError(
             f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
             "one as the input encoder, or remove them"
+        )
+    if step.inputs.get("encoder") and config.spec_augment != "none":
+        raise UserError(
+            f"section '{step.name}': spec_augment hides filterbanks, but its encoder hears waveforms; set "
+            "spec_augment: none"
         )
 
 

@@ -127,7 +127,7 @@ class S2ut(nn.Module):
         task_labels: Mapping[str, Tensor],
         step: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens}, with task_NAME of each task.
+        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens, and task_NAME of each}.
 
         task_labels as `AuxiliaryTasks.loss` takes them; the rest as `forward`.
         """

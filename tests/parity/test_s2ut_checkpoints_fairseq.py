@@ -132,6 +132,9 @@ def test_what_fits_neither_side_is_told(tmp_path: Path, randomize) -> None:
         write_s2ut("x.pt", S2ut(S2utConfig(**TINY, pretrained=PretrainedSourceConfig(SMALL_ENCODER))), tmp_path)
     write_s2ut(str(tmp_path / "s2ut.pt"), made(randomize, tasks=TASKS), tmp_path)
     (tmp_path / MULTITASK).write_text("source_letter: {}")
+    with pytest.raises(UserError, match="task 'source_letter' has no dict or data"):
+        read_s2ut(str(tmp_path / "s2ut.pt"), tmp_path)
+    (tmp_path / MULTITASK).write_text("source_letter: {dict: dict.txt, data: .}")
     with pytest.raises(UserError, match="has no task 'target_ctc', which the checkpoint has"):
         read_s2ut(str(tmp_path / "s2ut.pt"), tmp_path)
     torch.save({"model": {"encoder.x": torch.zeros(1)}, "args": None, "cfg": {}}, tmp_path / "other.pt")

@@ -155,6 +155,9 @@ def test_labels_of_tasks() -> None:
     row = pair(0, "abc", "hi", "train")
     assert speech_to_units.labels_of(found["source_letter"], row).tolist() == [4, 5, UNK, 6, EOS]
     assert speech_to_units.labels_of(found["target_ctc"], row).tolist() == [4, 5, 6]
+    silent = pairs.set_column(pairs.schema.get_field_index("source_text"), "source_text", pa.nulls(1, pa.string()))
+    with pytest.raises(UserError, match="x: the pairs have no text for the task source_letter"):
+        speech_to_units.with_symbols(tasks, silent, NUM_UNITS, "x")
 
 
 def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
@@ -168,6 +171,10 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
         train(tmp_path, monkeypatch, model=short)
     with pytest.raises(UserError, match="are settings of a pretrained encoder; name one"):
         train(tmp_path, monkeypatch, freeze_updates=5)
+    (tmp_path / "encoder").mkdir()
+    with pytest.raises(UserError, match="spec_augment hides filterbanks, but its encoder hears waveforms"):
+        train(tmp_path, monkeypatch, spec_augment="lb")
+    (tmp_path / "encoder").rmdir()
     with pytest.raises(UserError, match="model.languages and the symbols of tasks come from the pairs"):
         train(tmp_path, monkeypatch, model={**MODEL, "languages": ["hi"]})
 
