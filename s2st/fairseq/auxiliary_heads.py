@@ -10,7 +10,7 @@ from typing import Any
 
 from s2st.config import UserError, build
 from s2st.fairseq.dictionary import Dictionary
-from s2st.fairseq.multitask import MULTITASK
+from s2st.fairseq.multitask import MULTITASK, read_task_settings
 from s2st.fairseq.speech_config import DICTIONARY, write_yaml
 from s2st.models.auxiliary_tasks import MAX_SYMBOLS, HeadConfig, TaskConfig
 
@@ -33,11 +33,25 @@ DECODER_ARGUMENTS = {
 FIXED_ARGUMENTS = {"share_decoder_input_output_embed": True, "max_target_positions": MAX_SYMBOLS}
 
 
+def read_tasks(path: Path, names: Sequence[str] | None = None) -> dict[str, TaskConfig]:
+    """Read tasks of `config_multitask.yaml` with their dictionaries: those that are named, or all.
+
+    Raises UserError for a name that is not there, and as `read_task`.
+    """
+    settings = read_task_settings(path)
+    if lost := [name for name in names or () if name not in settings]:
+        raise UserError(f"{path} has no task '{lost[0]}', which the checkpoint has; give the file it was trained with")
+    return {
+        name: read_task(name, settings[name], Dictionary.load(settings[name]["dict"]).symbols, str(path))
+        for name in (settings if names is None else names)
+    }
+
+
 def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], where: str) -> TaskConfig:
     """Make the config of a head from its settings in `config_multitask.yaml` and its dictionary.
 
-    A task whose name begins with "source" tells the source. Raises UserError, beginning with `where`, for what our
-    heads cannot do.
+    A dictionary of numbers alone is one of units; a task whose name begins with "source" tells the source. Raises
+    UserError, beginning with `where`, for what our heads cannot do.
     """
     where = f"{where}: task '{name}'"
     if used := [setting for setting in OTHER_MODELS if settings.get(setting)]:
@@ -45,6 +59,8 @@ def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], wh
     if settings.get("decoder_layer", 1) == 0:
         raise UserError(f"{where} has decoder_layer 0; name a layer, from 1, which is the embedding")
     target = "source_letters" if name.startswith("source") else "target_letters"
+    if all(symbol.isdecimal() for symbol in symbols):
+        target = "target_units"
     shared = {setting: settings[setting] for setting in SHARED if setting in settings}
     decoder = _decoder(settings.get("decoder_args") or {}, where)
     return build(TaskConfig, {**shared, "target": target, "symbols": list(symbols), "decoder": decoder}, where)

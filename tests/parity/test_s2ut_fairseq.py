@@ -179,7 +179,7 @@ def test_logits_loss_and_gradients(units_per_step: int, names, tmp_path, randomi
     labels = {name: batch["multitask"][name]["target"] for name in names}
     loss, metrics = ours.loss(features, lengths, beginnings, batch["target"], labels, step)
     torch.testing.assert_close(loss, summed / size, rtol=1e-5, atol=1e-5)
-    assert set(metrics) == {"nll", "accuracy", "tokens", *names}
+    assert set(metrics) == {"nll", "accuracy", "tokens", *(f"task_{name}" for name in names)}
 
     (summed / size).backward()
     loss.backward()

@@ -9,7 +9,9 @@ import torch
 
 from s2st import audio, checkpoint
 from s2st.config import UserError, build
+from s2st.fairseq.auxiliary_heads import write_tasks
 from s2st.features.filterbank import source_features
+from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
@@ -21,7 +23,7 @@ from stages import datasets
 from stages.stage import Step
 from trainers import run, speech_to_units
 from trainers.speech_pairs import filterbanks
-from trainers.speech_to_units import GREEDY, SpeechToUnitsConfig, SpeechToUnitsObjective, fitted, targets_of
+from trainers.speech_to_units import GREEDY, SpeechToUnitsConfig, SpeechToUnitsObjective, fitted, targets_of, with_tasks
 
 SENTENCES = ["abcd", "dcba", "acbd", "bdac", "cab", "bcd", "adb", "dbca", "cda", "badc"]
 NUM_UNITS = 9
@@ -158,6 +160,25 @@ def test_labels_of_tasks() -> None:
     silent = pairs.set_column(pairs.schema.get_field_index("source_text"), "source_text", pa.nulls(1, pa.string()))
     with pytest.raises(UserError, match="x: the pairs have no text for the task source_letter"):
         speech_to_units.with_symbols(tasks, silent, NUM_UNITS, "x")
+
+
+def test_tasks_of_a_config_multitask(tmp_path) -> None:
+    given = {"source_letter": TaskConfig("source_letters", ("|", "c", "a", "b"), encoder_layer=1, loss_weight=8.0)}
+    write_tasks(tmp_path, given)
+    file = {"config_multitask": f"{tmp_path}/config_multitask.yaml"}
+    tasks = with_tasks(build(SpeechToUnitsConfig, {"model": MODEL, **file}, "x")).tasks
+    row = pair(0, "abc", "hi", "train")
+    pairs = pa.Table.from_pylist([row], SPEECH_PAIRS)
+    assert tasks == given == speech_to_units.with_symbols(tasks, pairs, NUM_UNITS, "x")
+    assert speech_to_units.labels_of(tasks["source_letter"], row).tolist() == [6, 7, 5, 4, EOS]
+    other = pa.Table.from_pylist([pair(0, "ad", "hi", "train")], SPEECH_PAIRS)
+    with pytest.raises(UserError, match="dictionary of the task source_letter has no 'd', which the pairs'"):
+        speech_to_units.with_symbols(tasks, other, NUM_UNITS, "x")
+    with pytest.raises(UserError, match="config_multitask and model.tasks both name tasks"):
+        build(SpeechToUnitsConfig, {"model": {**MODEL, "tasks": TASKS}, **file}, "x")
+    write_tasks(tmp_path, {"deep": TaskConfig(symbols=("a",), encoder_layer=3)})
+    with pytest.raises(UserError, match=r"config_multitask.yaml: task deep hears encoder_layer 3 of 2"):
+        with_tasks(build(SpeechToUnitsConfig, {"model": MODEL, **file}, "x"))
 
 
 def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
