@@ -26,6 +26,7 @@ from s2st.fairseq.lines import check_local
 from s2st.fairseq.s2spect_checkpoints import read_s2spect
 from s2st.fairseq.s2ut_checkpoints import read_s2ut
 from s2st.fairseq.translators import read_translator
+from s2st.models.s2ut import S2utConfig
 from s2st.pairing import PairingConfig, parse_directions
 from s2st.speech_to_units import units_info
 from stages.run import main
@@ -72,7 +73,9 @@ def run(config: ImportTranslatorConfig, step: Step) -> Counts:
                 f"section '{step.name}': {config.fairseq} gives {model.config.num_units} units, but the codebook has "
                 f"{num_units}; name the codebook of its units"
             )
-        info |= {"units": units, "directions": directions_of((), config.directions, step)}
+        directions = directions_of((), config.directions, step)
+        check_targets(directions, model.config, step)
+        info |= {"units": units, "directions": directions}
     else:
         assert config.dictionary is not None
         model = read_translator(config.fairseq, Dictionary.load(config.dictionary), num_units)
@@ -88,6 +91,15 @@ def directions_of(languages: tuple[str, ...], given: tuple[str, ...], step: Step
     if not given:
         raise UserError(f"section '{step.name}': the model says no languages; name its directions, such as [en-es]")
     return list(given)
+
+
+def check_targets(directions: list[str], model: S2utConfig, step: Step) -> None:
+    """Raise UserError if a model does not translate into the target of a direction."""
+    for direction in directions:
+        try:
+            model.beginning(direction.partition("-")[2])
+        except ValueError as error:
+            raise UserError(f"section '{step.name}': direction '{direction}': {error}") from None
 
 
 STAGE = Stage(ImportTranslatorConfig, run, reads={"codebook": Input()}, check=check)

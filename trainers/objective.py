@@ -51,3 +51,9 @@ def check_best_metric(step: Step, config: LoopConfig, objective: type[Objective]
     if config.best_metric not in objective.metrics:
         known = ", ".join(objective.metrics)
         raise UserError(f"section '{step.name}': loop.best_metric '{config.best_metric}' is not one of {known}")
+
+
+def refuse_validation(config: LoopConfig) -> None:
+    """Raise ValueError for settings that go by a validation, in a trainer that has none."""
+    if config.keep_best or config.patience or config.best_metric != LoopConfig.best_metric:
+        raise ValueError("this trainer does not validate; leave best_metric, keep_best and patience out of loop")

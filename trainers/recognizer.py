@@ -21,7 +21,7 @@ from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, Packing, examples, pad
 from trainers.loop import train
-from trainers.objective import Objective
+from trainers.objective import Objective, refuse_validation
 from trainers.run import LoopConfig, fit
 
 
@@ -33,8 +33,7 @@ class TrainRecognizerConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
-        if self.loop.keep_best or self.loop.patience:
-            raise ValueError("this trainer does not validate; leave keep_best and patience out of loop")
+        refuse_validation(self.loop)
 
 
 class RecognizerObjective(Objective):

@@ -110,8 +110,12 @@ def spoken_metrics(references: list[Tensor], translations: list[Tensor]) -> dict
 
 
 def check(config: SpeechToSpectrogramConfig, step: Step) -> None:
-    """Raise UserError if best_metric is not measured."""
+    """Raise UserError if best_metric is not measured, or for the LSTM in fp16 on a CPU, where PyTorch has none."""
     check_best_metric(step, config.loop, SpectrogramObjective)
+    if config.lstm and config.loop.fp16 and not config.loop.use_gpu:
+        raise UserError(
+            f"section '{step.name}': an lstm cannot train in fp16 on a CPU; set loop.use_gpu, or fp16 false"
+        )
 
 
 def run(config: SpeechToSpectrogramConfig, step: Step) -> Counts:

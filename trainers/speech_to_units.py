@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor
 
 from s2st import checkpoint
-from s2st.config import UserError
+from s2st.config import UserError, build
+from s2st.fairseq.auxiliary_heads import read_tasks
+from s2st.fairseq.lines import check_local
 from s2st.features.filterbank import num_samples_of
 from s2st.features.spec_augment import POLICIES
 from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
@@ -44,6 +47,7 @@ GREEDY = dataclasses.replace(SPEECH_SEARCH, beam=1)
 class SpeechToUnitsConfig:
     # its units, languages and the symbols of its tasks come from the data
     model: S2utConfig = field(default_factory=S2utConfig)
+    config_multitask: str | None = None  # fairseq's file of auxiliary tasks, instead of model.tasks: a local file
     spec_augment: Literal["none", "lb", "ld", "sm", "ss"] = "lb"  # how much of the source is hidden in training
     max_tokens: int = 20_000  # frames (10 ms) of sources a batch, padding included
     freeze_updates: int = 0  # in the first ones an encoder that is given does not learn
@@ -52,6 +56,10 @@ class SpeechToUnitsConfig:
     def __post_init__(self) -> None:
         if self.model.languages or any(task.symbols for task in self.model.tasks.values()):
             raise ValueError("model.languages and the symbols of tasks come from the pairs; remove them")
+        if self.config_multitask is not None:
+            check_local(self.config_multitask, "config_multitask")
+            if self.model.tasks:
+                raise ValueError("config_multitask and model.tasks both name tasks; leave one of the two out")
         if self.model.pretrained and self.model.pretrained.encoder != EncoderConfig():
             raise ValueError("model.pretrained.encoder comes from the input encoder; remove it")
 
@@ -106,13 +114,22 @@ def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
-    """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured."""
+    """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured.
+
+    Also if what a pretrained encoder hears, which are waveforms, is to be hidden, and as `with_tasks`.
+    """
+    with_tasks(config)
     check_best_metric(step, config.loop, SpeechToUnitsObjective)
     generation.check_vocoders(step, config.loop.best_metric)
     if (config.model.pretrained or config.freeze_updates) and not step.inputs.get("encoder"):
         raise UserError(
             f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
             "one as the input encoder, or remove them"
+        )
+    if step.inputs.get("encoder") and config.spec_augment != "none":
+        raise UserError(
+            f"section '{step.name}': spec_augment hides filterbanks, but its encoder hears waveforms; set "
+            "spec_augment: none"
         )
 
 
@@ -124,7 +141,7 @@ def check_inputs(config: SpeechToUnitsConfig, step: Step) -> None:
 def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     """Find units, languages and symbols of tasks in the pairs, and train."""
     units_name, num_units = units_info(step.input("codebook"))
-    model, pretrained = config.model, step.inputs.get("encoder") and step.input("encoder")
+    model, pretrained = with_tasks(config), step.inputs.get("encoder") and step.input("encoder")
     if pretrained:
         encoder = read_encoder_config(pretrained, *ENCODERS, FINE_TUNED)
         source = dataclasses.replace(model.pretrained or PretrainedSourceConfig(), encoder=encoder)
@@ -144,6 +161,17 @@ def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     }
     fit(step, config.loop, train_worker, settings, data["train"], data["validation"])
     return counts
+
+
+def with_tasks(config: SpeechToUnitsConfig) -> S2utConfig:
+    """Give the model its tasks of `config_multitask`, told from the pairs but in the symbols of fairseq's dictionaries.
+
+    Raises UserError for what is not there, or what models here cannot do.
+    """
+    if config.config_multitask is None:
+        return config.model
+    tasks = read_tasks(Path(config.config_multitask))
+    return build(S2utConfig, {**vars(config.model), "tasks": tasks}, config.config_multitask)
 
 
 def limits_of(config: S2utConfig) -> Limits:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from s2st.config import UserError
 from s2st.fairseq.multitask import letters
@@ -22,17 +23,26 @@ def columns_of(tasks: Mapping[str, TaskConfig]) -> tuple[str, ...]:
 
 
 def with_symbols(tasks: Mapping[str, TaskConfig], pairs: pa.Table, num_units: int, where: str) -> dict[str, TaskConfig]:
-    """Find the symbols of each task in the training pairs; raises UserError, beginning with `where`, if it has none."""
+    """Find the symbols of each task in the training pairs; one that has a dictionary keeps it.
+
+    Raises UserError, beginning with `where`, for a task without symbols, or whose dictionary lacks one of the pairs.
+    """
     found = {}
     for name, task in tasks.items():
-        symbols = {symbol for row in pairs.to_pylist() for symbol in _spell(task, row)}
-        if not symbols:
-            raise UserError(f"{where}: the pairs have no text for the task {name}; ingest a corpus with texts")
         if task.target == "target_units":
             symbols = set(map(str, range(num_units)))
-        found[name] = dataclasses.replace(
-            task, symbols=tuple(sorted(symbols, key=lambda symbol: (len(symbol), symbol)))
-        )
+        else:
+            texts = pc.unique(pairs[COLUMNS[task.target]]).to_pylist()
+            symbols = {symbol for text in texts for symbol in letters(text or "")}
+        if not symbols:
+            raise UserError(f"{where}: the pairs have no text for the task {name}; ingest a corpus with texts")
+        if lost := sorted(symbols - set(task.symbols) if task.symbols else ()):
+            raise UserError(
+                f"{where}: the dictionary of the task {name} has no '{lost[0]}', which the pairs' "
+                f"{COLUMNS[task.target]} have; give one that was made of them"
+            )
+        ordered = task.symbols or sorted(symbols, key=lambda symbol: (len(symbol), symbol))
+        found[name] = dataclasses.replace(task, symbols=tuple(ordered))
     return found
 
 

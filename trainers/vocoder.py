@@ -30,6 +30,7 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers.batches import Examples, JoinUnits, Packing, examples, pad
+from trainers.objective import refuse_validation
 from trainers.run import LoopConfig, fit
 from trainers.schedule import adamw, learning_rate, set_rate
 from trainers.worker import Worker
@@ -56,10 +57,9 @@ class VocoderConfig:
             raise ValueError("give either hifigan or vocos, for example hifigan: {}")
         if self.loop.accumulate != 1:
             raise ValueError("loop.accumulate must be 1: the vocoder's trainer takes a step for each batch")
-        if self.loop.fp16 or self.loop.compile or self.loop.keep_best or self.loop.patience:
-            raise ValueError(
-                "the vocoder's trainer has no fp16, compile, keep_best and patience; leave them out of loop"
-            )
+        if self.loop.fp16 or self.loop.compile:
+            raise ValueError("the vocoder's trainer has no fp16 and compile; leave them out of loop")
+        refuse_validation(self.loop)
         if self.segment_frames < 8:
             raise ValueError(
                 f"segment_frames={self.segment_frames} is too short for the spectral losses; use 8 or more"

@@ -4,16 +4,15 @@ Source: fairseq/data/audio/data_cfg.py (SingleTaskConfig) and base_multitask_tex
 fairseq/models/speech_to_speech/s2s_transformer.py.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from s2st.config import UserError, build
 from s2st.fairseq.dictionary import Dictionary
-from s2st.fairseq.multitask import MULTITASK
+from s2st.fairseq.multitask import MULTITASK, read_task_settings
 from s2st.fairseq.speech_config import DICTIONARY, write_yaml
-from s2st.models.auxiliary_tasks import HEAD, MAX_SYMBOLS, TaskConfig
+from s2st.models.auxiliary_tasks import MAX_SYMBOLS, HeadConfig, TaskConfig
 
 SHARED = (
     *("decoder_type", "encoder_layer", "decoder_layer", "label_smoothing", "zero_infinity"),
@@ -34,11 +33,25 @@ DECODER_ARGUMENTS = {
 FIXED_ARGUMENTS = {"share_decoder_input_output_embed": True, "max_target_positions": MAX_SYMBOLS}
 
 
+def read_tasks(path: Path, names: Sequence[str] | None = None) -> dict[str, TaskConfig]:
+    """Read tasks of `config_multitask.yaml` with their dictionaries: those that are named, or all.
+
+    Raises UserError for a name that is not there, and as `read_task`.
+    """
+    settings = read_task_settings(path)
+    if lost := [name for name in names or () if name not in settings]:
+        raise UserError(f"{path} has no task '{lost[0]}', which the checkpoint has; give the file it was trained with")
+    return {
+        name: read_task(name, settings[name], Dictionary.load(settings[name]["dict"]).symbols, str(path))
+        for name in (settings if names is None else names)
+    }
+
+
 def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], where: str) -> TaskConfig:
     """Make the config of a head from its settings in `config_multitask.yaml` and its dictionary.
 
-    A task whose name begins with "source" tells the source. Raises UserError, beginning with `where`, for what our
-    heads cannot do.
+    A dictionary of numbers alone is one of units; a task whose name begins with "source" tells the source. Raises
+    UserError, beginning with `where`, for what our heads cannot do.
     """
     where = f"{where}: task '{name}'"
     if used := [setting for setting in OTHER_MODELS if settings.get(setting)]:
@@ -46,6 +59,8 @@ def read_task(name: str, settings: Mapping[str, Any], symbols: Sequence[str], wh
     if settings.get("decoder_layer", 1) == 0:
         raise UserError(f"{where} has decoder_layer 0; name a layer, from 1, which is the embedding")
     target = "source_letters" if name.startswith("source") else "target_letters"
+    if all(symbol.isdecimal() for symbol in symbols):
+        target = "target_units"
     shared = {setting: settings[setting] for setting in SHARED if setting in settings}
     decoder = _decoder(settings.get("decoder_args") or {}, where)
     return build(TaskConfig, {**shared, "target": target, "symbols": list(symbols), "decoder": decoder}, where)
@@ -81,7 +96,6 @@ def _decoder(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise UserError(f"{where} has {name}={value!r}, but heads here have {FIXED_ARGUMENTS[name]}")
         if name not in DECODER_ARGUMENTS and name not in FIXED_ARGUMENTS:
             raise UserError(f"{where} has the unknown decoder_args '{name}'; known: {', '.join(DECODER_ARGUMENTS)}")
-    dropout = arguments.get("dropout", HEAD.dropout)
+    dropout = arguments.get("dropout", HeadConfig.dropout)
     given = {"attention_dropout": dropout, "activation_dropout": dropout, **arguments}
-    translated = {ours: given[theirs] for theirs, ours in DECODER_ARGUMENTS.items() if theirs in given}
-    return {**dataclasses.asdict(HEAD), **translated}
+    return {ours: given[theirs] for theirs, ours in DECODER_ARGUMENTS.items() if theirs in given}

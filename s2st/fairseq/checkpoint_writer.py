@@ -1,4 +1,6 @@
-"""Write HuBERT, pre-trained or fine-tuned by CTC, as a checkpoint that fairseq itself loads; fairseq is not needed.
+"""Write checkpoints that fairseq itself loads; fairseq is not needed.
+
+`write_content` writes one of any model; HuBERT, pre-trained or fine-tuned by CTC, is put into its words here.
 
 fairseq builds the model from `cfg` and wants every weight of it; its loader reads `optimizer_history` and
 `extra_state`, too. All are plain values and tensors, but for the dictionaries, which are objects of fairseq's class.

@@ -113,15 +113,22 @@ def read_multitask(folder: Path, splits: Sequence[str]) -> dict[str, AuxiliaryTa
     """
     path = folder / MULTITASK
     tasks = {}
-    for name, content in read_yaml(path).items():
-        if not isinstance(content, dict) or not {"dict", "data"} <= set(content):
-            raise UserError(f"{path}: task '{name}' has no dict or data; give the paths of both")
+    for name, content in read_task_settings(path).items():
         settings = {key: value for key, value in content.items() if key not in ("dict", "data")}
         _check_settings(name, settings, str(path))
         symbols = Dictionary.load(content["dict"]).symbols
         _check_symbols(symbols, content["dict"])
         targets = {split: _read_targets(folder, Path(content["data"]), split, frozenset(symbols)) for split in splits}
         tasks[name] = AuxiliaryTask(settings, targets, symbols)
+    return tasks
+
+
+def read_task_settings(path: Path) -> dict[str, dict[str, Any]]:
+    """Read what `config_multitask.yaml` says of each task; raises UserError for one without dict or data."""
+    tasks = read_yaml(path)
+    for name, content in tasks.items():
+        if not isinstance(content, dict) or not {"dict", "data"} <= set(content):
+            raise UserError(f"{path}: task '{name}' has no dict or data; give the paths of both")
     return tasks
 
 

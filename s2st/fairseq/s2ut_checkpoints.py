@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2st.config import UserError, build
 from s2st.fairseq import s2s_models
-from s2st.fairseq.auxiliary_heads import read_task, write_tasks
+from s2st.fairseq.auxiliary_heads import read_tasks, write_tasks
 from s2st.fairseq.checkpoint_writer import write_content
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.multitask import MULTITASK
@@ -30,7 +30,7 @@ from s2st.fairseq.s2s_models import (
     to_theirs,
     told,
 )
-from s2st.fairseq.speech_config import DICTIONARY, read_yaml
+from s2st.fairseq.speech_config import DICTIONARY
 from s2st.fairseq.unpickle import read_fairseq
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.s2ut import S2ut, S2utConfig
@@ -80,7 +80,7 @@ def read_s2ut(address: str, data: Path | None = None) -> tuple[S2ut, dict[str, A
         raise UserError(f"{address} holds no s2ut_transformer (no decoder.embed_tokens); give another checkpoint")
     check_same(settings, SAME, address, "S2UT")
     heads = sorted({name.split(".")[1] for name in weights if name.startswith("tasks.")})
-    tasks = _read_tasks(data, heads) if data is not None else {}
+    tasks = read_tasks(data / MULTITASK, heads) if data is not None and heads else {}
     weights = {name: value for name, value in weights.items() if _is_kept(name, tasks)}
     symbols = len(weights["decoder.embed_tokens.weight"]) - NUM_SPECIALS
     config = {**_config({**task, **settings}), **_vocabulary(symbols, task.get("target_code_size"), data, address)}
@@ -127,18 +127,6 @@ def write_s2ut(address: str, model: S2ut, data: Path) -> None:
     criterion = {"_name": "speech_to_unit", "label_smoothing": config.label_smoothing}
     cfg = {"model": settings, "task": task, "criterion": criterion}
     write_content(address, {"cfg": cfg, "model": weights, "task_state": {}})
-
-
-def _read_tasks(data: Path, heads: list[str]) -> dict[str, TaskConfig]:
-    """Read the settings of heads from a folder of fairseq's data; raises UserError if one is not there."""
-    path = data / MULTITASK
-    content = read_yaml(path) if heads else {}
-    if lost := [name for name in heads if name not in content]:
-        raise UserError(f"{path} has no task '{lost[0]}', which the checkpoint has; give the file it was trained with")
-    return {
-        name: read_task(name, content[name], Dictionary.load(content[name]["dict"]).symbols, str(path))
-        for name in heads
-    }
 
 
 def _is_kept(name: str, tasks: Mapping[str, TaskConfig]) -> bool:

@@ -21,15 +21,17 @@ from s2st.units import BOS, EOS, NUM_SPECIALS, PAD
 
 BLANK = BOS  # of CTC, in fairseq
 MAX_SYMBOLS = 1024  # of a target that a Transformer tells
-HEAD = TransformerConfig(
-    num_layers=2,
-    model_dim=256,
-    num_heads=4,
-    dropout=0.3,
-    attention_dropout=0.3,
-    activation_dropout=0.3,
-    pre_ln=True,
-)
+
+
+@dataclass(frozen=True)
+class HeadConfig(TransformerConfig):
+    num_layers: int = 2
+    model_dim: int = 256
+    num_heads: int = 4
+    dropout: float = 0.3
+    attention_dropout: float = 0.3
+    activation_dropout: float = 0.3
+    pre_ln: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TaskConfig:
     loss_weight_decay_steps: int = 0  # updates that it falls for, in a straight line; 0: it is loss_weight
     label_smoothing: float = 0.2  # of a Transformer
     zero_infinity: bool = True  # of CTC: targets longer than what is heard teach nothing
-    decoder: TransformerConfig = field(default_factory=lambda: HEAD)  # of a Transformer
+    decoder: HeadConfig = field(default_factory=HeadConfig)  # of a Transformer
 
     def __post_init__(self) -> None:
         if self.encoder_layer and self.decoder_layer:
@@ -114,7 +116,7 @@ class TransformerHead(nn.Module):
 
 
 class AuxiliaryTasks(nn.ModuleDict):
-    """The heads of a translator, by the names of their tasks."""
+    """The heads of a translator, by the names of their tasks; see `is_task_name`."""
 
     def __init__(self, tasks: Mapping[str, TaskConfig], encoder_dim: int, decoder_dim: int) -> None:
         super().__init__()
@@ -123,7 +125,7 @@ class AuxiliaryTasks(nn.ModuleDict):
             self[name] = head(task, decoder_dim if task.decoder_layer else encoder_dim)
 
     def loss(self, heard: Heard, labels: Mapping[str, Tensor], step: int) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """Weighted sum of the tasks' losses in the update `step`, and the loss of each, a label.
+        """Weighted sum of the tasks' losses in the update `step`, and the loss of each, a label, as "task_NAME".
 
         labels are (B, L) of each task, by its name, padded with PAD; of a Transformer they end with EOS.
         """
@@ -133,5 +135,10 @@ class AuxiliaryTasks(nn.ModuleDict):
             assert isinstance(head, CtcHead | TransformerHead)
             loss = head.loss(heard, labels[name])
             total = total + head.config.weight(step) * loss
-            metrics[name] = loss.detach() / (labels[name] != PAD).sum()
+            metrics[f"task_{name}"] = loss.detach() / (labels[name] != PAD).sum()
         return total, metrics
+
+
+def is_task_name(name: str) -> bool:
+    """Tell whether a task may be called so: its head is a module of that name, which must hide no other attribute."""
+    return name.isidentifier() and not hasattr(AuxiliaryTasks({}, 0, 0), name)

@@ -19,6 +19,11 @@ from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, si
 
 
 @dataclass(frozen=True)
+class SpectrogramSourceConfig(SpeechSourceConfig):
+    deltas: bool = True
+
+
+@dataclass(frozen=True)
 class SpectrogramDecoderConfig(TransformerConfig):
     num_layers: int = 6
     num_heads: int = 4
@@ -35,7 +40,7 @@ class SpectrogramDecoderConfig(TransformerConfig):
 class S2SpectConfig:
     """As made: s2spect_transformer_fisher."""
 
-    source: SpeechSourceConfig = field(default_factory=lambda: SpeechSourceConfig(deltas=True))
+    source: SpectrogramSourceConfig = field(default_factory=SpectrogramSourceConfig)
     decoder: SpectrogramDecoderConfig = field(default_factory=SpectrogramDecoderConfig)
     postnet: PostnetConfig = field(default_factory=PostnetConfig)
     frames_per_step: int = 5  # r

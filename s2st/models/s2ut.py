@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, nn
 
-from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig
+from s2st.models.auxiliary_tasks import AuxiliaryTasks, Heard, TaskConfig, is_task_name
 from s2st.models.decoder_cache import DecoderCache
 from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
@@ -21,9 +21,14 @@ from s2st.models.token_decoder import TokenDecoder, teacher_forced
 from s2st.models.transformer import TransformerConfig, padding_mask
 from s2st.units import EOS, NUM_SPECIALS, PAD
 
-DECODER = TransformerConfig(
-    num_layers=6, model_dim=256, num_heads=8, attention_dropout=0.1, activation_dropout=0.1, pre_ln=True
-)
+
+@dataclass(frozen=True)
+class UnitDecoderConfig(TransformerConfig):
+    num_layers: int = 6
+    model_dim: int = 256
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    pre_ln: bool = True
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class S2utConfig:
     languages: tuple[str, ...] = ()  # of targets, in the order of their symbols; none: one, without a symbol
     source: SpeechSourceConfig = field(default_factory=SpeechSourceConfig)
     pretrained: PretrainedSourceConfig | None = None  # hears the source instead
-    decoder: TransformerConfig = field(default_factory=lambda: DECODER)
+    decoder: UnitDecoderConfig = field(default_factory=UnitDecoderConfig)
     tasks: dict[str, TaskConfig] = field(default_factory=dict)  # beside translation, by name
     units_per_step: int = 1  # R
     max_steps: int = 3000  # longest target
@@ -44,6 +49,8 @@ class S2utConfig:
                 "units_per_step above 1 and languages contradict: stacked units have no symbols beside them"
             )
         for name, task in self.tasks.items():
+            if not is_task_name(name):
+                raise ValueError(f"a task cannot be called '{name}'; take letters, digits and _, as in target_letter")
             if self.pretrained and task.encoder_layer:
                 raise ValueError(f"task {name} must hear encoder_layer 0, the output, where the encoder is pretrained")
             if task.encoder_layer > self.source.num_layers:
@@ -120,7 +127,7 @@ class S2ut(nn.Module):
         task_labels: Mapping[str, Tensor],
         step: int,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens} and each task's loss.
+        """Loss a unit in the update `step`, with that of all tasks, and {nll, accuracy, tokens, and task_NAME of each}.
 
         task_labels as `AuxiliaryTasks.loss` takes them; the rest as `forward`.
         """

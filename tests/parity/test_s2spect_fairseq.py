@@ -11,10 +11,9 @@ import torch
 from s2st.config import UserError
 from s2st.fairseq.s2spect_checkpoints import read_s2spect, write_s2spect
 from s2st.fairseq.speech_config import CONFIG, s2spect_config, write_config
-from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig
+from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig, SpectrogramSourceConfig
 from s2st.models.spectrogram_decoding import PostnetConfig
 from s2st.models.spectrogram_loss import guided_attention_loss, spectrogram_loss
-from s2st.models.speech_source import SpeechSourceConfig
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
 from fairseq import checkpoint_utils
@@ -23,7 +22,7 @@ from fairseq.speech_generator import AutoRegressiveSpeechGenerator
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 TINY = S2SpectConfig(
-    SpeechSourceConfig(num_layers=2, model_dim=32, ffn_dim=48, conv_dim=40, deltas=True, **QUIET),
+    SpectrogramSourceConfig(num_layers=2, model_dim=32, ffn_dim=48, conv_dim=40, **QUIET),
     SpectrogramDecoderConfig(
         num_layers=2, model_dim=24, ffn_dim=48, prenet_dim=16, prenet_dropout=0.0, max_steps=60, **QUIET
     ),

@@ -16,10 +16,9 @@ from s2st.fairseq.s2ut_checkpoints import read_s2ut, write_s2ut
 from s2st.fairseq.speech_config import CONFIG, DICTIONARY, s2ut_config, write_config
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_encoder import EncoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.speech_decoding import translate_speech
 from s2st.units import EOS, NUM_SPECIALS, reduce
 
@@ -31,7 +30,7 @@ QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 TINY = {
     "num_units": 12,
     "source": SpeechSourceConfig(num_layers=2, model_dim=32, ffn_dim=48, conv_dim=40, max_frames=100, **QUIET),
-    "decoder": TransformerConfig(2, 24, 2, 48, **QUIET, pre_ln=True),
+    "decoder": UnitDecoderConfig(2, 24, 2, 48, **QUIET),
     "max_steps": 60,
 }
 SMALL_ENCODER = EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=32, positional_groups=4)
@@ -133,6 +132,9 @@ def test_what_fits_neither_side_is_told(tmp_path: Path, randomize) -> None:
         write_s2ut("x.pt", S2ut(S2utConfig(**TINY, pretrained=PretrainedSourceConfig(SMALL_ENCODER))), tmp_path)
     write_s2ut(str(tmp_path / "s2ut.pt"), made(randomize, tasks=TASKS), tmp_path)
     (tmp_path / MULTITASK).write_text("source_letter: {}")
+    with pytest.raises(UserError, match="task 'source_letter' has no dict or data"):
+        read_s2ut(str(tmp_path / "s2ut.pt"), tmp_path)
+    (tmp_path / MULTITASK).write_text("source_letter: {dict: dict.txt, data: .}")
     with pytest.raises(UserError, match="has no task 'target_ctc', which the checkpoint has"):
         read_s2ut(str(tmp_path / "s2ut.pt"), tmp_path)
     torch.save({"model": {"encoder.x": torch.zeros(1)}, "args": None, "cfg": {}}, tmp_path / "other.pt")

@@ -11,9 +11,8 @@ from s2st.beam_search import SearchOptions
 from s2st.fairseq.auxiliary_heads import read_task
 from s2st.fairseq.dictionary import Dictionary as OurDictionary
 from s2st.fairseq.s2ut_checkpoints import s2ut_weights
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.speech_decoding import translate_speech
 from s2st.units import EOS, NUM_SPECIALS, PAD, reduce
 
@@ -105,7 +104,7 @@ def our_model(theirs: S2UTTransformerModel, tasks: dict, units_per_step: int) ->
                 attention_dropout=0.0,
                 activation_dropout=0.0,
             ),
-            decoder=TransformerConfig(2, 24, 2, 48, dropout=0.0, pre_ln=True),
+            decoder=UnitDecoderConfig(2, 24, 2, 48, 0.0, 0.0, 0.0),
             tasks={name: read_task(name, settings, SYMBOLS, "test") for name, settings in tasks.items()},
             units_per_step=units_per_step,
             max_steps=60,
@@ -180,7 +179,7 @@ def test_logits_loss_and_gradients(units_per_step: int, names, tmp_path, randomi
     labels = {name: batch["multitask"][name]["target"] for name in names}
     loss, metrics = ours.loss(features, lengths, beginnings, batch["target"], labels, step)
     torch.testing.assert_close(loss, summed / size, rtol=1e-5, atol=1e-5)
-    assert set(metrics) == {"nll", "accuracy", "tokens", *names}
+    assert set(metrics) == {"nll", "accuracy", "tokens", *(f"task_{name}" for name in names)}
 
     (summed / size).backward()
     loss.backward()

@@ -96,6 +96,8 @@ def test_mistakes_with_models_that_hear_speech_are_named(tmp_path):
     with pytest.raises(UserError, match="dictionary is for a unit_transformer, which needs it"):
         import_exported(tmp_path, kind="s2ut")
     settings = {"kind": "s2ut", "dictionary": None, "data": f"{tmp_path}/exported", "directions": ["es-en"]}
+    with pytest.raises(UserError, match="direction 'es-ko': the model does not translate into 'ko'"):
+        import_exported(tmp_path, **{**settings, "directions": ["en-hi", "es-ko"]})
     checkpoint.save(f"{tmp_path}/codebook", Codebook(CodebookConfig(30, 4)), {"fingerprint": "mfcc-0-0-abc"})
     with pytest.raises(UserError, match="gives 20 units, but the codebook has 30"):
         import_exported(tmp_path, **settings)

@@ -1,10 +1,13 @@
+import dataclasses
 import json
+import typing
 
 import pytest
 import torch
 
 from s2st import checkpoint
-from s2st.config import UserError
+from s2st.config import UserError, build
+from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 
@@ -53,3 +56,12 @@ def test_an_unknown_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model": "os.system", "config": {}}')
     with pytest.raises(UserError, match="names the model 'os.system'"):
         checkpoint.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("config", [TaskConfig, *(config for config, _ in checkpoint.MODELS.values())])
+def test_one_nested_setting_changes_no_other(config) -> None:
+    """What a mapping leaves out is as the field that holds it says, not as its class does."""
+    for field in dataclasses.fields(config):
+        default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(default):
+            assert build(typing.get_type_hints(config)[field.name], {}, "x") == default

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from s2st.beam_search import SearchOptions
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.speech_decoding import translate_speech
 
 LENGTHS = torch.tensor([60, 41, 50])
@@ -18,7 +17,7 @@ def model(**settings) -> S2ut:
     config = S2utConfig(
         num_units=20,
         source=SpeechSourceConfig(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, conv_dim=24),
-        decoder=TransformerConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, pre_ln=True),
+        decoder=UnitDecoderConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32),
         **settings,
     )
     made = S2ut(config).eval()

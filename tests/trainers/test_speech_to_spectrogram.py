@@ -112,6 +112,10 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
         train(tmp_path / "two", two, monkeypatch, lstm=MODELS["lstm"])
     with pytest.raises(UserError, match="no pair to train on; the usual reason: .* its target_samples are not 744 to"):
         train(tmp_path / "none", [pair("ab", "train") | {"target_samples": 700}], monkeypatch, lstm=MODELS["lstm"])
-    config = build(SpeechToSpectrogramConfig, {"lstm": {}, "loop": {"best_metric": "bleu"}}, "x")
-    with pytest.raises(UserError, match="'bleu' is not one of loss, mcd"):
-        speech_to_spectrogram.check(config, Step("direct", "trainers.speech_to_spectrogram", "", {}, {}))
+    for loop, message in (
+        ({"best_metric": "bleu"}, "'bleu' is not one of loss, mcd"),
+        ({"fp16": True}, "an lstm cannot train in fp16 on a CPU"),
+    ):
+        config = build(SpeechToSpectrogramConfig, {"lstm": {}, "loop": loop}, "x")
+        with pytest.raises(UserError, match=message):
+            speech_to_spectrogram.check(config, Step("direct", "trainers.speech_to_spectrogram", "", {}, {}))

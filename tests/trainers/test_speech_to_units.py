@@ -9,7 +9,9 @@ import torch
 
 from s2st import audio, checkpoint
 from s2st.config import UserError, build
+from s2st.fairseq.auxiliary_heads import write_tasks
 from s2st.features.filterbank import source_features
+from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
@@ -21,14 +23,14 @@ from stages import datasets
 from stages.stage import Step
 from trainers import run, speech_to_units
 from trainers.speech_pairs import filterbanks
-from trainers.speech_to_units import GREEDY, SpeechToUnitsConfig, SpeechToUnitsObjective, fitted, targets_of
+from trainers.speech_to_units import GREEDY, SpeechToUnitsConfig, SpeechToUnitsObjective, fitted, targets_of, with_tasks
 
 SENTENCES = ["abcd", "dcba", "acbd", "bdac", "cab", "bcd", "adb", "dbca", "cda", "badc"]
 NUM_UNITS = 9
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 SMALL = {"num_layers": 2, "model_dim": 32, "num_heads": 2, "ffn_dim": 64, **NO_DROPOUT}
-MODEL = {"source": {**SMALL, "conv_dim": 64}, "decoder": {**SMALL, "pre_ln": True}, "label_smoothing": 0.05}
-HEAD = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 32, "pre_ln": True, **NO_DROPOUT}
+MODEL = {"source": {**SMALL, "conv_dim": 64}, "decoder": SMALL, "label_smoothing": 0.05}
+HEAD = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 32, **NO_DROPOUT}
 TASKS = {
     "source_letter": {"target": "source_letters", "encoder_layer": 1, "decoder": HEAD},
     "target_ctc": {"target": "target_letters", "decoder_type": "ctc", "decoder_layer": 2, "loss_weight": 0.5},
@@ -130,7 +132,7 @@ def test_a_training_on_ray(local_ray, tmp_path, monkeypatch) -> None:
     lines = [json.loads(line) for line in (tmp_path / "s2ut" / "metrics.jsonl").read_text().splitlines()]
     first, last = (line["validation_loss"] for line in lines if "validation_loss" in line)
     assert last < first
-    assert {"nll", "accuracy", "source_letter", "target_ctc", "gradient_norm"} <= set(lines[0])
+    assert {"nll", "accuracy", "task_source_letter", "task_target_ctc", "gradient_norm"} <= set(lines[0])
 
 
 def test_a_pretrained_encoder_that_stays_as_it_is(local_ray, tmp_path, monkeypatch) -> None:
@@ -155,6 +157,28 @@ def test_labels_of_tasks() -> None:
     row = pair(0, "abc", "hi", "train")
     assert speech_to_units.labels_of(found["source_letter"], row).tolist() == [4, 5, UNK, 6, EOS]
     assert speech_to_units.labels_of(found["target_ctc"], row).tolist() == [4, 5, 6]
+    silent = pairs.set_column(pairs.schema.get_field_index("source_text"), "source_text", pa.nulls(1, pa.string()))
+    with pytest.raises(UserError, match="x: the pairs have no text for the task source_letter"):
+        speech_to_units.with_symbols(tasks, silent, NUM_UNITS, "x")
+
+
+def test_tasks_of_a_config_multitask(tmp_path) -> None:
+    given = {"source_letter": TaskConfig("source_letters", ("|", "c", "a", "b"), encoder_layer=1, loss_weight=8.0)}
+    write_tasks(tmp_path, given)
+    file = {"config_multitask": f"{tmp_path}/config_multitask.yaml"}
+    tasks = with_tasks(build(SpeechToUnitsConfig, {"model": MODEL, **file}, "x")).tasks
+    row = pair(0, "abc", "hi", "train")
+    pairs = pa.Table.from_pylist([row], SPEECH_PAIRS)
+    assert tasks == given == speech_to_units.with_symbols(tasks, pairs, NUM_UNITS, "x")
+    assert speech_to_units.labels_of(tasks["source_letter"], row).tolist() == [6, 7, 5, 4, EOS]
+    other = pa.Table.from_pylist([pair(0, "ad", "hi", "train")], SPEECH_PAIRS)
+    with pytest.raises(UserError, match="dictionary of the task source_letter has no 'd', which the pairs'"):
+        speech_to_units.with_symbols(tasks, other, NUM_UNITS, "x")
+    with pytest.raises(UserError, match="config_multitask and model.tasks both name tasks"):
+        build(SpeechToUnitsConfig, {"model": {**MODEL, "tasks": TASKS}, **file}, "x")
+    write_tasks(tmp_path, {"deep": TaskConfig(symbols=("a",), encoder_layer=3)})
+    with pytest.raises(UserError, match=r"config_multitask.yaml: task deep hears encoder_layer 3 of 2"):
+        with_tasks(build(SpeechToUnitsConfig, {"model": MODEL, **file}, "x"))
 
 
 def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
@@ -168,6 +192,10 @@ def test_mistakes_are_told(local_ray, tmp_path, monkeypatch) -> None:
         train(tmp_path, monkeypatch, model=short)
     with pytest.raises(UserError, match="are settings of a pretrained encoder; name one"):
         train(tmp_path, monkeypatch, freeze_updates=5)
+    (tmp_path / "encoder").mkdir()
+    with pytest.raises(UserError, match="spec_augment hides filterbanks, but its encoder hears waveforms"):
+        train(tmp_path, monkeypatch, spec_augment="lb")
+    (tmp_path / "encoder").rmdir()
     with pytest.raises(UserError, match="model.languages and the symbols of tasks come from the pairs"):
         train(tmp_path, monkeypatch, model={**MODEL, "languages": ["hi"]})
 

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
 from s2st import audio
-from trainers.vocoder import PEAK, Voices, cut, default_speakers
+from s2st.config import UserError, build
+from trainers.recognizer import TrainRecognizerConfig
+from trainers.vocoder import PEAK, VocoderConfig, Voices, cut, default_speakers
 
 
 def ramp(num_units):
@@ -38,3 +41,12 @@ def test_default_speaker_is_the_one_with_most_speech():
 
     table = pa.table({"lang": ["en", "en", "en", "hi"], "speaker": ["a", "b", "b", "c"]})
     assert default_speakers(table) == {"en": "b", "hi": "c"}
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"), [(VocoderConfig, {"vocos": {}}), (TrainRecognizerConfig, {"lang": "en"})]
+)
+@pytest.mark.parametrize("loop", [{"best_metric": "mcd"}, {"keep_best": True}, {"patience": 1}])
+def test_trainers_without_validation_refuse_its_settings(config, settings, loop):
+    with pytest.raises(UserError, match="this trainer does not validate; leave best_metric"):
+        build(config, {**settings, "loop": loop}, "x")

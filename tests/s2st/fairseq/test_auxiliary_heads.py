@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from s2st.config import UserError
-from s2st.fairseq.auxiliary_heads import read_task, task_settings, write_tasks
+from s2st.fairseq.auxiliary_heads import read_task, read_tasks, task_settings, write_tasks
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.multitask import FISHER, MULTITASK, SETTINGS
-from s2st.models.auxiliary_tasks import HEAD, TaskConfig
+from s2st.models.auxiliary_tasks import HeadConfig, TaskConfig
 
 SYMBOLS = ("a", "b", "|")
 
@@ -15,7 +15,7 @@ SYMBOLS = ("a", "b", "|")
 def test_the_tasks_of_the_paper() -> None:
     found = {name: read_task(name, settings, SYMBOLS, "x") for name, settings in FISHER.items()}
     assert found["source_letter"] == TaskConfig("source_letters", SYMBOLS, encoder_layer=6, loss_weight=8.0)
-    assert found["target_letter"].decoder == HEAD
+    assert found["target_letter"].decoder == HeadConfig()
     assert found["decoder_target_ctc"] == TaskConfig("target_letters", SYMBOLS, "ctc", decoder_layer=3, loss_weight=1.6)
 
 
@@ -44,6 +44,16 @@ def test_files(tmp_path) -> None:
     content = yaml.safe_load((tmp_path / MULTITASK).read_text())["letters"]
     assert Dictionary.load(content["dict"]).symbols == SYMBOLS
     assert content["loss_weight"] == 1.0
+
+
+def test_tasks_with_their_dictionaries(tmp_path) -> None:
+    tasks = {
+        "source_letter": TaskConfig("source_letters", SYMBOLS, encoder_layer=2),
+        "units": TaskConfig("target_units", ("1", "0", "2"), "ctc", loss_weight=3.0),
+    }
+    write_tasks(tmp_path, tasks)
+    assert read_tasks(tmp_path / MULTITASK) == tasks
+    assert list(read_tasks(tmp_path / MULTITASK, ["units"])) == ["units"]
 
 
 @pytest.mark.parametrize(

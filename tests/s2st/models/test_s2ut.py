@@ -6,16 +6,15 @@ import torch
 
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.pretrained_source import PretrainedSourceConfig
-from s2st.models.s2ut import S2ut, S2utConfig
+from s2st.models.s2ut import S2ut, S2utConfig, UnitDecoderConfig
 from s2st.models.speech_encoder import EncoderConfig
 from s2st.models.speech_source import SpeechSourceConfig
-from s2st.models.transformer import TransformerConfig
 from s2st.units import EOS
 
 TINY = {
     "num_units": 12,
     "source": SpeechSourceConfig(num_layers=2, model_dim=16, num_heads=2, ffn_dim=32, conv_dim=24, dropout=0.0),
-    "decoder": TransformerConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0, pre_ln=True),
+    "decoder": UnitDecoderConfig(num_layers=2, model_dim=24, num_heads=4, ffn_dim=32, dropout=0.0),
 }
 
 
@@ -73,6 +72,10 @@ def test_labels() -> None:
     ("settings", "message"),
     [
         ({"units_per_step": 5, "languages": ("en", "hi")}, "units_per_step above 1 and languages contradict"),
+        *(
+            ({"tasks": {name: TaskConfig()}}, f"cannot be called '{name}'")
+            for name in ("a.b", "loss", "keys", "training")
+        ),
         ({"tasks": {"a": TaskConfig(encoder_layer=13)}}, "hears encoder_layer 13 of 12"),
         ({"tasks": {"a": TaskConfig(decoder_type="ctc", decoder_layer=8)}}, "but the last is 7"),
         (

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.mel_lstm import MelLstm, MelLstmConfig
-from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig
+from s2st.models.s2spect import S2Spect, S2SpectConfig, SpectrogramDecoderConfig, SpectrogramSourceConfig
 from s2st.models.spectrogram_decoding import PostnetConfig, SpectrogramModel, pack
 from s2st.models.spectrogram_loss import spectrogram_loss
-from s2st.models.speech_source import SpeechSourceConfig
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
 S2SPECT = S2SpectConfig(
-    SpeechSourceConfig(num_layers=0, model_dim=64, ffn_dim=128, conv_dim=64, **QUIET),
+    SpectrogramSourceConfig(num_layers=0, model_dim=64, ffn_dim=128, deltas=False, conv_dim=64, **QUIET),
     SpectrogramDecoderConfig(
         num_layers=1, num_heads=1, model_dim=64, ffn_dim=128, prenet_dim=128, max_steps=60, **QUIET
     ),
