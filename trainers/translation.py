@@ -77,6 +77,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': {step.input('pairs')} has no pair in the training split")
     if pc.unique(pairs["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    generation.check_spoken(step, config.loop.best_metric, pc.unique(learned["target_lang"]).to_pylist())
     directions = Counter(pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-").to_pylist())
     known = {lang for side in ("source_lang", "target_lang") for lang in pc.unique(learned[side]).to_pylist()}
     if not config.language_symbols:
