@@ -56,8 +56,9 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
     rows = datasets.read_table(step.input("units"), UNITS, ["lang", "split", "codebook"])
     if pc.unique(rows["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': {step.input('units')} are not units of {step.input('codebook')}")
-    learned = tuple(config.languages or sorted(pc.unique(rows["lang"]).to_pylist()))
-    langs = Counter(rows.filter(in_training(learned))["lang"].to_pylist())
+    langs = Counter(rows.filter(pc.field("split") == "train")["lang"].to_pylist())
+    learned = learned_languages(config, langs, step)
+    langs = Counter({lang: langs[lang] for lang in learned})
     model = unit_training.model_config(config, step, units, learned, lambda: training_units(step, learned))
     settings = {
         "model": model,
@@ -82,6 +83,19 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
     )
     fit(step, config.loop, unit_training.train_worker, settings, training, validation)
     return Counts(langs.total(), langs.total())
+
+
+def learned_languages(config: UnitDenoisingConfig, counts: Mapping[str, int], step: Step) -> tuple[str, ...]:
+    """Give the setting languages, or those of the training rows; raises UserError for one that has no row (counts)."""
+    learned = config.languages or tuple(sorted(counts))
+    if not learned:
+        raise UserError(f"section '{step.name}': {step.input('units')} have no row in the training split")
+    if missing := [lang for lang in learned if not counts.get(lang)]:
+        raise UserError(
+            f"section '{step.name}': languages has '{missing[0]}', of which {step.input('units')} have no training row "
+            f"(they have {', '.join(sorted(counts))}); remove it"
+        )
+    return learned
 
 
 def in_training(langs: tuple[str, ...]) -> pc.Expression:

@@ -15,7 +15,7 @@ from s2st.units import BOS, EOS, PAD, reduce
 from stages import datasets
 from stages.stage import Step
 from trainers import translation, unit_denoising
-from trainers.unit_denoising import ToTokens, UnitDenoisingConfig, check, noised
+from trainers.unit_denoising import ToTokens, UnitDenoisingConfig, check, learned_languages, noised
 
 NUM_UNITS, NAME = 20, "mfcc-0-0-abc"
 TINY = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 16, "dropout": 0.0}
@@ -59,6 +59,16 @@ def test_a_batch_restores_whole_units_in_their_own_language():
         assert target[target != PAD].tolist() == [symbol, *row["tokens"], symbol]
     again = noised(rows, np.random.default_rng(0), vocabulary, SpanMasking())
     assert all(torch.equal(batch[name], again[name]) for name in batch)
+
+
+def test_a_language_without_training_rows_is_told(tmp_path):
+    step = Step("denoised", "trainers.unit_denoising", str(tmp_path), {}, {"units": ["units"]})
+    assert learned_languages(UnitDenoisingConfig(), {"hi": 3, "en": 2}, step) == ("en", "hi")
+    assert learned_languages(UnitDenoisingConfig(languages=("hi",)), {"hi": 3, "en": 2}, step) == ("hi",)
+    with pytest.raises(UserError, match=r"languages has 'hu', of which .* have no training row \(they have en, hi\)"):
+        learned_languages(UnitDenoisingConfig(languages=("en", "hu")), {"hi": 3, "en": 2}, step)
+    with pytest.raises(UserError, match="no row in the training split"):
+        learned_languages(UnitDenoisingConfig(), {}, step)
 
 
 def test_nothing_is_spoken(tmp_path):
