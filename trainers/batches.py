@@ -76,7 +76,7 @@ class Examples:
         most = max(1, len(self.row_groups) // LEAST_ROW_GROUPS)
         return min(most, max(1, round(rows / self.packing.window)))
 
-    def any(self) -> bool:
+    def has_rows(self) -> bool:
         """Tell whether there is a row; most often the first row group, read here, has one."""
         return any(len(self.prepare(self._read(group))) for group in self.row_groups)
 
@@ -145,7 +145,7 @@ def examples(
         for row_group in fragment.split_by_row_group()
     ]
     opened = Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing, times)
-    if not opened.any():
+    if not opened.has_rows():
         tell(f"{folder}: no row can be used of those with {where}, so the training does without them")
         return None
     return opened

@@ -91,7 +91,7 @@ def check_spoken(step: Step, best_metric: str, langs: Collection[str]) -> None:
     }
     if folders and (missing := sorted(set(langs) - spoken)):
         raise UserError(
-            f"section '{step.name}': best_metric mcd needs a vocoder of each target language; name one of '{missing[0]}'"
+            f"section '{step.name}': best_metric mcd needs vocoders of all target languages; name one of '{missing[0]}'"
         )
 
 

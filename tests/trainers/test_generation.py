@@ -52,5 +52,5 @@ def test_mistakes_with_vocoders_are_told(vocoder, tmp_path):
         check_vocoder_units(step, "other")
     check_spoken(step, "mcd", ["en"])
     check_spoken(step, "loss", ["en", "hi"])
-    with pytest.raises(UserError, match="best_metric mcd needs a vocoder of each target language; name one of 'hi'"):
+    with pytest.raises(UserError, match="best_metric mcd needs vocoders of all target languages; name one of 'hi'"):
         check_spoken(step, "mcd", ["en", "hi"])
