@@ -16,6 +16,7 @@ import torch
 from s2st import audio, checkpoint, griffin_lim, translators
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
+from s2st.features.filterbank import check_lengths
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
 from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
 from s2st.spectrogram_translator import SpectrogramTranslator
@@ -53,26 +54,48 @@ class TranslateConfig:
 class BatchTranslator:
     """Takes pairs and gives translations with their audio."""
 
-    def __init__(self, model: str, config: TranslateConfig):
+    def __init__(self, model: str, config: TranslateConfig, output: str):
+        """Pairs that the model cannot take are set aside beside the dataset `output`."""
+        self.output = output
         self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
         self.options = config.options(self.translator.search)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of PAIRS or SPEECH_PAIRS into rows of TRANSLATIONS, one batch a target language."""
-        rows = table.to_pylist()
+        rows, rejects = self._open(table.to_pylist())
+        datasets.set_aside(rejects, self.output)
         done: list[dict[str, Any]] = []
         for target in sorted({row["target_lang"] for row in rows}):
             done += self._translate([row for row in rows if row["target_lang"] == target], target)
         return pa.Table.from_pylist(done, schema=TRANSLATIONS)
 
-    def _translate(self, rows: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-        sources = [row["source_lang"] for row in rows]
+    def _open(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Put the source beside each row; give those that can be translated, and the others as rows of REJECTS."""
+        good, rejects = [], []
+        for row in rows:
+            try:
+                good.append({**row, "source": self._source(row)})
+            except (UserError, audio.AudioError) as error:
+                reason = f"pair '{row['pair_id']}': {error}"
+                rejects.append({"utterance_id": row["source_utterance_id"], "lang": row["source_lang"]})
+                rejects[-1].update(split=row["split"], reason=reason)
+        return good, rejects
+
+    def _source(self, row: dict[str, Any]) -> np.ndarray:
+        """Give the units or the waveform; raises UserError for too few or too many, AudioError for no audio."""
         if isinstance(self.translator, Translator):
-            units = [np.asarray(row["source_units"], dtype=np.int32) for row in rows]
-            translations = self.translator.translate_units(units, sources, target, self.options)
-        else:
-            waveforms = [audio.decode(row["source_audio"]) for row in rows]
-            translations = self.translator.translate_batch(waveforms, sources, target, self.options)
+            units = np.asarray(row["source_units"], dtype=np.int32)
+            self.translator.check_units(units, row["source_lang"])
+            return units
+        waveform = audio.decode(row["source_audio"])
+        check_lengths([waveform], self.translator.max_source_frames)
+        return waveform
+
+    def _translate(self, rows: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
+        units = isinstance(self.translator, Translator)
+        translate = self.translator.translate_units if units else self.translator.translate_batch
+        sources, langs = [row["source"] for row in rows], [row["source_lang"] for row in rows]
+        translations = translate(sources, langs, target, self.options)
         done = []
         for row, translation, ceiling in zip(rows, translations, self._ceilings(rows, target), strict=True):
             done.append(
@@ -129,7 +152,7 @@ def source(step: Step) -> tuple[str, pa.Schema]:
 
 
 def run(config: TranslateConfig, step: Step) -> Counts:
-    """Translate every pair of the split whose target language the model speaks."""
+    """Translate every pair of the split whose target language the model speaks, but those that it cannot take."""
     folder, schema = source(step)
     model = read_model_folder(step.input("model"))
     pairs = datasets.read_table(folder, schema, ["split", "source_lang", "target_lang"])
@@ -143,7 +166,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         .map_batches(lambda table: _filter(table, spoken), batch_format="pyarrow")
         .map_batches(
             BatchTranslator,
-            fn_constructor_args=(step.input("model"), config),
+            fn_constructor_args=(step.input("model"), config, step.output),
             batch_format="pyarrow",
             batch_size=config.batch_rows,
             **cluster.pool(config.max_workers, config.num_gpus),
@@ -151,10 +174,11 @@ def run(config: TranslateConfig, step: Step) -> Counts:
     )
     datasets.write(translations, step.output, ["source_lang", "target_lang"])
     table = datasets.read_table(step.output, TRANSLATIONS, ["seconds", "finished"])
-    datasets.check_nothing_lost(step.output, num_chosen, len(table), 0)
+    num_rejects = len(datasets.rejects(step.output))
+    datasets.check_nothing_lost(step.output, num_chosen, len(table), num_rejects)
     if cut := len(table) - pc.sum(table["finished"]).as_py():
         tell(f"{step.name}: {cut} of {len(table)} translations did not end by themselves, and are cut")
-    return Counts(num_chosen, len(table), 0, round(sum(table["seconds"].to_pylist()) / 3600, 4))
+    return Counts(num_chosen, len(table), num_rejects, round(sum(table["seconds"].to_pylist()) / 3600, 4))
 
 
 def chosen_rows(split: str, directions: set[str], languages: set[str]) -> Callable[[dict[str, Any]], bool]:

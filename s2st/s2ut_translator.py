@@ -23,6 +23,7 @@ class S2utTranslator(SpeechTranslator):
     def __init__(self, translator: S2ut, voices: dict[str, Voice], directions: Sequence[str]):
         self.translator, self.voices = translator.eval(), voices
         self.directions, self.languages = tuple(directions), frozenset(voices)
+        self.max_source_frames = (translator.config.pretrained or translator.config.source).max_frames
 
     @classmethod
     def load(cls, folder: str, device: str = "cpu") -> "S2utTranslator":
@@ -48,7 +49,7 @@ class S2utTranslator(SpeechTranslator):
         """Give what the model's source takes, and its lengths."""
         config = self.translator.config
         if config.pretrained is None:
-            return hear(waveforms, config.source.deltas, config.source.max_frames)
-        check_lengths(waveforms, config.pretrained.max_frames)
+            return hear(waveforms, config.source.deltas, self.max_source_frames)
+        check_lengths(waveforms, self.max_source_frames)
         padded = pad_sequence([torch.from_numpy(waveform) for waveform in waveforms], batch_first=True)
         return padded, torch.tensor([len(waveform) for waveform in waveforms])

@@ -27,6 +27,7 @@ class SpectrogramTranslator(SpeechTranslator):
         """`speech_to_units` tells the units of what was said, by which it is compared with other translators."""
         self.model, self.speech_to_units = model.eval(), speech_to_units
         self.directions = tuple(directions)
+        self.max_source_frames = model.config.max_source_frames
         self.languages = frozenset(direction.partition("-")[2] for direction in directions)
 
     @classmethod
@@ -41,7 +42,7 @@ class SpectrogramTranslator(SpeechTranslator):
         """Translate waveforms, whatever their languages; see SpeechTranslator. There is nothing to search."""
         if not waveforms:
             return []
-        features, lengths = hear(waveforms, self.model.config.deltas, self.model.config.max_source_frames)
+        features, lengths = hear(waveforms, self.model.config.deltas, self.max_source_frames)
         device = next(self.model.parameters()).device
         found = say(self.model, features.to(device), lengths.to(device))
         spoken = [griffin_lim.speak_resampled(spectrogram.log_mel) for spectrogram in found]

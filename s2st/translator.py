@@ -87,6 +87,14 @@ class Translator(SpeechTranslator):
         """Give the reduced units of each waveform."""
         return [reduce(units)[0] for units in self.speech_to_units(waveforms)]
 
+    def check_units(self, units: np.ndarray, source: str) -> None:
+        """Raise UserError for reduced units, of the language `source`, that are none or too many."""
+        count, most = len(self.translator.vocabulary.source_tokens(units, source)), self.translator.config.max_positions
+        if not len(units) or count > most:
+            raise UserError(
+                f"a source of {count} tokens for {len(units)} units cannot be translated; at most {most} are"
+            )
+
     def translate_batch(
         self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
@@ -97,6 +105,8 @@ class Translator(SpeechTranslator):
         self, sequences: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
         """Translate reduced units to one language and speak them."""
+        for units, source in zip(sequences, sources, strict=True):
+            self.check_units(units, source)
         targets = [to] * len(sequences)
         found = translate_units(self.translator, sequences, sources, targets, options or self.search)
         hypotheses = [best for best, *_ in found]

@@ -95,12 +95,17 @@ def only(dataset: ray.data.Dataset, utterance_ids: pa.Array) -> ray.data.Dataset
     )
 
 
-def read_table(folder: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a dataset that fits in memory (units, pairs, scores), in a stable order of files and rows."""
+def read_table(
+    folder: str, schema: pa.Schema, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+) -> pa.Table:
+    """Read a dataset that fits in memory (units, pairs, scores), in a stable order of files and rows.
+
+    `where` chooses rows, while they are read.
+    """
     system, _ = storage.resolve(folder)
     dataset = pyarrow.dataset.dataset(files(folder, schema), filesystem=system, partitioning="hive")
     names = list(columns or schema.names)
-    table = dataset.to_table(columns=names)
+    table = dataset.to_table(columns=names, filter=where)
     return table.cast(pa.schema([schema.field(name) for name in names]))
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from s2st import storage
 from stages import cluster, datasets
+from stages.console import tell
 
 BATCHES_BYTES = 16 << 20  # of batches that travel together: every block costs Ray some milliseconds
 WINDOWS_AT_ONCE = 256  # that one execution of Ray Data makes: each costs a second to start
@@ -74,6 +75,10 @@ class Examples:
         rows = sum(group.row_groups[0].num_rows for group in self.row_groups)
         most = max(1, len(self.row_groups) // LEAST_ROW_GROUPS)
         return min(most, max(1, round(rows / self.packing.window)))
+
+    def has_rows(self) -> bool:
+        """Tell whether there is a row; most often the first row group, read here, has one."""
+        return any(len(self.prepare(self._read(group))) for group in self.row_groups)
 
     def make(self, seed: int, window: int, first: int = 0) -> Iterator[dict[str, Any]]:
         """Make the batches of a window, from the one numbered `first` on: rows of BATCH."""
@@ -124,7 +129,10 @@ def examples(
     prepare: Callable[[pa.Table], pa.Table] = lambda table: table,
     times: Callable[[dict], float] | None = None,
 ) -> Examples | None:
-    """Open a dataset for training; None if no row is as `where` says. See `Examples` for the arguments."""
+    """Open a dataset for training; None if no row is as `where` says, or `prepare` leaves none.
+
+    See `Examples` for the arguments.
+    """
     system, _ = storage.resolve(folder)
     dataset = pyarrow.dataset.dataset(datasets.files(folder, schema), filesystem=system, partitioning="hive")
     fits = functools.reduce(operator.and_, (pc.field(column) == value for column, value in where.items()))
@@ -136,7 +144,11 @@ def examples(
         if _can_hold(fragment, where)
         for row_group in fragment.split_by_row_group()
     ]
-    return Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing, times)
+    opened = Examples(row_groups, dataset.schema, columns, where, prepare, size, collate, packing, times)
+    if not opened.has_rows():
+        tell(f"{folder}: no row can be used of those with {where}, so the training does without them")
+        return None
+    return opened
 
 
 def _can_hold(fragment: pyarrow.dataset.Fragment, where: Mapping[str, str]) -> bool:

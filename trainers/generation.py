@@ -4,7 +4,7 @@ Training feeds a translator the reference, so its loss falls even when it no lon
 says by itself is then the same for every input (fairseq issue 5003), which only a translation shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -81,6 +81,18 @@ def check_vocoders(step: Step, best_metric: str) -> None:
     """Raise UserError if the metric to choose a model by needs vocoders, and the step has none."""
     if best_metric == "mcd" and not step.inputs.get("vocoders"):
         raise UserError(f"section '{step.name}': best_metric mcd needs speech; name vocoders of the targets' languages")
+
+
+def check_spoken(step: Step, best_metric: str, langs: Collection[str]) -> None:
+    """Raise UserError if the metric to choose a model by needs vocoders of the target languages, and one has none."""
+    folders = step.input_list("vocoders") if best_metric == "mcd" else []
+    spoken = {
+        lang for folder in folders for lang in checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]["languages"]
+    }
+    if folders and (missing := sorted(set(langs) - spoken)):
+        raise UserError(
+            f"section '{step.name}': best_metric mcd needs vocoders of all target languages; name one of '{missing[0]}'"
+        )
 
 
 def check_vocoder_units(step: Step, units: str) -> None:

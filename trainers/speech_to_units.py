@@ -150,6 +150,7 @@ def run(config: SpeechToUnitsConfig, step: Step) -> Counts:
     pairs, counts = fitting_pairs(ROWS, limits, step)
     if set(pairs["codebook"].to_pylist()) - {units_name}:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    generation.check_spoken(step, config.loop.best_metric, pc.unique(pairs["target_lang"]).to_pylist())
     model = fitted(model, pairs, num_units, f"section '{step.name}'")
     data = {split: examples_of(config, model, limits, step, split) for split in ("train", "validation")}
     settings = {

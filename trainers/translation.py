@@ -22,7 +22,6 @@ from s2st.models.unit_transformer import UnitTransformerConfig
 from s2st.schemas import PAIRS
 from s2st.speech_to_units import units_info
 from stages import datasets
-from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
@@ -37,6 +36,7 @@ from trainers.unit_training import (
     collate,
     learned_directions,
     model_config,
+    rejects_of,
     start_of,
     train_worker,
 )
@@ -77,6 +77,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
         raise UserError(f"section '{step.name}': {step.input('pairs')} has no pair in the training split")
     if pc.unique(pairs["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
+    generation.check_spoken(step, config.loop.best_metric, pc.unique(learned["target_lang"]).to_pylist())
     directions = Counter(pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-").to_pylist())
     known = {lang for side in ("source_lang", "target_lang") for lang in pc.unique(learned[side]).to_pylist()}
     if not config.language_symbols:
@@ -120,16 +121,9 @@ def too_long(pairs: pa.Table, to_tokens: "ToTokens", step: Step) -> list[dict[st
     fewest = to_tokens.max_positions - to_tokens.vocabulary.num_source_marks  # units; merges only make a side shorter
     long = [pc.greater(pc.list_value_length(pairs[f"{side}_units"]), fewest) for side in ("source", "target")]
     candidates = pairs.filter(pc.or_(*long))
-    kept = set(to_tokens(candidates)["pair_id"].to_pylist())
-    rejects = []
-    for row in candidates.select(["pair_id", "source_utterance_id", "source_lang", "split"]).to_pylist():
-        if row["pair_id"] not in kept:
-            reason = f"pair '{row['pair_id']}' has more tokens than max_positions={to_tokens.max_positions}"
-            rejects.append({"utterance_id": row["source_utterance_id"], "lang": row["source_lang"], "reason": reason})
-            rejects[-1]["split"] = row["split"]
-    if rejects:
-        tell(f"{step.name}: {len(rejects)} of {len(pairs)} pairs are longer than model.max_positions, and left out")
-    return rejects
+    kept = to_tokens(candidates)["pair_id"].combine_chunks()
+    lost = candidates.filter(pc.invert(pc.is_in(candidates["pair_id"], kept)))
+    return rejects_of(lost, ("pair_id", "source_utterance_id", "source_lang"), to_tokens.max_positions, step)
 
 
 def both_sides(pairs: pa.Table) -> list[np.ndarray]:

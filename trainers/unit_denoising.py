@@ -11,7 +11,7 @@ denoised:
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,9 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
     rows = datasets.read_table(step.input("units"), UNITS, ["lang", "split", "codebook"])
     if pc.unique(rows["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': {step.input('units')} are not units of {step.input('codebook')}")
-    learned = tuple(config.languages or sorted(pc.unique(rows["lang"]).to_pylist()))
-    langs = Counter(rows.filter(in_training(learned))["lang"].to_pylist())
+    langs: Counter[str] = Counter(rows.filter(pc.field("split") == "train")["lang"].to_pylist())
+    learned = learned_languages(config, langs, step)
+    rows = rows.filter(learned_from(learned, "train", "validation"))
     model = unit_training.model_config(config, step, units, learned, lambda: training_units(step, learned))
     settings = {
         "model": model,
@@ -65,7 +66,10 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
         "vocoders": [],
         "info": {"units": units[0], "directions": unit_training.learned_directions(step, [])},
     }
-    times = unit_training.balanced(config, "lang", langs)
+    to_tokens = ToTokens(model, learned)
+    rejects = too_long(to_tokens, step)
+    datasets.set_aside(rejects, step.output)
+    times = unit_training.balanced(config, "lang", {lang: langs[lang] for lang in learned})
     training, validation = (
         examples(
             step.input("units"),
@@ -75,32 +79,55 @@ def run(config: UnitDenoisingConfig, step: Step) -> Counts:
             Packing(config.max_tokens, unit_training.WINDOW),
             lambda row: len(row["tokens"]) + model.vocabulary.num_source_marks,
             functools.partial(noised, vocabulary=model.vocabulary, noise=config.noise),
-            ToTokens(model, learned),
+            to_tokens,
             times if split == "train" else None,
         )
         for split in ("train", "validation")
     )
     fit(step, config.loop, unit_training.train_worker, settings, training, validation)
-    return Counts(langs.total(), langs.total())
+    return Counts(len(rows), len(rows) - len(rejects), len(rejects))
 
 
-def in_training(langs: tuple[str, ...]) -> pc.Expression:
-    """Tell the rows of UNITS that are trained on."""
-    return (pc.field("split") == "train") & pc.field("lang").isin(langs)
+def learned_languages(config: UnitDenoisingConfig, counts: Mapping[str, int], step: Step) -> tuple[str, ...]:
+    """Give the setting languages, or those of the training rows; raises UserError for one that has no row (counts)."""
+    learned = config.languages or tuple(sorted(counts))
+    if not learned:
+        raise UserError(f"section '{step.name}': {step.input('units')} have no row in the training split")
+    if missing := [lang for lang in learned if not counts.get(lang)]:
+        raise UserError(
+            f"section '{step.name}': languages has '{missing[0]}', of which {step.input('units')} have no training row "
+            f"(they have {', '.join(sorted(counts))}); remove it"
+        )
+    return learned
+
+
+def learned_from(langs: Sequence[str], *splits: str) -> pc.Expression:
+    """Tell the rows of UNITS that are of these languages and splits."""
+    return pc.field("split").isin(splits) & pc.field("lang").isin(langs)
 
 
 def training_units(step: Step, langs: tuple[str, ...]) -> list[np.ndarray]:
     """Give the reduced units of the training split, in these languages."""
-    rows = datasets.read_table(step.input("units"), UNITS, ["lang", "split", "units"]).filter(in_training(langs))
+    rows = datasets.read_table(step.input("units"), UNITS, ["units"], learned_from(langs, "train"))
     return [reduce(np.asarray(units))[0] for units in rows["units"].to_pylist()]
+
+
+def too_long(to_tokens: "ToTokens", step: Step) -> list[dict[str, Any]]:
+    """Give the utterances that the model has too few positions for: rows of REJECTS."""
+    learned = learned_from(to_tokens.langs, "train", "validation")
+    long = pc.list_value_length(pc.field("durations")) > to_tokens.most  # reduced units; merges only make them fewer
+    candidates = datasets.read_table(step.input("units"), UNITS, [*COLUMNS, "split"], learned & long)
+    kept = to_tokens(candidates)["utterance_id"].combine_chunks()
+    lost = candidates.filter(pc.invert(pc.is_in(candidates["utterance_id"], kept)))
+    return unit_training.rejects_of(lost, ("utterance_id", "utterance_id", "lang"), to_tokens.max_positions, step)
 
 
 class ToTokens:
     """Rows of UNITS to rows {utterance_id, lang, tokens}; other languages and what is too long are left out."""
 
     def __init__(self, config: UnitTransformerConfig, langs: tuple[str, ...]):
-        self.vocabulary, self.langs = config.vocabulary, pa.array(langs)
-        self.most = config.max_positions - self.vocabulary.num_source_marks
+        self.vocabulary, self.langs, self.max_positions = config.vocabulary, pa.array(langs), config.max_positions
+        self.most = self.max_positions - self.vocabulary.num_source_marks
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Reduce and encode the units."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from s2st.config import UserError, build, to_mapping
 from s2st.decoding import translate_tokens
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow
 from s2st.units import PAD, fit_merges
+from stages.console import tell
 from stages.stage import Step
 from trainers import generation
 from trainers.balance import repetitions
@@ -152,6 +154,25 @@ def begin(config: UnitTransformerConfig, start: str | None) -> UnitTransformer:
         new = config.languages[len(old.config.languages) :]
         model.load_state_dict(grow(old, new).state_dict())
     return model
+
+
+def rejects_of(lost: pa.Table, columns: tuple[str, str, str], most: int, step: Step) -> list[dict[str, Any]]:
+    """Tell how many rows are lost since they have more than `most` tokens; gives them as rows of REJECTS.
+
+    `columns` hold what a row is called, its utterance_id and its language.
+    """
+    if len(lost):
+        tell(f"{step.name}: {len(lost)} rows are longer than model.max_positions, and left out")
+    name, utterance_id, lang = columns
+    return [
+        {
+            "utterance_id": row[utterance_id],
+            "lang": row[lang],
+            "split": row["split"],
+            "reason": f"'{row[name]}' has more tokens than max_positions={most}",
+        }
+        for row in lost.select(list(dict.fromkeys([*columns, "split"]))).to_pylist()
+    ]
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,23 @@ def test_settings_of_the_search_replace_the_models_own():
     assert config.options(SPEECH_SEARCH) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
     with pytest.raises(ValueError, match="beam 0 keeps nothing"):
         TranslateConfig(beam=0)
+
+
+@pytest.mark.parametrize("kind", ["unit_transformer", "s2ut"])
+def test_what_the_model_cannot_take_is_set_aside(tiny_model, tiny_direct_models, tmp_path, tone, kind):
+    reads = kind == "unit_transformer"
+    model = tiny_model if reads else tiny_direct_models[kind]
+    write_pairs(tmp_path, model, tone)
+    name, schema = ("pairs", PAIRS) if reads else ("speech_pairs", SPEECH_PAIRS)
+    rows = datasets.read_table(f"{tmp_path}/{name}", schema).to_pylist()
+    if reads:
+        rows[1]["source_units"], rows[2]["source_units"] = [], [1, 2] * 2_000
+    else:
+        rows[1]["source_audio"], rows[2]["source_audio"] = b"no audio", audio.encode(np.tile(tone, 3))
+    translator = translate.BatchTranslator(model, TranslateConfig(beam=1), str(tmp_path))
+    found = translator(pa.Table.from_pylist(rows, schema=schema)).to_pylist()
+    assert [row["pair_id"] for row in found] == ["pair-0", "pair-3"]
+    rejects = {row["utterance_id"]: row["reason"] for row in datasets.rejects(str(tmp_path))}
+    assert rejects.keys() == {"en-1", "en-2"}
+    assert "pair 'pair-2'" in rejects["en-2"]
+    assert "cannot be translated" in rejects["en-2"]

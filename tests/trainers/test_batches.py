@@ -2,6 +2,7 @@ import contextlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import ray.data
@@ -103,6 +104,23 @@ def test_batches_are_a_function_of_seed_and_place(dataset):
 
 def test_no_row_group_of_a_split_is_none(dataset):
     assert opened(dataset, "test") is None
+
+
+def test_a_split_of_which_nothing_is_left_is_none(dataset):
+    def keep_only(name):
+        return examples(
+            dataset,
+            SCHEMA,
+            ["name", "size"],
+            {"split": "validation"},
+            Packing(16),
+            lambda row: row["size"],
+            collate,
+            lambda table: table.filter(pc.equal(table["name"], name)),
+        )
+
+    assert keep_only("none") is None
+    assert [batch["names"] for batch in keep_only("3-4").make(0, 0)] == [["3-4"]]  # the last one of two row groups
 
 
 def test_rows_of_files_that_hold_several_splits_are_chosen(tmp_path):

@@ -6,7 +6,7 @@ from s2st import checkpoint
 from s2st.config import UserError
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from stages.stage import Step
-from trainers.generation import METRICS, Voices, check_vocoder_units, check_vocoders, collapse, measure
+from trainers.generation import METRICS, Voices, check_spoken, check_vocoder_units, check_vocoders, collapse, measure
 
 LANGS = ["en", "hi", "en"]
 REFERENCES = [[1, 2, 3, 4, 5], [6, 7, 8, 9, 1], [3, 1, 9, 4, 6]]
@@ -50,3 +50,7 @@ def test_mistakes_with_vocoders_are_told(vocoder, tmp_path):
     check_vocoder_units(step, "u")
     with pytest.raises(UserError, match="vocoder speaks units u, but the training has other"):
         check_vocoder_units(step, "other")
+    check_spoken(step, "mcd", ["en"])
+    check_spoken(step, "loss", ["en", "hi"])
+    with pytest.raises(UserError, match="best_metric mcd needs vocoders of all target languages; name one of 'hi'"):
+        check_spoken(step, "mcd", ["en", "hi"])

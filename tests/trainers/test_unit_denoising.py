@@ -15,7 +15,7 @@ from s2st.units import BOS, EOS, PAD, reduce
 from stages import datasets
 from stages.stage import Step
 from trainers import translation, unit_denoising
-from trainers.unit_denoising import ToTokens, UnitDenoisingConfig, check, noised
+from trainers.unit_denoising import ToTokens, UnitDenoisingConfig, check, learned_languages, noised, too_long
 
 NUM_UNITS, NAME = 20, "mfcc-0-0-abc"
 TINY = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "ffn_dim": 16, "dropout": 0.0}
@@ -44,6 +44,19 @@ def test_units_are_reduced_and_other_languages_and_what_is_too_long_left_out():
     assert len(ToTokens(replace(config, max_positions=8), ("en",))(table)) == 0
 
 
+def test_what_is_too_long_is_set_aside(tmp_path):
+    table = utterances(["en", "hi"])
+    datasets.write_table(table, str(tmp_path / "units"))
+    lengths = {row["utterance_id"]: len(row["durations"]) + 3 for row in table.to_pylist() if row["lang"] == "en"}
+    most = max(lengths.values()) - 1
+    config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi"), max_positions=most)
+    step = Step("denoised", "trainers.unit_denoising", str(tmp_path), {}, {"units": ["units"]})
+    rejects = too_long(ToTokens(config, ("en",)), step)
+    assert [row["utterance_id"] for row in rejects] == [name for name, length in lengths.items() if length > most]
+    assert rejects[0]["reason"] == f"'{rejects[0]['utterance_id']}' has more tokens than max_positions={most}"
+    assert rejects[0]["split"] == "train"
+
+
 def test_a_batch_restores_whole_units_in_their_own_language():
     config = UnitTransformerConfig(num_units=NUM_UNITS, languages=("en", "hi"))
     vocabulary, rows = config.vocabulary, ToTokens(config, config.languages)(utterances()).to_pylist()
@@ -59,6 +72,16 @@ def test_a_batch_restores_whole_units_in_their_own_language():
         assert target[target != PAD].tolist() == [symbol, *row["tokens"], symbol]
     again = noised(rows, np.random.default_rng(0), vocabulary, SpanMasking())
     assert all(torch.equal(batch[name], again[name]) for name in batch)
+
+
+def test_a_language_without_training_rows_is_told(tmp_path):
+    step = Step("denoised", "trainers.unit_denoising", str(tmp_path), {}, {"units": ["units"]})
+    assert learned_languages(UnitDenoisingConfig(), {"hi": 3, "en": 2}, step) == ("en", "hi")
+    assert learned_languages(UnitDenoisingConfig(languages=("hi",)), {"hi": 3, "en": 2}, step) == ("hi",)
+    with pytest.raises(UserError, match=r"languages has 'hu', of which .* have no training row \(they have en, hi\)"):
+        learned_languages(UnitDenoisingConfig(languages=("en", "hu")), {"hi": 3, "en": 2}, step)
+    with pytest.raises(UserError, match="no row in the training split"):
+        learned_languages(UnitDenoisingConfig(), {}, step)
 
 
 def test_nothing_is_spoken(tmp_path):
