@@ -22,6 +22,7 @@ from stages.stage import Counts, Input, Stage, Step
 
 ROWS_AT_ONCE = 128  # pairs of a task and of a row group
 TAKEN = ("audio", "num_samples", "text")  # of the manifest
+SIDES = ("source", "target")
 KEPT = [name for name in SPEECH_PAIRS.names if name in PAIRS.names]
 
 
@@ -33,14 +34,18 @@ class PairSpeechConfig:
 def run(config: PairSpeechConfig, step: Step) -> Counts:
     """Join the pairs with the manifest on the data workers."""
     pairs = datasets.read_table(step.input("pairs"), PAIRS, KEPT)
-    recordings = Recordings(step.input("manifest"))
-    sides = [recordings.places(pairs[f"{side}_utterance_id"]) for side in ("source", "target")]
-    if lost := sum(places.null_count for places in sides):
+    recordings, utterance_ids = open_manifest(step.input("manifest"))
+    for side in SIDES:
+        places = pc.index_in(pairs[f"{side}_utterance_id"], utterance_ids)
+        pairs = pairs.append_column(f"{side}_place", places)
+    if lost := sum(pairs[f"{side}_place"].null_count for side in SIDES):
         raise UserError(
             f"section '{step.name}': {lost} recordings of {step.input('pairs')} are not in {step.input('manifest')}; "
             "name the manifest that the units were made of"
         )
-    split_and_place = pa.table({"split": pairs["split"], "direction": directions(pairs), "place": sides[0]})
+    split_and_place = pa.table(
+        {"split": pairs["split"], "direction": directions(pairs), "place": pairs["source_place"]}
+    )
     order = pc.sort_indices(split_and_place, [(name, "ascending") for name in split_and_place.column_names])
     cluster.set_up_data()
     stream = ray.data.from_arrow(pairs.take(order)).repartition(target_num_rows_per_block=ROWS_AT_ONCE)
@@ -57,41 +62,43 @@ def directions(pairs: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-")
 
 
+def open_manifest(folder: str) -> tuple["Recordings", pa.ChunkedArray]:
+    """Open a manifest, and give the utterance_id of each of its rows."""
+    system, _ = storage.resolve(folder)
+    dataset = pyarrow.dataset.dataset(datasets.files(folder, MANIFEST), filesystem=system, partitioning="hive")
+    row_groups = [part for fragment in dataset.get_fragments() for part in fragment.split_by_row_group()]
+    ids = [part.to_table(columns=["utterance_id"])["utterance_id"].combine_chunks() for part in row_groups]
+    ends = np.cumsum([len(part) for part in ids])
+    return Recordings(row_groups, ends), pa.chunked_array(ids, pa.string())
+
+
+@dataclass(frozen=True)
 class Recordings:
-    """The recordings of a manifest, found by their utterance_id."""
+    """The recordings of a manifest, found by the numbers of their rows."""
 
-    def __init__(self, manifest: str) -> None:
-        system, _ = storage.resolve(manifest)
-        dataset = pyarrow.dataset.dataset(datasets.files(manifest, MANIFEST), filesystem=system, partitioning="hive")
-        self.row_groups = [part for fragment in dataset.get_fragments() for part in fragment.split_by_row_group()]
-        ids = [part.to_table(columns=["utterance_id"])["utterance_id"].combine_chunks() for part in self.row_groups]
-        self.ids = ray.put(pa.chunked_array(ids, pa.string()))
-        self.ends = np.cumsum([len(part) for part in ids])  # of the row groups, in rows
-
-    def places(self, utterance_ids: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Number of the row of each recording, null for those that are not there."""
-        return pc.index_in(utterance_ids, ray.get(self.ids))
+    row_groups: list[pyarrow.dataset.ParquetFileFragment]
+    ends: np.ndarray  # of the row groups, in rows
 
     def join(self, pairs: pa.Table) -> pa.Table:
-        """Rows of PAIRS -> rows of SPEECH_PAIRS."""
+        """Rows of PAIRS with the places of both recordings -> rows of SPEECH_PAIRS."""
         columns = {name: pairs[name] for name in KEPT}
-        for side in ("source", "target"):
-            found = self._read(pairs[f"{side}_utterance_id"])
+        for side in SIDES:
+            found = self._read(pairs[f"{side}_place"].to_numpy())
             columns[f"{side}_audio"] = pc.struct_field(found["audio"], "bytes")
             columns[f"{side}_samples"] = found["num_samples"]
             columns[f"{side}_text"] = found["text"]
         return pa.table({name: columns[name] for name in SPEECH_PAIRS.names}).cast(SPEECH_PAIRS)
 
-    def _read(self, utterance_ids: pa.ChunkedArray) -> pa.Table:
-        """Rows of the manifest, in the order of their names."""
-        places = self.places(utterance_ids).to_numpy()
-        needed = np.unique(np.searchsorted(self.ends, places, side="right"))
-        table = pa.concat_tables(self._read_row_group(number, utterance_ids) for number in needed)
-        return table.take(pc.index_in(utterance_ids, table["utterance_id"].combine_chunks()))
+    def _read(self, places: np.ndarray) -> pa.Table:
+        """Rows of the manifest by their numbers, in this order."""
+        wanted, order = np.unique(places, return_inverse=True)
+        numbers = np.searchsorted(self.ends, wanted, side="right")
+        parts = [self._read_row_group(number, wanted[numbers == number]) for number in np.unique(numbers)]
+        return pa.concat_tables(parts).take(order)
 
-    def _read_row_group(self, number: int, utterance_ids: pa.ChunkedArray) -> pa.Table:
-        table = self.row_groups[number].to_table(columns=["utterance_id", *TAKEN])
-        return table.filter(pc.is_in(table["utterance_id"], utterance_ids.combine_chunks()))
+    def _read_row_group(self, number: int, places: np.ndarray) -> pa.Table:
+        table = self.row_groups[number].to_table(columns=list(TAKEN))
+        return table.take(places - (self.ends[number] - len(table)))
 
 
 STAGE = Stage(PairSpeechConfig, run, reads={"pairs": Input(PAIRS), "manifest": Input(MANIFEST)})

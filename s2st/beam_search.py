@@ -74,7 +74,8 @@ def search(
     `decode` reads tokens (rows, 1), a row a beam, after those in the cache -> logits (rows, 1, V). A sentence begins
     with its symbol of beginnings (N,) and ends on that of ends (N,). Between them come 1 to limits (N,) tokens of those
     that allowed (V,), bool, permits; they begin with prefixes (N, P), padded with PAD, whose tokens are scored as if
-    chosen. Samples are drawn with `generator`. On return the cache is used up.
+    chosen. Samples are drawn with `generator`. On return the cache is used up. Raises ValueError if a sentence has no
+    hypothesis, as where logits are no numbers.
     """
     if options.sampling:  # each sample is searched as a sentence of its own, with one beam
         repeats = torch.arange(len(ends), device=ends.device).repeat_interleave(options.n_best)
@@ -87,6 +88,8 @@ def search(
     found = state.found
     if options.sampling:
         found = [list(chain(*found[i : i + options.n_best])) for i in range(0, len(found), options.n_best)]
+    if not all(found):
+        raise ValueError("no token had a probability: are the logits finite, and is a token allowed?")
     return [sorted(each, key=lambda hypothesis: -hypothesis.score)[: options.n_best] for each in found]
 
 

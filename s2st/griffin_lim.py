@@ -45,7 +45,10 @@ def speak(log_mel: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
 def speak_resampled(log_mel: Tensor, iterations: int = ITERATIONS) -> np.ndarray:
     """Log-mel (T, 80) -> waveform (N,), float32 in [-1, 1], at SAMPLE_RATE."""
-    return resample(speak(log_mel, iterations), MEL_RATE, SAMPLE_RATE).clamp(-1, 1).numpy()
+    waveform = speak(log_mel, iterations)
+    if not len(waveform):
+        return waveform.numpy()  # resample takes none
+    return resample(waveform, MEL_RATE, SAMPLE_RATE).clamp(-1, 1).numpy()
 
 
 @cache

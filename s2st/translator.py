@@ -92,7 +92,8 @@ class Translator(SpeechTranslator):
         count, most = len(self.translator.vocabulary.source_tokens(units, source)), self.translator.config.max_positions
         if not len(units) or count > most:
             raise UserError(
-                f"a source of {count} tokens for {len(units)} units cannot be translated; at most {most} are"
+                f"a source of {len(units)} units ({count} tokens) cannot be translated; the model reads 1 unit to "
+                f"{most} tokens"
             )
 
     def translate_batch(

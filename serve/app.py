@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.handle import DeploymentHandle
 
-from s2st import audio, storage
+from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.translator import pick_source, read_model_folder
 from serve.deployments import CPUS, SpeechEncoder, UnitTranslator, UnitVocoder
@@ -97,6 +97,10 @@ def build(arguments: dict[str, Any]) -> serve.Application:
     if unknown:
         raise UserError(f"unknown argument '{unknown.pop()}'; known: model, beam")
     model = storage.absolute(arguments.get("model", "runs/demo/model"))
-    read_model_folder(model)  # a mistyped folder is told now, not by a replica that dies
+    # mistakes are told now, not by a replica that dies
+    read_model_folder(model)
+    kind = checkpoint.read_config(f"{model}/translator", *checkpoint.TRANSLATORS)["model"]
+    if kind != "unit_transformer":
+        raise UserError(f"{model} holds a {kind}, but only a unit_transformer is served; try: python -m s2st translate")
     beam = int(arguments.get("beam", 5))
     return Gateway.bind(model, SpeechEncoder.bind(model), UnitTranslator.bind(model, beam), UnitVocoder.bind(model))

@@ -19,7 +19,15 @@ from trainers.state import Progress
 
 SMOOTHING = 0.98  # of the seconds of a step: each new one has a fiftieth of their average
 UNTIMED = 3  # steps
-LEARNING_STEPS = 200  # after the warm-up, in which a model predicts few units because it has just begun
+# After the warm-up a model predicts few units because it has just begun: for a tenth of the updates, but no fewer than
+# the first and no more than the second.
+LEARNING_STEPS = (200, 2000)
+
+
+def settled_step(config: LoopConfig) -> int:
+    """Give the update up to which nothing is of concern yet."""
+    least, most = LEARNING_STEPS
+    return config.warmup_steps + min(max(least, config.max_steps // 10), most)
 
 
 class Log:
@@ -31,8 +39,7 @@ class Log:
         """`curves` is the folder for TensorBoard; the objective says what is wrong with a line, if anything is."""
         self.name, self.history, self.objective = name, progress.history, objective
         self.log_every, self.max_steps = config.log_every, config.max_steps
-        # before, nothing is of concern yet
-        self.settled = config.warmup_steps + max(LEARNING_STEPS, config.max_steps // 10)
+        self.settled = settled_step(config)
         self.concerned = False
         self.values: dict[str, list[Tensor | float]] = {}  # since the last line
         self.timed, self.last = 0, time.monotonic()

@@ -65,17 +65,18 @@ def corpus(tmp_path, local_ray):
 def test_each_pair_gets_its_two_recordings(corpus, monkeypatch):
     monkeypatch.setattr(pair_speech, "ROWS_AT_ONCE", 16)
     pairs, write_pairs = corpus
+    pairs = [*pairs, pair(recording(3, "en"), recording(8, "hi"))]  # a source of two pairs
     step = write_pairs(pairs)
     counts = pair_speech.run(PairSpeechConfig(), step)
     rows = datasets.read_table(step.output, SPEECH_PAIRS).to_pylist()
-    assert (counts.rows_in, counts.rows_out, len(rows)) == (80, 80, 80)
+    assert (counts.rows_in, counts.rows_out, len(rows)) == (81, 81, 81)
     assert {row["pair_id"]: row["target_units"] for row in rows} == {p["pair_id"]: p["target_units"] for p in pairs}
     for row in rows:
         for side in ("source", "target"):
             name = row[f"{side}_utterance_id"]
             assert row[f"{side}_audio"] == name.encode()
             assert row[f"{side}_text"] == f"text of {name}"
-            assert row[f"{side}_samples"] == 100 * int(row["sentence_id"]) + len(name)
+            assert row[f"{side}_samples"] == 100 * int(name.partition("-")[2]) + len(name)
 
 
 def test_a_recording_that_is_not_in_the_manifest_is_told(corpus):

@@ -101,6 +101,11 @@ def test_what_loops_or_never_ends_is_cut_and_marked():
     assert not whole.loops
 
 
+def test_logits_that_are_no_numbers_are_told():
+    with pytest.raises(ValueError, match="no token had a probability"):
+        find(torch.full((SIZE, SIZE), torch.nan), 5, SearchOptions(beam=2))
+
+
 def test_a_loop_is_an_n_gram_four_times_in_a_row_at_the_end():
     assert ends_in_loop(np.array([9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]))
     assert ends_in_loop(np.array([5, 5, 5, 5]))

@@ -49,4 +49,6 @@ def test_at_the_rate_of_all_speech() -> None:
 def test_what_is_too_short_is_silent() -> None:
     assert speak(torch.zeros(0, 80)).shape == (0,)
     assert not speak(torch.zeros(3, 80)).any()
+    silence = speak_resampled(torch.zeros(1, 80))
+    assert (silence.shape, silence.dtype) == ((0,), np.float32)
     assert np.isfinite(speak(torch.full((4, 80), -11.5))).all()

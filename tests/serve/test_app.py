@@ -91,6 +91,13 @@ def test_what_the_server_knows(server):
     assert httpx.get(f"{server}/models").json()["directions"] == ["en-hi", "hi-en"]
 
 
+def test_models_that_hear_speech_are_refused(tiny_direct_models):
+    from serve.app import build
+
+    with pytest.raises(UserError, match="holds a mel_lstm, but only a unit_transformer is served"):
+        build({"model": tiny_direct_models["mel_lstm"]})
+
+
 def test_mistyped_arguments_are_told_at_once():
     from serve.app import build
 

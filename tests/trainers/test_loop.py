@@ -290,10 +290,15 @@ def test_what_a_validation_finds_wrong_is_told_once(fit, monkeypatch):
             return f"a loss of {metrics['loss']:.0f} is no good"
 
     told = []
-    monkeypatch.setattr(log, "LEARNING_STEPS", 0)
+    monkeypatch.setattr(log, "LEARNING_STEPS", (0, 0))
     monkeypatch.setattr(log, "tell", told.append)
     fit(num_workers=0, objective=Worried, validation=True)
     assert ["step 10" in line for line in told if "is no good" in line] == [True]
+
+
+@pytest.mark.parametrize(("max_steps", "settled"), [(500, 300), (5_000, 600), (400_000, 2_100)])
+def test_concerns_are_told_once_the_model_should_have_learned(max_steps, settled):
+    assert log.settled_step(LoopConfig(max_steps=max_steps, warmup_steps=100)) == settled
 
 
 def test_validation_of_two_workers(fit):
