@@ -27,6 +27,7 @@ class Translation:
     units: np.ndarray  # of the translation, reduced; heard in it where a model speaks spectrograms
     durations: np.ndarray  # of each of `units`, in frames of 20 ms
     finished: bool  # False if the model did not say where to end, and was cut
+    loops: bool  # it was cut, and repeats itself to its end
 
 
 class SpeechTranslator:
@@ -109,7 +110,7 @@ def speak(
     """Speak what was found in the language `to`."""
     spoken = voice.speak([hypothesis.units for hypothesis in hypotheses], to)
     return [
-        Translation(waveform, source, hypothesis.units, durations, hypothesis.finished)
+        Translation(waveform, source, hypothesis.units, durations, hypothesis.finished, hypothesis.loops)
         for source, hypothesis, (waveform, durations) in zip(source_units, hypotheses, spoken, strict=True)
     ]
 

@@ -22,6 +22,7 @@ def test_a_batch_translates_as_its_members_do(tiny_direct_models, tone, kind):
         assert len(found.units) == len(found.durations) > 0
         assert len(found.source_units) == 0
         assert isinstance(found.finished, bool)
+        assert isinstance(found.loops, bool)
     assert translator.translate_batch([], [], "hi") == []
 
 
