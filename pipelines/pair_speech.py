@@ -15,6 +15,7 @@ import ray.data
 
 from s2st import audio, storage
 from s2st.config import UserError
+from s2st.pairing import pair_directions
 from s2st.schemas import MANIFEST, PAIRS, SPEECH_PAIRS
 from stages import cluster, datasets
 from stages.run import main
@@ -44,7 +45,7 @@ def run(config: PairSpeechConfig, step: Step) -> Counts:
             "name the manifest that the units were made of"
         )
     split_and_place = pa.table(
-        {"split": pairs["split"], "direction": directions(pairs), "place": pairs["source_place"]}
+        {"split": pairs["split"], "direction": pair_directions(pairs), "place": pairs["source_place"]}
     )
     order = pc.sort_indices(split_and_place, [(name, "ascending") for name in split_and_place.column_names])
     cluster.set_up_data()
@@ -55,11 +56,6 @@ def run(config: PairSpeechConfig, step: Step) -> Counts:
     datasets.check_nothing_lost(step.output, len(pairs), len(written), 0)
     seconds = pc.sum(written["source_samples"]).as_py() / audio.SAMPLE_RATE
     return Counts(len(pairs), len(written), audio_hours=round(seconds / 3600, 4))
-
-
-def directions(pairs: pa.Table) -> pa.ChunkedArray:
-    """Name the direction of each pair: "en-hi"."""
-    return pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-")
 
 
 def open_manifest(folder: str) -> tuple["Recordings", pa.ChunkedArray]:

@@ -4,6 +4,7 @@ With `pairs` the source is units, for a unit Transformer; with `speech_pairs` it
 """
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,6 +27,9 @@ from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
+LIMITS = ("max_len_a", "max_len_b")
+CHOICES = ("beam", "length_penalty", "no_repeat_ngram", "temperature", "sampling", "top_k", "top_p")
+
 
 @dataclass(frozen=True)
 class TranslateConfig:
@@ -37,6 +41,11 @@ class TranslateConfig:
     max_len_a: float | None = None
     max_len_b: int | None = None
     no_repeat_ngram: int = 0  # no n-gram of this size comes twice; 0: all may
+    temperature: float = 1.0  # logits are divided by it
+    sampling: bool = False  # draw a translation instead of searching for the best; beam is not used then
+    top_k: int = 0  # draw from so many of the likeliest tokens; 0: from all
+    top_p: float = 1.0  # draw from the fewest tokens that hold this probability together
+    seed: int = 0  # of what is drawn; it also depends on which pairs share a batch
     batch_rows: int = resource(32)  # sentences decoded at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
@@ -46,8 +55,7 @@ class TranslateConfig:
 
     def options(self, default: SearchOptions) -> SearchOptions:
         """What is searched by, where a model has these defaults."""
-        names = ("beam", "length_penalty", "max_len_a", "max_len_b", "no_repeat_ngram")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in LIMITS + CHOICES if getattr(self, name) is not None}
         return dataclasses.replace(default, **given)
 
 
@@ -58,12 +66,14 @@ class BatchTranslator:
         """Pairs that the model cannot take are set aside beside the dataset `output`."""
         self.output = output
         self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
-        self.options = config.options(self.translator.search)
+        self.options, self.seed = config.options(self.translator.search), config.seed
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of PAIRS or SPEECH_PAIRS into rows of TRANSLATIONS, one batch a target language."""
         rows, rejects = self._open(table.to_pylist())
         datasets.set_aside(rejects, self.output)
+        if rows:  # each batch has a seed of its own, whichever worker takes it
+            torch.manual_seed(zlib.crc32(f"{self.seed} {rows[0]['pair_id']}".encode()))
         done: list[dict[str, Any]] = []
         for target in sorted({row["target_lang"] for row in rows}):
             done += self._translate([row for row in rows if row["target_lang"] == target], target)
@@ -104,6 +114,7 @@ class BatchTranslator:
                     "units": translation.units.tolist(),
                     "reference_units": row["target_units"],
                     "finished": translation.finished,
+                    "loops": translation.loops,
                     "audio": audio.encode(translation.waveform),
                     "ceiling_audio": audio.encode(ceiling),
                     "seconds": len(translation.waveform) / audio.SAMPLE_RATE,
@@ -132,16 +143,32 @@ def check(config: TranslateConfig, step: Step) -> None:
 def check_inputs(config: TranslateConfig, step: Step) -> None:
     """Raise UserError if the pairs are not of the kind that the model translates, or of other units."""
     folder, schema = source(step)
-    kind = checkpoint.read_config(f"{step.input('model')}/translator", *checkpoint.TRANSLATORS)["model"]
+    translator = checkpoint.read_config(f"{step.input('model')}/translator", *checkpoint.TRANSLATORS)
+    kind = translator["model"]
     if (kind == "unit_transformer") != (schema is PAIRS):
         needed = "pairs" if kind == "unit_transformer" else "speech_pairs"
         raise UserError(f"section '{step.name}': its model is a {kind}; name {needed} instead")
+    check_search(config, step, translator)
     model = read_model_folder(step.input("model"))
     codebooks = set(datasets.read_table(folder, schema, ["codebook"])["codebook"].to_pylist())
     if units := codebooks - {model["units"]}:
         raise UserError(
             f"section '{step.name}': the pairs are of units {units.pop()}, the model knows {model['units']}"
         )
+
+
+def check_search(config: TranslateConfig, step: Step, translator: dict[str, Any]) -> None:
+    """Raise UserError if a setting of the search would do nothing; beam 1 may be told to what is greedy anyway."""
+    if translator["model"] in checkpoint.SPECTROGRAM_MODELS:
+        told, idle = "speaks spectrograms, which are not searched for", LIMITS + CHOICES
+    elif translator["config"].get("units_per_step", 1) > 1:
+        told, idle = "stacks units, which are found greedily", CHOICES
+    else:
+        return
+    default = TranslateConfig()
+    changed = [name for name in idle if getattr(config, name) != getattr(default, name)]
+    if found := [name for name in changed if name != "beam" or config.beam > 1]:
+        raise UserError(f"section '{step.name}': its model {told}; remove {', '.join(found)}")
 
 
 def source(step: Step) -> tuple[str, pa.Schema]:
@@ -173,11 +200,13 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         )
     )
     datasets.write(translations, step.output, ["source_lang", "target_lang"])
-    table = datasets.read_table(step.output, TRANSLATIONS, ["seconds", "finished"])
+    table = datasets.read_table(step.output, TRANSLATIONS, ["seconds", "finished", "loops"])
     num_rejects = len(datasets.rejects(step.output))
     datasets.check_nothing_lost(step.output, num_chosen, len(table), num_rejects)
     if cut := len(table) - pc.sum(table["finished"]).as_py():
-        tell(f"{step.name}: {cut} of {len(table)} translations did not end by themselves, and are cut")
+        loops = pc.sum(table["loops"]).as_py()
+        share = f"{cut} of {len(table)}"
+        tell(f"{step.name}: {share} translations did not end by themselves and are cut, {loops} of them loop")
     return Counts(num_chosen, len(table), num_rejects, round(sum(table["seconds"].to_pylist()) / 3600, 4))
 
 

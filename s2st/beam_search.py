@@ -8,7 +8,7 @@ Shapes: N sentences still searched, K beams, C candidates for the next step, T t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from itertools import chain
 
 import numpy as np
@@ -93,27 +93,25 @@ def search(
     return [sorted(each, key=lambda hypothesis: -hypothesis.score)[: options.n_best] for each in found]
 
 
+@dataclass
 class _Search:
     """The state of a search, a row a sentence; finished sentences leave it."""
 
-    def __init__(
-        self,
-        cache: DecoderCache,
-        beginnings: Tensor,
-        ends: Tensor,
-        limits: Tensor,
-        allowed: Tensor,
-        options: SearchOptions,
-        prefixes: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> None:
-        self.cache, self.ends, self.limits, self.allowed = cache, ends, limits, allowed
-        self.options, self.prefixes, self.generator = options, prefixes, generator
-        self.beam = 1 if options.sampling else options.beam
-        self.sentences = torch.arange(len(ends), device=ends.device)  # (N,) numbers in the caller's order
+    cache: DecoderCache
+    beginnings: InitVar[Tensor]
+    ends: Tensor
+    limits: Tensor
+    allowed: Tensor
+    options: SearchOptions
+    prefixes: Tensor | None
+    generator: torch.Generator | None
+
+    def __post_init__(self, beginnings: Tensor) -> None:
+        self.beam = 1 if self.options.sampling else self.options.beam
+        self.sentences = torch.arange(len(self.ends), device=self.ends.device)  # (N,) numbers in the caller's order
         self.tokens = beginnings[:, None, None]  # (N, K, T + 1); there is one beam until the first step branches
-        self.scores = torch.zeros(len(ends), 1, device=ends.device)  # (N, K)
-        self.found: list[list[Hypothesis]] = [[] for _ in ends]  # of each sentence
+        self.scores = torch.zeros(len(self.ends), 1, device=self.ends.device)  # (N, K)
+        self.found: list[list[Hypothesis]] = [[] for _ in self.ends]  # of each sentence
 
     @property
     def length(self) -> int:

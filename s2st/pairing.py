@@ -225,3 +225,8 @@ def unpaired(recordings: Recordings, pairs: Pairs) -> list[dict[str, Any]]:
         nowhere = "another language" if languages == 1 else "the directions asked for"
         row["reason"] = f"its pairs were taken by {took}" if took else f"no partner in {nowhere}"
     return rows
+
+
+def pair_directions(pairs: pa.Table) -> pa.ChunkedArray:
+    """Name the direction of each pair of a table: "en-hi"."""
+    return pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-")

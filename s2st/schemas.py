@@ -103,6 +103,7 @@ TRANSLATIONS = pa.schema(
         ("units", pa.list_(UNIT)),  # translated, reduced
         ("reference_units", pa.list_(UNIT)),  # of the true target recording, reduced
         ("finished", pa.bool_()),  # false: the model did not say where to end, and was cut
+        ("loops", pa.bool_()),  # it was cut, and repeats itself to its end
         ("audio", pa.binary()),  # the translation, FLAC, 16 kHz, mono
         ("ceiling_audio", pa.binary()),  # what is known to be true, through the same voice
         ("seconds", pa.float64()),  # of the translation
@@ -125,6 +126,7 @@ SCORES = pa.schema(
         ("reference_units", pa.list_(UNIT)),
         ("units", pa.list_(UNIT)),
         ("finished", pa.bool_()),
+        ("loops", pa.bool_()),
     ]
 )
 

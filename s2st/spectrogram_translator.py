@@ -7,7 +7,7 @@ from torch import Tensor
 
 from s2st import checkpoint, griffin_lim
 from s2st.audio import SAMPLE_RATE
-from s2st.beam_search import SearchOptions
+from s2st.beam_search import SearchOptions, ends_in_loop
 from s2st.features.filterbank import hear
 from s2st.features.spectral import MFCC_HOP
 from s2st.features.speech_mel import MEL_HOP, MEL_RATE
@@ -49,7 +49,14 @@ class SpectrogramTranslator(SpeechTranslator):
         heard = [reduce(units) for units in self.speech_to_units(spoken)]
         nothing = np.zeros(0, np.int32)
         return [
-            Translation(waveform, nothing, units, durations, spectrogram.finished)
+            Translation(
+                waveform,
+                nothing,
+                units,
+                durations,
+                spectrogram.finished,
+                loops=not spectrogram.finished and ends_in_loop(units),
+            )
             for waveform, (units, durations), spectrogram in zip(spoken, heard, found, strict=True)
         ]
 

@@ -27,6 +27,7 @@ class Translation:
     units: np.ndarray  # of the translation, reduced; heard in it where a model speaks spectrograms
     durations: np.ndarray  # of each of `units`, in frames of 20 ms
     finished: bool  # False if the model did not say where to end, and was cut
+    loops: bool  # it was cut, and repeats itself to its end
 
 
 class SpeechTranslator:
@@ -74,7 +75,6 @@ class Translator(SpeechTranslator):
         directions: Sequence[str],
     ):
         self.speech_to_units, self.translator, self.voices = speech_to_units, translator, voices
-        store_by_columns(translator)
         self.directions, self.languages = tuple(directions), frozenset(voices)
 
     @classmethod
@@ -120,7 +120,7 @@ def speak(
     """Speak what was found in the language `to`."""
     spoken = voice.speak([hypothesis.units for hypothesis in hypotheses], to)
     return [
-        Translation(waveform, source, hypothesis.units, durations, hypothesis.finished)
+        Translation(waveform, source, hypothesis.units, durations, hypothesis.finished, hypothesis.loops)
         for source, hypothesis, (waveform, durations) in zip(source_units, hypotheses, spoken, strict=True)
     ]
 
@@ -132,7 +132,7 @@ def load_parts(folder: str, device: str, *kinds: str) -> Parts:
     """
     model = read_model_folder(folder)
     speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
-    translator, info = checkpoint.load(f"{folder}/translator", *kinds)
+    translator, info = load_translator(folder, device, *kinds)
     by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
     for part, known in {"translator": info, **{f"vocoders/{name}": v.info for name, v in by_name.items()}}.items():
         if known.get("units", speech_to_units.fingerprint) != speech_to_units.fingerprint:
@@ -141,7 +141,15 @@ def load_parts(folder: str, device: str, *kinds: str) -> Parts:
                 f"{speech_to_units.fingerprint}; put parts of one training together"
             )
     voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
-    return Parts(speech_to_units, translator.to(device), voices, tuple(model["directions"]))
+    return Parts(speech_to_units, translator, voices, tuple(model["directions"]))
+
+
+def load_translator(folder: str, device: str, *kinds: str) -> tuple[nn.Module, dict[str, Any]]:
+    """Read the translator of a model folder, made ready to decode on a device, and its info; see `checkpoint.load`."""
+    translator, info = checkpoint.load(f"{folder}/translator", *kinds)
+    if device == "cpu":
+        store_by_columns(translator)
+    return translator.to(device), info
 
 
 def read_model_folder(folder: str) -> dict[str, Any]:

@@ -7,13 +7,11 @@ import numpy as np
 import torch
 from ray import serve
 
-from s2st import checkpoint
 from s2st.audio import SAMPLE_RATE
 from s2st.beam_search import SearchOptions
 from s2st.decoding import translate_units
-from s2st.models.transformer import store_by_columns
 from s2st.speech_to_units import SpeechToUnits
-from s2st.translator import read_model_folder
+from s2st.translator import load_translator, read_model_folder
 from s2st.units import reduce
 from s2st.voice import Voice
 
@@ -47,8 +45,7 @@ class UnitTranslator:
     """Reduced units to reduced units of another language."""
 
     def __init__(self, model: str, beam: int):
-        self.translator = checkpoint.load(f"{model}/translator", "unit_transformer")[0].to(DEVICE)
-        store_by_columns(self.translator)
+        self.translator: Any = load_translator(model, DEVICE, "unit_transformer")[0]
         self.options = SearchOptions(beam=beam)
 
     @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)

@@ -62,6 +62,8 @@ class Voices:
         """Give {"mcd"}: mel cepstral distortion of spoken units against their references, spoken by the same vocoder.
 
         It is the mean over frames of the references, as fairseq's mcd_loss; nothing where no vocoder speaks a language.
+        fairseq compares with the recording; with the reference's own units spoken, the faults of the vocoder are on
+        both sides, and a perfect translation has 0.
         """
         cost, frames = 0.0, 0
         for lang in sorted(set(langs) & set(self.by_language)):

@@ -13,6 +13,7 @@ from s2st import audio
 from s2st.config import UserError
 from s2st.features.filterbank import num_fbank_frames, source_features
 from s2st.features.spec_augment import Masks, spec_augment
+from s2st.pairing import pair_directions
 from s2st.schemas import SPEECH_PAIRS
 from stages import datasets
 from stages.stage import Counts, Step
@@ -73,7 +74,7 @@ def fitting_pairs(columns: Sequence[str], limits: Limits, step: Step) -> tuple[p
 
 def directions_of(pairs: pa.Table) -> list[str]:
     """Name the directions of pairs: "en-hi"."""
-    return sorted(set(pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-").to_pylist()))
+    return sorted(pc.unique(pair_directions(pairs)).to_pylist())
 
 
 def pair_examples(

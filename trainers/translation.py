@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from s2st.config import UserError
 from s2st.models.unit_transformer import UnitTransformerConfig
+from s2st.pairing import pair_directions
 from s2st.schemas import PAIRS
 from s2st.speech_to_units import units_info
 from stages import datasets
@@ -78,7 +79,7 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     if pc.unique(pairs["codebook"]).to_pylist() != [units[0]]:
         raise UserError(f"section '{step.name}': the pairs are not of units of {step.input('codebook')}")
     generation.check_spoken(step, config.loop.best_metric, pc.unique(learned["target_lang"]).to_pylist())
-    directions = Counter(pc.binary_join_element_wise(pairs["source_lang"], pairs["target_lang"], "-").to_pylist())
+    directions = Counter(pair_directions(pairs).to_pylist())
     known = {lang for side in ("source_lang", "target_lang") for lang in pc.unique(learned[side]).to_pylist()}
     if not config.language_symbols:
         check_plain(directions, step)
@@ -159,7 +160,7 @@ class ToTokens:
         return pa.table(
             {
                 "pair_id": table["pair_id"],
-                "direction": pc.binary_join_element_wise(table["source_lang"], table["target_lang"], "-"),
+                "direction": pair_directions(table),
                 "source": pa.array(source, tokens),
                 "target": pa.array(target, tokens),
             }

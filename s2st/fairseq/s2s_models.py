@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from s2st.config import UserError
+from s2st.fairseq.checkpoint_writer import stored
 from s2st.fairseq.speech_config import CONFIG
 from s2st.features.filterbank import NUM_BANDS
 
@@ -54,9 +55,8 @@ def to_ours(weights: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
 
 def to_theirs(weights: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     """Name our weights as fairseq's, float32, and add the positions, which hold none."""
-    named = {_translated(name, names, 1, 0): value for name, value in weights.items()}
-    stored = {name: value.detach().float().cpu().contiguous() for name, value in named.items()}
-    return stored | {name: torch.zeros(1) for name in POSITIONS}
+    named = {_translated(name, names, 1, 0): stored(value) for name, value in weights.items()}
+    return named | {name: torch.zeros(1) for name in POSITIONS}
 
 
 def _translated(name: str, names: Names, given: int, wanted: int) -> str:

@@ -24,7 +24,7 @@ from s2st.fairseq.s2s_models import (
     to_theirs,
     told,
 )
-from s2st.fairseq.unpickle import read_fairseq
+from s2st.fairseq.unpickle import read_fairseq, section
 from s2st.features.filterbank import NUM_BANDS
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.s2spect import S2Spect, S2SpectConfig
@@ -68,7 +68,7 @@ def read_s2spect(address: str) -> tuple[S2Spect, dict[str, Any]]:
     Raises UserError if the file holds no such model or one that differs from ours.
     """
     checkpoint = read_fairseq(address)
-    settings, task = checkpoint["cfg"].get("model") or {}, checkpoint["cfg"].get("task") or {}
+    settings, task = section(checkpoint["cfg"], "model"), section(checkpoint["cfg"], "task")
     weights = {name: value for name, value in checkpoint["model"].items() if name not in POSITIONS}
     if "decoder.feat_proj.weight" not in weights:
         raise UserError(f"{address} holds no s2spect_transformer (no decoder.feat_proj); give another checkpoint")

@@ -31,7 +31,7 @@ from s2st.fairseq.s2s_models import (
     told,
 )
 from s2st.fairseq.speech_config import DICTIONARY
-from s2st.fairseq.unpickle import read_fairseq
+from s2st.fairseq.unpickle import read_fairseq, section
 from s2st.models.auxiliary_tasks import TaskConfig
 from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.units import NUM_SPECIALS
@@ -74,7 +74,7 @@ def read_s2ut(address: str, data: Path | None = None) -> tuple[S2ut, dict[str, A
     file holds no such model or one that differs from ours, or has language tags that no dict.txt tells.
     """
     checkpoint = read_fairseq(address)
-    settings, task = checkpoint["cfg"].get("model") or {}, checkpoint["cfg"].get("task") or {}
+    settings, task = section(checkpoint["cfg"], "model"), section(checkpoint["cfg"], "task")
     weights = s2ut_weights(checkpoint["model"])
     if "decoder.embed_tokens.weight" not in weights:
         raise UserError(f"{address} holds no s2ut_transformer (no decoder.embed_tokens); give another checkpoint")

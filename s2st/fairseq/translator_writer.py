@@ -16,7 +16,8 @@ from s2st.config import UserError
 from s2st.fairseq.checkpoint_writer import stored, write_content
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.translators import OUTPUT, POSITIONS, PREFIXES
-from s2st.models.unit_transformer import FIRST_POSITION, UnitTransformer, UnitTransformerConfig
+from s2st.models.transformer import FIRST_POSITION
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 
 VERSION = 3.0  # without it fairseq takes the file for an old one, whose pre-LN models had no norm at the end
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from s2st.config import UserError, build
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.unpickle import read_fairseq, section
-from s2st.models.unit_transformer import FIRST_POSITION, UnitTransformer, UnitTransformerConfig
+from s2st.models.transformer import FIRST_POSITION
+from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from s2st.units import NUM_SPECIALS, UNK
 
 OUTPUT = "decoder.output_projection.weight"

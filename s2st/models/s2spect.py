@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.decoder_cache import DecoderCache
 from s2st.models.spectrogram_decoding import Postnet, PostnetConfig, Prenet, SpectrogramModel
-from s2st.models.speech_source import FIRST_POSITION, SpeechSource, SpeechSourceConfig
-from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, sinusoidal_positions
+from s2st.models.speech_source import SpeechSource, SpeechSourceConfig
+from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, sinusoidal_positions, take_positions
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class S2Spect(SpectrogramModel):
         self.frames = nn.Linear(decoder.model_dim, dim)
         self.stop = nn.Linear(decoder.model_dim, 1)
         self.postnet = Postnet(config.postnet, dim)
-        positions = sinusoidal_positions(FIRST_POSITION + decoder.max_steps, decoder.model_dim)
-        self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+        positions = sinusoidal_positions(decoder.max_steps, decoder.model_dim)
+        self.register_buffer("positions", positions, persistent=False)
 
     def start(self, source: Tensor, source_lengths: Tensor) -> DecoderState:
         """Encode sources (B, N, features) of source_lengths (B,), and open a decoder on them."""
@@ -98,13 +98,8 @@ class S2Spect(SpectrogramModel):
 
         Raises ValueError for a target of more than max_steps.
         """
-        first = state.cache.length
-        last = first + said.size(1)
-        if last > len(self.positions):
-            raise ValueError(
-                f"a target of {last} steps is longer than max_steps {len(self.positions)}; cut it, or train with more"
-            )
-        x = self.prenet_projection(self.prenet(said, random)) + self.position_scale * self.positions[first:last]
+        positions = take_positions(self.positions, state.cache.length, said.size(1))
+        x = self.prenet_projection(self.prenet(said, random)) + self.position_scale * positions
         alignment: list[Tensor] = []
         x = self.decoder(self.dropout(x), state.cache, alignment=alignment)
         return self.frames(x), self.stop(x).squeeze(2), alignment[0]

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from s2st.features.filterbank import NUM_BANDS
 from s2st.models.gated_convolutions import STRIDE, GatedConvolutions
-from s2st.models.transformer import Encoder, TransformerConfig, padding_mask, sinusoidal_positions
+from s2st.models.transformer import Encoder, TransformerConfig, padding_mask, sinusoidal_positions, take_positions
 
-FIRST_POSITION = 2  # fairseq numbers positions after the padding symbol, 1
 KERNEL = 5  # of both convolutions
 FRAMES_PER_STATE = STRIDE**2
 
@@ -47,8 +46,8 @@ class SpeechSource(nn.Module):
         self.convolutions = GatedConvolutions(config.num_features, dims, KERNEL)
         self.encoder = Encoder(config)
         self.dropout = nn.Dropout(config.dropout)
-        positions = sinusoidal_positions(FIRST_POSITION + state_count(config.max_frames), config.model_dim)
-        self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+        positions = sinusoidal_positions(state_count(config.max_frames), config.model_dim)
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, features: Tensor, lengths: Tensor, states: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """features (B, T, F), lengths (B,) -> (B, S, D) and the lengths of its rows (B,).
@@ -57,12 +56,7 @@ class SpeechSource(nn.Module):
         max_frames.
         """
         x, lengths = self.convolutions(features, lengths)
-        if x.size(1) > len(self.positions):
-            raise ValueError(
-                f"a source of {features.size(1)} frames is longer than max_frames {self.config.max_frames}; "
-                "cut it, or train with more"
-            )
-        x = self.dropout(x * self.config.model_dim**0.5 + self.positions[: x.size(1)])
+        x = self.dropout(x * self.config.model_dim**0.5 + take_positions(self.positions, 0, x.size(1)))
         return self.encoder(x, padding_mask(lengths, x.size(1)), states), lengths
 
     def num_frames(self, lengths: Tensor) -> Tensor:

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.models.decoder_cache import DecoderCache
-from s2st.models.transformer import Decoder, TransformerConfig, sinusoidal_positions
+from s2st.models.transformer import Decoder, TransformerConfig, sinusoidal_positions, take_positions
 from s2st.units import PAD
-
-FIRST_POSITION = PAD + 1  # fairseq numbers positions after the padding symbol
 
 
 class TokenDecoder(nn.Module):
@@ -41,8 +39,7 @@ class TokenDecoder(nn.Module):
             self.project_out = nn.Linear(dim, tokens_per_step * dim, bias=False)
             for projection in (self.project_in, self.project_out):
                 nn.init.xavier_uniform_(projection.weight)
-        positions = sinusoidal_positions(FIRST_POSITION + max_steps, dim)
-        self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+        self.register_buffer("positions", sinusoidal_positions(max_steps, dim), persistent=False)
 
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
         """Open a cache on an encoder's output (B, S, memory_dim); memory_mask (B, 1, 1, S)."""
@@ -65,13 +62,7 @@ class TokenDecoder(nn.Module):
         x = self.embed_tokens(tokens)
         if self.tokens_per_step > 1:
             x = self.project_in(x.view(len(x), -1, x.size(2) * self.tokens_per_step))
-        last = first + x.size(1)
-        if last > len(self.positions):
-            raise ValueError(
-                f"a target of {last} steps is longer than the decoder's {len(self.positions)} positions; "
-                "cut it, or train with more"
-            )
-        return self.dropout(x * self.scale + self.positions[first:last])
+        return self.dropout(x * self.scale + take_positions(self.positions, first, x.size(1)))
 
 
 def teacher_forced(labels: Tensor, beginnings: Tensor, tokens_per_step: int = 1) -> Tensor:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.models.decoder_cache import DecoderCache, KeysValues
+from s2st.units import PAD
+
+FIRST_POSITION = PAD + 1  # fairseq numbers positions after the padding symbol
 
 
 @dataclass(frozen=True)
@@ -200,8 +203,18 @@ def padding_mask(lengths: Tensor, size: int) -> Tensor:
 
 
 def sinusoidal_positions(num_positions: int, dim: int) -> Tensor:
-    """Positions (num_positions, dim): sines in one half, cosines in the other, as fairseq has them."""
+    """Positions (num_positions, dim): sines in one half, cosines in the other, as fairseq has and numbers them."""
     half = dim // 2
     frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
-    angles = torch.arange(num_positions)[:, None] * frequencies
+    angles = torch.arange(FIRST_POSITION, FIRST_POSITION + num_positions)[:, None] * frequencies
     return functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, dim % 2))
+
+
+def take_positions(positions: Tensor, first: int, count: int) -> Tensor:
+    """Take `count` of positions (P, D) from `first` on -> (count, D); raises ValueError if there are not so many."""
+    last = first + count
+    if last > len(positions):
+        raise ValueError(
+            f"a sequence of {last} is longer than the model's {len(positions)} positions; cut it, or train with more"
+        )
+    return positions[first:last]

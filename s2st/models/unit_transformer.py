@@ -24,10 +24,9 @@ from s2st.models.transformer import (
     TransformerConfig,
     padding_mask,
     sinusoidal_positions,
+    take_positions,
 )
 from s2st.units import PAD, UnitVocabulary
-
-FIRST_POSITION = PAD + 1  # fairseq numbers positions after the padding symbol
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,15 @@ class InputLayer(nn.Module):
             self.positions = nn.Parameter(torch.empty(config.max_positions, config.model_dim))
             nn.init.normal_(self.positions, std=config.model_dim**-0.5)
         else:
-            positions = sinusoidal_positions(FIRST_POSITION + config.max_positions, config.model_dim)
-            self.register_buffer("positions", positions[FIRST_POSITION:], persistent=False)
+            positions = sinusoidal_positions(config.max_positions, config.model_dim)
+            self.register_buffer("positions", positions, persistent=False)
         self.norm = nn.LayerNorm(config.model_dim) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, embedded: Tensor, first: int) -> Tensor:
         """embedded (B, T, D) of the tokens at positions first, first + 1, ... -> (B, T, D)."""
-        last = first + embedded.size(1)
-        if last > len(self.positions):
-            raise ValueError(
-                f"a sequence of {last} tokens is longer than max_positions {len(self.positions)}; "
-                "cut it, or train with more positions"
-            )
-        return self.dropout(self.norm(embedded * self.scale + self.positions[first:last]))
+        positions = take_positions(self.positions, first, embedded.size(1))
+        return self.dropout(self.norm(embedded * self.scale + positions))
 
 
 class UnitTransformer(nn.Module):

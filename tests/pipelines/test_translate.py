@@ -58,6 +58,7 @@ def test_recordings_are_translated(local_ray, tiny_direct_models, tmp_path, tone
     for row in rows:
         assert row["reference_units"] == [4, 5, 4]
         assert len(row["units"])
+        assert row["loops"] in (True, False)
         assert row["audio"][:4] == row["ceiling_audio"][:4] == b"fLaC"
 
 
@@ -99,6 +100,10 @@ def test_a_model_without_vocoders_is_put_together(tiny_direct_models, tmp_path):
 def test_settings_of_the_search_replace_the_models_own():
     config = TranslateConfig(beam=3, length_penalty=0.5, max_len_b=7)
     assert config.options(SPEECH_SEARCH) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
+    drawn = TranslateConfig(sampling=True, temperature=0.7, top_k=5, top_p=0.9).options(SPEECH_SEARCH)
+    assert (drawn.sampling, drawn.temperature, drawn.top_k, drawn.top_p) == (True, 0.7, 5, 0.9)
+    with pytest.raises(ValueError, match="top_k and top_p .* need sampling"):
+        TranslateConfig(top_k=5)
     with pytest.raises(ValueError, match="beam 0 keeps nothing"):
         TranslateConfig(beam=0)
 
@@ -121,3 +126,29 @@ def test_what_the_model_cannot_take_is_set_aside(tiny_model, tiny_direct_models,
     assert rejects.keys() == {"en-1", "en-2"}
     assert "pair 'pair-2'" in rejects["en-2"]
     assert "cannot be translated" in rejects["en-2"]
+
+
+def test_what_is_drawn_hangs_on_the_seed(tiny_direct_models, tmp_path, tone):
+    model = tiny_direct_models["s2ut"]
+    write_pairs(tmp_path, model, tone)
+    pairs = datasets.read_table(f"{tmp_path}/speech_pairs", SPEECH_PAIRS)
+    first, again, other = (
+        translate.BatchTranslator(model, TranslateConfig(sampling=True, seed=seed), str(tmp_path))(pairs)[
+            "units"
+        ].to_pylist()
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("translator", "settings", "message"),
+    [
+        ({"model": "mel_lstm", "config": {}}, {"beam": 3, "max_len_b": 9}, "spectrograms.*; remove max_len_b, beam"),
+        ({"model": "s2ut", "config": {"units_per_step": 2}}, {"sampling": True}, "stacks units.*; remove sampling"),
+    ],
+)
+def test_settings_that_do_nothing_are_refused(tmp_path, translator, settings, message):
+    with pytest.raises(UserError, match=message):
+        translate.check_search(TranslateConfig(**settings), step_of(tmp_path), translator)
+    translate.check_search(TranslateConfig(beam=1), step_of(tmp_path), translator)

@@ -9,8 +9,9 @@ import torch
 
 from s2st import checkpoint
 from s2st.config import UserError
+from s2st.decoding import UnitHypothesis
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
-from s2st.translator import Translator, pick_source
+from s2st.translator import Translator, pick_source, speak
 
 
 def test_a_waveform_becomes_units_and_speech(tiny_model, tone):
@@ -19,6 +20,12 @@ def test_a_waveform_becomes_units_and_speech(tiny_model, tone):
     assert len(translation.waveform) == translation.durations.sum() * 320
     assert len(translation.durations) == len(translation.units)
     assert np.abs(translation.waveform).max() <= 1
+
+
+def test_a_loop_is_told_with_what_is_spoken(tiny_model):
+    voice = Translator.load(tiny_model).voices["hi"]
+    hypotheses = [UnitHypothesis(np.array([1, 2] * 4, np.int32), 0.0, not loops, loops) for loops in (True, False)]
+    assert [spoken.loops for spoken in speak(voice, "hi", hypotheses, [np.zeros(0, np.int32)] * 2)] == [True, False]
 
 
 def test_a_batch_translates_as_its_members_do(tiny_model, tone):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from torch import nn
 
 from s2st import translators
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
-from s2st.translator import Translator
+from s2st.translator import Translator, load_translator
 
 
 @pytest.mark.parametrize("kind", ["s2ut", "mel_lstm"])
@@ -22,7 +23,15 @@ def test_a_batch_translates_as_its_members_do(tiny_direct_models, tone, kind):
         assert len(found.units) == len(found.durations) > 0
         assert len(found.source_units) == 0
         assert isinstance(found.finished, bool)
+        assert isinstance(found.loops, bool)
     assert translator.translate_batch([], [], "hi") == []
+
+
+def test_a_translator_read_for_a_cpu_has_its_weights_by_columns(tiny_model, tiny_direct_models):
+    for folder, kind in ((tiny_model, "unit_transformer"), (tiny_direct_models["s2ut"], "s2ut")):
+        layers = [layer for layer in load_translator(folder, "cpu", kind)[0].modules() if isinstance(layer, nn.Linear)]
+        assert layers
+        assert all(layer.weight.stride(0) == 1 for layer in layers)
 
 
 @pytest.mark.parametrize("kind", ["s2ut", "mel_lstm"])

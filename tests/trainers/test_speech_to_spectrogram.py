@@ -81,6 +81,19 @@ def test_a_training_on_ray_and_its_translations(local_ray, tmp_path, monkeypatch
     assert checkpoint.load(folder, *checkpoint.SPECTROGRAM_MODELS)[1] == {"directions": ["en-hi"]}
 
 
+def test_a_killed_training_goes_on_as_if_nothing_had_been(local_ray, tmp_path, monkeypatch, interrupt) -> None:
+    """Statistics of batch norms, and what the dropout of the prenet draws, are those of an undisturbed training."""
+    rows = [pair(text, "train") for text in SENTENCES]
+    _, whole = train(tmp_path / "whole", rows, monkeypatch, s2spect=MODELS["s2spect"])
+    calls = interrupt(SpectrogramObjective, 15)
+    with pytest.raises(InterruptedError):
+        train(tmp_path / "killed", rows, monkeypatch, s2spect=MODELS["s2spect"])
+    _, killed = train(tmp_path / "killed", rows, monkeypatch, s2spect=MODELS["s2spect"])
+    assert len(calls) == 15 + 10  # from the state of step 10 to step 20
+    expected, found = (checkpoint.load(folder)[0].state_dict() for folder in (whole, killed))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 def test_what_translations_are_worth() -> None:
     true = [speech_log_mel(to_mel_rate(say(text, 400))) for text in SENTENCES]
     perfect = spoken_metrics(true, true)

@@ -135,6 +135,22 @@ def test_a_training_on_ray(local_ray, tmp_path, monkeypatch) -> None:
     assert {"nll", "accuracy", "task_source_letter", "task_target_ctc", "gradient_norm"} <= set(lines[0])
 
 
+def test_a_killed_training_goes_on_as_if_nothing_had_been(local_ray, tmp_path, monkeypatch, interrupt) -> None:
+    rows = [pair(i, text, "hi", "train") for i, text in enumerate(SENTENCES)]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, rows)
+    noisy = {part: {**MODEL[part], "dropout": 0.1} for part in ("source", "decoder")}
+    settings = {"model": {**MODEL, **noisy, "tasks": TASKS}, "spec_augment": "ss"}
+    _, whole, _ = train(tmp_path / "whole", monkeypatch, **settings)
+    calls = interrupt(SpeechToUnitsObjective, 18)
+    with pytest.raises(InterruptedError):
+        train(tmp_path / "killed", monkeypatch, **settings)
+    _, resumed, _ = train(tmp_path / "killed", monkeypatch, **settings)
+    assert len(calls) == 18 + 12  # from the state of step 12 to step 24
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
 def test_a_pretrained_encoder_that_stays_as_it_is(local_ray, tmp_path, monkeypatch) -> None:
     sizes = {"width": 32, "num_layers": 1, "num_heads": 2, "ffn_dim": 32, "positional_kernel": 8}
     convolutions = ((16, 10, 5), (16, 8, 8), (16, 8, 8))

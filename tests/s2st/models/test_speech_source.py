@@ -32,5 +32,5 @@ def test_layers_are_seen_before_the_last_norm() -> None:
 def test_too_long_a_source_is_refused() -> None:
     source = SpeechSource(SpeechSourceConfig(**TINY, max_frames=16))
     source(torch.randn(1, 16, 80), torch.tensor([16]))
-    with pytest.raises(ValueError, match="17 frames is longer than max_frames 16"):
+    with pytest.raises(ValueError, match="a sequence of 5 is longer than the model's 4 positions"):
         source(torch.randn(1, 17, 80), torch.tensor([17]))

@@ -133,7 +133,7 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="model_dim 16 must be a multiple of num_heads 3"):
         UnitTransformerConfig(model_dim=16, num_heads=3)
     model = tiny_model(max_positions=5)
-    with pytest.raises(ValueError, match="8 tokens is longer than max_positions 5"):
+    with pytest.raises(ValueError, match="a sequence of 8 is longer than the model's 5 positions"):
         model(*batch(model, LONG))
 
 
