@@ -12,11 +12,11 @@ from pathlib import Path
 from s2st import checkpoint
 from s2st.config import UserError, build
 from s2st.fairseq.s2spect_checkpoints import write_s2spect
-from s2st.fairseq.s2ut_checkpoints import write_s2ut
+from s2st.fairseq.s2ut_checkpoints import check_s2ut, write_s2ut
 from s2st.fairseq.speech_config import CONFIG, s2spect_config, s2ut_config, write_config
 from s2st.fairseq.translator_writer import check_translator, write_translator
 from s2st.models.s2spect import S2Spect
-from s2st.models.s2ut import S2ut
+from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
@@ -38,6 +38,8 @@ def check_inputs(config: ExportTranslatorConfig, step: Step) -> None:
         check_translator(build(UnitTransformerConfig, found["config"], folder), folder)
     elif "://" in step.output:
         raise UserError(f"section '{step.name}': fairseq reads files beside a {found['model']}; use a local run folder")
+    elif found["model"] == "s2ut":
+        check_s2ut(build(S2utConfig, found["config"], folder), folder)
 
 
 def run(_: ExportTranslatorConfig, step: Step) -> Counts:

@@ -51,7 +51,8 @@ def run_translate(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"cannot write {arguments.output}: {error.strerror}") from None
     seconds = len(translation.waveform) / audio.SAMPLE_RATE
-    print(f"{arguments.output}: {seconds:.1f} s of '{arguments.to}'")
+    cut = "" if translation.finished else "; the model did not say where to end, and was cut"
+    print(f"{arguments.output}: {seconds:.1f} s of '{arguments.to}'{cut}")
 
 
 if __name__ == "__main__":

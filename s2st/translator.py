@@ -157,6 +157,10 @@ def read_model_folder(folder: str) -> dict[str, Any]:
     try:
         return storage.read_json(f"{folder}/model.json")
     except FileNotFoundError:
+        if storage.is_file(f"{folder}/{checkpoint.CONFIG}"):
+            raise UserError(
+                f"{folder} is one part of a model; name the folder that pipelines.assemble makes of all"
+            ) from None
         raise UserError(
             f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model"
         ) from None

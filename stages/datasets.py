@@ -32,7 +32,7 @@ def files(folder: str, schema: pa.Schema) -> list[str]:
     if missing:
         raise UserError(
             f"{folder} has no column '{missing[0]}' (found: {', '.join([*found.names, *partitions])}); "
-            f"it was written by another version or another stage: delete it and run its section again"
+            f"name another section, or, if an older version wrote it, delete it and run its section again"
         )
     return paths
 

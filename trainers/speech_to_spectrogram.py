@@ -50,6 +50,8 @@ class SpeechToSpectrogramConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
+        if self.guided_sigma < 0:
+            raise ValueError(f"guided_sigma={self.guided_sigma} must be 0, which guides nothing, or more")
         if (self.s2spect is None) == (self.lstm is None):
             raise ValueError("give either s2spect or lstm, for example s2spect: {}")
 

@@ -59,8 +59,6 @@ def check(config: TranslationConfig, step: Step) -> None:
     """Raise UserError for a metric that is not measured."""
     check_best_metric(step, config.loop, TranslationObjective)
     generation.check_vocoders(step, config.loop.best_metric)
-    if step.inputs.get("vocoders") and not config.language_symbols:
-        raise UserError(f"section '{step.name}': vocoders need language_symbols, which tell who speaks")
 
 
 def check_inputs(config: TranslationConfig, step: Step) -> None:
@@ -84,6 +82,11 @@ def run(config: TranslationConfig, step: Step) -> Counts:
     if not config.language_symbols:
         check_plain(directions, step)
         known = set()
+        if step.inputs.get("vocoders") and len(targets := set(learned["target_lang"].to_pylist())) > 1:
+            raise UserError(
+                f"section '{step.name}': without language_symbols nothing tells whether {' or '.join(sorted(targets))} "
+                "is to be spoken; remove the vocoders, or keep one direction"
+            )
     model = model_config(config, step, units, known, lambda: both_sides(pairs))
     if model.languages and not config.language_symbols:
         raise UserError(f"section '{step.name}': its translator has language_symbols, so they cannot be false")

@@ -53,10 +53,10 @@ class TranslationObjective(Objective):
     weight = "tokens"
     metrics = MappingProxyType({"loss": "min", "accuracy": "max", **generation.METRICS})
 
-    def __init__(self, translator: UnitTransformer, vocoders: Sequence[str] = ()):
-        """`vocoders` are folders of what speaks the translations of validation."""
+    def __init__(self, translator: UnitTransformer, target_langs: Sequence[str], vocoders: Sequence[str] = ()):
+        """`target_langs` are those of the training, `vocoders` folders of what speaks its validation."""
         super().__init__()
-        self.translator = translator
+        self.translator, self.target_langs = translator, target_langs
         self.voices = generation.Voices(vocoders) if vocoders else None
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -75,7 +75,8 @@ class TranslationObjective(Objective):
         )
         found = translate_tokens(self.translator, source, lengths, target[:, 0], SearchOptions(beam=1))
         references = [self.translator.vocabulary.decode(row) for row in target.cpu().numpy()]
-        langs = [self.translator.vocabulary.language(symbol) for symbol in target[:, 0].tolist()]
+        language = self.translator.vocabulary.language
+        langs = [language(symbol) or self.target_langs[0] for symbol in target[:, 0].tolist()]
         return metrics | generation.measure(langs, references, [best.units for (best,) in found], self.voices)
 
     def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
@@ -204,5 +205,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = begin(settings["model"], settings["start"])
     write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
-    objective = TranslationObjective(translator, settings["vocoders"])
+    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    objective = TranslationObjective(translator, langs, settings["vocoders"])
     train(settings["loop"], settings["run"], objective, write_model)

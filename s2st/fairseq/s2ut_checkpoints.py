@@ -92,6 +92,15 @@ def read_s2ut(address: str, data: Path | None = None) -> tuple[S2ut, dict[str, A
     return model.eval(), {"source": address, "heads_left_out": [name for name in heads if name not in tasks]}
 
 
+def check_s2ut(config: S2utConfig, where: str) -> None:
+    """Raise UserError, beginning with `where`, for a model that fairseq has no form of."""
+    if config.pretrained or config.source.deltas:
+        raise UserError(
+            f"{where}: fairseq's s2ut_transformer hears filterbanks without deltas, and has no pre-trained encoder, so "
+            "this model cannot be written for it"
+        )
+
+
 def write_s2ut(address: str, model: S2ut, data: Path) -> None:
     """Write a model, float32, into a file (.pt) that fairseq's load_model_ensemble_and_task takes.
 
@@ -100,8 +109,7 @@ def write_s2ut(address: str, model: S2ut, data: Path) -> None:
     the encoder is written. Raises UserError for a model with a pre-trained encoder, of which fairseq has no form.
     """
     config = model.config
-    if config.pretrained or config.source.deltas:
-        raise UserError(f"{address}: fairseq's s2ut_transformer hears plain filterbanks; write a model that does")
+    check_s2ut(config, address)
     tags = [f"<lang:{lang}>" for lang in config.languages]
     Dictionary.of([*map(str, range(config.num_units)), *tags]).save(data / DICTIONARY)
     if config.tasks:

@@ -44,6 +44,8 @@ class S2utConfig:
     label_smoothing: float = 0.2
 
     def __post_init__(self) -> None:
+        if self.units_per_step < 1:
+            raise ValueError(f"units_per_step={self.units_per_step} must be at least 1")
         if self.units_per_step > 1 and self.languages:
             raise ValueError(
                 "units_per_step above 1 and languages contradict: stacked units have no symbols beside them"

@@ -128,7 +128,7 @@ def test_language_tags(tmp_path: Path, load, randomize) -> None:
 
 
 def test_what_fits_neither_side_is_told(tmp_path: Path, randomize) -> None:
-    with pytest.raises(UserError, match="hears plain filterbanks"):
+    with pytest.raises(UserError, match="hears filterbanks without deltas"):
         write_s2ut("x.pt", S2ut(S2utConfig(**TINY, pretrained=PretrainedSourceConfig(SMALL_ENCODER))), tmp_path)
     write_s2ut(str(tmp_path / "s2ut.pt"), made(randomize, tasks=TASKS), tmp_path)
     (tmp_path / MULTITASK).write_text("source_letter: {}")

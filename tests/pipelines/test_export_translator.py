@@ -90,6 +90,14 @@ def test_models_that_hear_speech_go_both_ways(tmp_path, kind):
     )
 
 
+def test_what_fairseq_has_no_form_of_is_told_before_anything_is_written(tmp_path):
+    settings = {"num_units": 20, "source": {**SIZES, "conv_dim": 16, "deltas": True}, "decoder": SIZES}
+    checkpoint.save(f"{tmp_path}/translator", S2ut(build(S2utConfig, settings, "s2ut")))
+    with pytest.raises(UserError, match="hears filterbanks without deltas"):
+        export(tmp_path)
+    assert not (tmp_path / "exported").exists()
+
+
 def test_mistakes_with_models_that_hear_speech_are_named(tmp_path):
     write_direct(tmp_path, "s2ut")
     export(tmp_path)

@@ -52,3 +52,5 @@ def test_the_kind_of_translator_is_found(tiny_model, tmp_path):
     assert isinstance(translators.load(tiny_model), Translator)
     with pytest.raises(UserError, match="there is no model in"):
         translators.load(str(tmp_path))
+    with pytest.raises(UserError, match="translator is one part of a model; name the folder that pipelines.assemble"):
+        translators.load(f"{tiny_model}/translator")

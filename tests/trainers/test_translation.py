@@ -168,7 +168,7 @@ def test_a_validation_translates_its_first_batch(local_ray, tmp_path, monkeypatc
 
 
 def test_a_translator_that_says_the_same_to_everything_is_told(tmp_path):
-    objective = TranslationObjective(write_translator(str(tmp_path)))
+    objective = TranslationObjective(write_translator(str(tmp_path)), ["hi"])
     units = [np.random.default_rng(i).permutation(NUM_UNITS)[:12] for i in range(8)]
     vocabulary = objective.translator.vocabulary
     rows = [{"source": vocabulary.source_tokens(u, "en"), "target": vocabulary.target_tokens(u, "hi")} for u in units]
@@ -194,3 +194,11 @@ def test_pairs_that_are_too_long_are_set_aside(local_ray, tmp_path, monkeypatch)
     rejects = datasets.rejects(str(tmp_path / "translation"))
     assert len(rejects) == expected > 0
     assert f"has more tokens than max_positions={longest - 1}" in rejects[0]["reason"]
+
+
+def test_without_symbols_vocoders_need_one_target_language(tmp_path):
+    write_pairs(str(tmp_path / "pairs"), {"en-hi": 4, "hi-en": 4})
+    write_codebook(str(tmp_path / "codebook"))
+    config = build(TranslationConfig, {"model": TINY, "language_symbols": False}, "translation")
+    with pytest.raises(UserError, match="without language_symbols nothing tells whether en or hi is to be spoken"):
+        translation.run(config, step_with(tmp_path, "pairs", "codebook", "vocoders"))
