@@ -57,9 +57,7 @@ def run(config: AssembleConfig, step: Step) -> Counts:
 
 def vocoder_infos(step: Step) -> dict[str, dict[str, Any]]:
     """Read what is known of each vocoder, by its folder."""
-    return {
-        folder: checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"] for folder in step.input_list("vocoders")
-    }
+    return {folder: checkpoint.vocoder_info(folder) for folder in step.input_list("vocoders")}
 
 
 def name_of(folder: str) -> str:

@@ -19,6 +19,7 @@ from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.filterbank import check_lengths
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
+from s2st.pairing import target_languages
 from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
 from s2st.spectrogram_translator import SpectrogramTranslator
 from s2st.translator import Translator, read_model_folder
@@ -183,7 +184,7 @@ def run(config: TranslateConfig, step: Step) -> Counts:
     folder, schema = source(step)
     model = read_model_folder(step.input("model"))
     pairs = datasets.read_table(folder, schema, ["split", "source_lang", "target_lang"])
-    languages = set(model["vocoders"]) or {direction.partition("-")[2] for direction in model["directions"]}
+    languages = set(model["vocoders"]) or set(target_languages(model["directions"]))
     spoken = chosen_rows(config.split, set(model["directions"]), languages)
     num_chosen = sum(map(spoken, pairs.to_pylist()))
     if not num_chosen:

@@ -101,6 +101,11 @@ def read_config(folder: str, *expect: str) -> dict[str, Any]:
     return config
 
 
+def vocoder_info(folder: str) -> dict[str, Any]:
+    """Read the info of a vocoder without its weights; raises UserError as `load` does."""
+    return read_config(folder, *VOCODERS)["info"]
+
+
 def fingerprint(model: nn.Module) -> str:
     """Name the exact weights of a model by 16 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -6,6 +6,7 @@ recordings are a matter of seconds.
 Shapes: N recordings, S sentences, L languages, D directions, P pairs.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -225,6 +226,11 @@ def unpaired(recordings: Recordings, pairs: Pairs) -> list[dict[str, Any]]:
         nowhere = "another language" if languages == 1 else "the directions asked for"
         row["reason"] = f"its pairs were taken by {took}" if took else f"no partner in {nowhere}"
     return rows
+
+
+def target_languages(directions: Iterable[str]) -> list[str]:
+    """Give the language that each direction leads into: "en-hi" into "hi"."""
+    return [direction.partition("-")[2] for direction in directions]
 
 
 def pair_directions(pairs: pa.Table) -> pa.ChunkedArray:

@@ -12,6 +12,7 @@ from s2st.features.filterbank import hear
 from s2st.features.spectral import MFCC_HOP
 from s2st.features.speech_mel import MEL_HOP, MEL_RATE
 from s2st.models.spectrogram_decoding import Spectrogram, SpectrogramModel
+from s2st.pairing import target_languages
 from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import SpeechTranslator, Translation, load_parts
 from s2st.units import reduce
@@ -28,7 +29,7 @@ class SpectrogramTranslator(SpeechTranslator):
         self.model, self.speech_to_units = model.eval(), speech_to_units
         self.directions = tuple(directions)
         self.max_source_frames = model.config.max_source_frames
-        self.languages = frozenset(direction.partition("-")[2] for direction in directions)
+        self.languages = frozenset(target_languages(directions))
 
     @classmethod
     def load(cls, folder: str, device: str = "cpu") -> "SpectrogramTranslator":

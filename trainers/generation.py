@@ -88,9 +88,7 @@ def check_vocoders(step: Step, best_metric: str) -> None:
 def check_spoken(step: Step, best_metric: str, langs: Collection[str]) -> None:
     """Raise UserError if the metric to choose a model by needs vocoders of the target languages, and one has none."""
     folders = step.input_list("vocoders") if best_metric == "mcd" else []
-    spoken = {
-        lang for folder in folders for lang in checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]["languages"]
-    }
+    spoken = {lang for folder in folders for lang in checkpoint.vocoder_info(folder)["languages"]}
     if folders and (missing := sorted(set(langs) - spoken)):
         raise UserError(
             f"section '{step.name}': best_metric mcd needs vocoders of all target languages; name one of '{missing[0]}'"
@@ -100,6 +98,6 @@ def check_spoken(step: Step, best_metric: str, langs: Collection[str]) -> None:
 def check_vocoder_units(step: Step, units: str) -> None:
     """Raise UserError if a vocoder speaks other units than `units`, which are those of the training."""
     for folder in step.input_list("vocoders"):
-        found = checkpoint.read_config(folder, *checkpoint.VOCODERS)["info"]["units"]
+        found = checkpoint.vocoder_info(folder)["units"]
         if found != units:
             raise UserError(f"section '{step.name}': {folder} speaks units {found}, but the training has {units}")

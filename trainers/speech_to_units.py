@@ -23,6 +23,7 @@ from s2st.features.spec_augment import POLICIES
 from s2st.models.pretrained_source import PretrainedSource, PretrainedSourceConfig
 from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig
+from s2st.pairing import target_languages
 from s2st.schemas import SPEECH_PAIRS
 from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.speech_to_units import units_info
@@ -231,7 +232,7 @@ def train_worker(settings: dict[str, Any]) -> None:
         assert isinstance(model.source, PretrainedSource)
         model.source.encoder.load_state_dict(read_encoder_weights(settings["encoder"], *ENCODERS, FINE_TUNED))
     write_model = functools.partial(checkpoint.save, model=model, info=settings["info"])
-    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    langs = target_languages(settings["info"]["directions"])
     objective = SpeechToUnitsObjective(model, langs, settings["freeze_updates"], settings["vocoders"])
     train(settings["loop"], settings["run"], objective, write_model)
 

@@ -17,6 +17,7 @@ from s2st.beam_search import SearchOptions
 from s2st.config import UserError, build, to_mapping
 from s2st.decoding import translate_tokens
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow
+from s2st.pairing import target_languages
 from s2st.units import PAD, fit_merges
 from stages.console import tell
 from stages.stage import Step
@@ -205,6 +206,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     torch.manual_seed(settings["loop"].seed)  # the same weights on all workers
     translator = begin(settings["model"], settings["start"])
     write_model = functools.partial(checkpoint.save, model=translator, info=settings["info"])
-    langs = [direction.partition("-")[2] for direction in settings["info"]["directions"]]
+    langs = target_languages(settings["info"]["directions"])
     objective = TranslationObjective(translator, langs, settings["vocoders"])
     train(settings["loop"], settings["run"], objective, write_model)
