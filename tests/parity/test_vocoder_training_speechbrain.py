@@ -31,9 +31,14 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def hifigan() -> Iterator[types.ModuleType]:
-    """SpeechBrain's module; its lazy parts fail for whoever looks through sys.modules, so they go again."""
+    """SpeechBrain's module, kept from others: it would change how PyTorch computes in the whole process ("quirks").
+
+    Its lazy parts fail for whoever looks through sys.modules, so they go again.
+    """
     before = set(sys.modules)
-    yield pytest.importorskip("speechbrain.lobes.models.HifiGAN")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SB_DISABLE_QUIRKS", "disable_jit_profiling,allow_tf32,disable_cudnn_benchmarking")
+        yield pytest.importorskip("speechbrain.lobes.models.HifiGAN")
     for name in set(sys.modules) - before:
         if name.startswith("speechbrain"):
             del sys.modules[name]
