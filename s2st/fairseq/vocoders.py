@@ -49,7 +49,7 @@ DURATION_SETTINGS = {
 SAME = {"resblock": "1", "sampling_rate": SAMPLE_RATE, "code_hop_size": HOP}
 DURATION_KERNEL = 3  # CodeHiFiGAN pads its second convolution for no other
 NUM_SPEAKERS = 200  # theirs, where config.json does not say
-VOICES = ("multispkr", "num_speakers", "speakers", "model_in_dim", "dur_predictor_params")
+READ = (*SETTINGS, *SAME, "multispkr", "num_speakers", "speakers", "model_in_dim", "dur_predictor_params")
 TRAINING = (
     *("input_training_file", "input_validation_file", "num_gpus", "num_workers", "dist_config", "batch_size", "seed"),
     *("learning_rate", "adam_b1", "adam_b2", "lr_decay", "segment_size", "dur_prediction_weight"),
@@ -93,7 +93,7 @@ def read_settings(address: str) -> UnitHifiganConfig:
     for name, reason in ELSEWHERE.items():
         if settings.get(name):
             raise UserError(f"{address} has {name}: {reason}; give another vocoder")
-    _refuse_others(settings, (*SETTINGS, *SAME, *VOICES, *TRAINING, *ELSEWHERE), address)
+    _refuse_others(settings, (*READ, *TRAINING), address)
     _refuse_others(durations, ("encoder_embed_dim", *DURATION_SETTINGS), address)
     if missing := [name for name in SETTINGS if name not in settings]:
         raise UserError(f"{address} has no setting '{missing[0]}'; give the config.json of a unit vocoder")
@@ -103,10 +103,9 @@ def read_settings(address: str) -> UnitHifiganConfig:
         speakers = settings.get("num_speakers", NUM_SPEAKERS)
         values |= {"num_speakers": speakers, "speaker_dim": settings["embedding_dim"]}
     config = build(UnitHifiganConfig, values, address)
-    widths = {"model_in_dim": config.input_dim}
-    check_same(settings, widths, address, "a vocoder of its embeddings")
-    widths = {"encoder_embed_dim": config.embedding_dim, "var_pred_kernel_size": DURATION_KERNEL}
-    check_same(durations, widths, address, "its duration predictor")
+    check_same(settings, {"model_in_dim": config.input_dim}, address, "a vocoder of its embeddings")
+    needed = {"encoder_embed_dim": config.embedding_dim, "var_pred_kernel_size": DURATION_KERNEL}
+    check_same(durations, needed, address, "its duration predictor")
     return config
 
 
