@@ -93,10 +93,10 @@ def run(config: VocoderConfig, step: Step) -> Counts:
 
 
 def speech(config: VocoderConfig, step: Step, units_name: str) -> tuple[pa.Table, tuple[str, ...]]:
-    """Read the rows of UNITS to train on and to be judged by, and the languages to speak.
+    """Read the rows of UNITS to train on and to be judged by, those with a recording, and the languages to speak.
 
-    Raises UserError for units that a vocoder cannot speak, or that are of another codebook, and for a language that
-    the training split lacks.
+    Raises UserError for units that a vocoder cannot speak, or that are of another codebook, and where the training
+    split has nothing, or not a language that is wanted.
     """
     if frames_per_second(units_name) != audio.UNITS_PER_SECOND:
         kind = describe_units(units_name)
@@ -105,7 +105,11 @@ def speech(config: VocoderConfig, step: Step, units_name: str) -> tuple[pa.Table
     rows = datasets.read_table(step.input("units"), UNITS, where=used)
     if set(rows["codebook"].to_pylist()) - {units_name}:
         raise UserError(f"section '{step.name}': the units are not of the codebook {step.input('codebook')}")
+    recorded = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id"])["utterance_id"]
+    rows = rows.filter(pc.is_in(rows["utterance_id"], recorded.combine_chunks()))
     known = sorted(set(rows.filter(pc.equal(rows["split"], "train"))["lang"].to_pylist()))
+    if not known:
+        raise UserError(f"section '{step.name}': its manifest and units have no training utterance in common")
     languages = config.languages or tuple(known)
     if missing := set(languages) - set(known):
         raise UserError(
@@ -140,7 +144,7 @@ def train_worker(settings: dict[str, Any]) -> None:
 def update(loop: LoopConfig, worker: Worker, generator: Learner, critic: Critic | None) -> dict[str, Tensor]:
     """Take a step of the critic, then one of the generator, as HiFi-GAN does; give the metrics of the last batch.
 
-    The generator speaks again for its own step: so no more than one batch is in memory, however many an update has.
+    The generator speaks again for its own step: so one batch at a time has its activations in memory.
     """
     taken, last = [worker.stream.take() for _ in range(loop.accumulate)], loop.accumulate - 1
     rate, metrics = learning_rate(loop, worker.progress.step), {}

@@ -1,5 +1,6 @@
 """Adversarial training on Ray: kills, two workers, validation, and mistakes that are told."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -206,7 +207,8 @@ def test_contradictions_are_refused(settings, message):
 
 
 def test_mistakes_are_told(corpus):
-    step = Step("voice", "trainers.vocoder", str(corpus), {}, {"units": ["units"], "codebook": ["codebook"]})
+    inputs = {name: [name] for name in ("manifest", "units", "codebook")}
+    step = Step("voice", "trainers.vocoder", str(corpus), {}, inputs)
     config = build(VocoderConfig, {"vocos": {}, "languages": ["hi"], "loop": {"best_metric": "bleu"}}, "voice")
     with pytest.raises(UserError, match="'bleu' is not one of loss, mel, mcd"):
         vocoder.check(config, step)
@@ -214,6 +216,10 @@ def test_mistakes_are_told(corpus):
         vocoder.speech(config, step, "units")
     with pytest.raises(UserError, match="not of the codebook"):
         vocoder.speech(config, step, "other")
+    other, _ = utterance("other", "a", "train", np.random.default_rng(0))
+    datasets.write_table(pa.Table.from_pylist([other], MANIFEST), f"{corpus}/other")
+    with pytest.raises(UserError, match="no training utterance in common"):
+        vocoder.speech(config, dataclasses.replace(step, inputs=inputs | {"manifest": ["other"]}), "units")
 
 
 @pytest.mark.parametrize("loop", [{"best_metric": "mcd"}, {"keep_best": True}, {"patience": 1}])
