@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ray.train
-import torch
 from pyarrow import fs
 from tensorboardX import SummaryWriter
 from torch import Tensor, nn
@@ -160,7 +159,6 @@ class Curves:
 def picture(waveform: Tensor) -> Tensor:
     """Draw the log-mel spectrogram of a waveform (N,), low bands below: (80, T), from 0, silent, to 1."""
     padded = nn.functional.pad(waveform.float().cpu(), (0, max(0, SHORTEST - len(waveform))))
-    with torch.autocast("cpu", enabled=False):
-        log_mel = LogMel()(padded[None])[0].flip(0)
+    log_mel = LogMel()(padded[None])[0].flip(0)
     silent, loud = DRAWN
     return ((log_mel - silent) / (loud - silent)).clamp(0, 1)

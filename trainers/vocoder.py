@@ -144,23 +144,29 @@ def train_worker(settings: dict[str, Any]) -> None:
 def update(loop: LoopConfig, worker: Worker, generator: Learner, critic: Critic | None) -> dict[str, Tensor]:
     """Take a step of the critic, then one of the generator, as HiFi-GAN does; give the metrics of the last batch.
 
-    The generator speaks again for its own step: so one batch at a time has its activations in memory.
+    Of several batches, the generator speaks each again for its own step: one at a time has its activations in memory.
     """
-    taken, last = [worker.stream.take() for _ in range(loop.accumulate)], loop.accumulate - 1
-    rate, metrics = learning_rate(loop, worker.progress.step), {}
+    taken = [worker.stream.take() for _ in range(loop.accumulate)]
+    rate, once, metrics = learning_rate(loop, worker.progress.step), loop.accumulate == 1, {}
+
+    def speak(micro_batch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        batch, names = taken[micro_batch]
+        worker.begin_batch(micro_batch, names)
+        with autocast(worker.device, loop.bf16):
+            return generator.model(batch)
+
     if critic is not None:
         for micro_batch, (batch, _) in enumerate(taken):
-            with torch.no_grad(), autocast(worker.device, loop.bf16):
-                fake = generator.module.say_segments(batch)
-            with synchronised(critic.model, micro_batch == last):
+            with torch.set_grad_enabled(once):
+                fake, losses = speak(micro_batch)
+            with synchronised(critic.model, micro_batch + 1 == loop.accumulate):
                 loss = critic.loss(batch["segment_waveform"], fake, micro_batch)
                 (loss / loop.accumulate).backward()
         metrics = {"critic": loss, "critic_gradient_norm": critic.step(rate)}
-    for micro_batch, (batch, names) in enumerate(taken):
-        worker.begin_batch(micro_batch, names)
-        with synchronised(generator.model, micro_batch == last):
-            with autocast(worker.device, loop.bf16):
-                fake, losses = generator.model(batch)
+    for micro_batch, (batch, _) in enumerate(taken):
+        with synchronised(generator.model, micro_batch + 1 == loop.accumulate):
+            if critic is None or not once:
+                fake, losses = speak(micro_batch)
             if critic is not None:
                 losses |= critic.losses(batch["segment_waveform"], fake)
             loss = generator.module.total(losses)

@@ -40,13 +40,9 @@ class VocoderObjective(Objective):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the waveform (B, N) of the segments of a batch of `training_examples`, and losses by name."""
-        made = self.say_segments(batch)
+        made = self.vocoder(batch["segment_units"], batch.get("speaker"), batch.get("language")).float()
         losses = self.distances(made, batch["segment_waveform"])
         return made, losses | {"duration": self.vocoder.duration_loss(batch["units"], batch["lengths"])}
-
-    def say_segments(self, batch: dict[str, Tensor]) -> Tensor:
-        """Make the waveform (B, N), float32, of segments of units (B, S)."""
-        return self.vocoder(batch["segment_units"], batch.get("speaker"), batch.get("language")).float()
 
     def distances(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
         """Give how far the spectra of waveforms (B, N) are from the true ones (B, N), in float32."""
