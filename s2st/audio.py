@@ -70,6 +70,18 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     return waveform
 
 
+def decode_part(data: bytes, start: int, count: int) -> np.ndarray:
+    """Decode `count` samples from sample `start` on, of a waveform that `decode` reads: (count,), or fewer at its end.
+
+    Of one that is mono and at SAMPLE_RATE, as those of manifests are, nothing else is decoded.
+    """
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        if (file.samplerate, file.channels) == (SAMPLE_RATE, 1):
+            file.seek(min(start, file.frames))
+            return file.read(count, dtype="float32")
+    return decode(data)[start : start + count]
+
+
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Decode a recording some samples (N,) at a time; channels are averaged."""
     while len(samples := file.read(BLOCK_SAMPLES, dtype="float32")):

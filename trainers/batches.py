@@ -263,19 +263,26 @@ def to_device(row: pa.Table, device: torch.device) -> dict[str, Tensor]:
 
 
 class JoinUnits:
-    """Adds to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out."""
+    """Adds to rows of a manifest the column `units` of a table of UNITS; rows that have none there are left out.
 
-    def __init__(self, units: pa.Table) -> None:
-        table = units.select(["utterance_id", "units"])
+    Other columns of the table come with it, if they are named.
+    """
+
+    def __init__(self, units: pa.Table, *others: str) -> None:
+        self.columns = ("units", *others)
+        table = units.select(["utterance_id", *self.columns])
         offsets = pa.large_list(table.schema.field("units").type.value_type)  # 12,000 hours pass those of 32 bits
         self.shared = ray.put(table.set_column(1, "units", table["units"].cast(offsets)).combine_chunks())
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Join: a table with utterance_id -> the same with units."""
+        """Join: a table with utterance_id -> the same with units, and the other columns."""
         known = ray.get(self.shared)
         places = pc.index_in(table["utterance_id"], known["utterance_id"])
         found = pc.is_valid(places)
-        return table.filter(found).append_column("units", known["units"].take(places.filter(found)))
+        table, places = table.filter(found), places.filter(found)
+        for name in self.columns:
+            table = table.append_column(name, known[name].take(places))
+        return table
 
 
 def repeat(rows: Sequence[dict], times: Sequence[float], random: np.random.Generator) -> list[dict]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import ray.train
 from pyarrow import fs
 from tensorboardX import SummaryWriter
-from torch import Tensor
+from torch import Tensor, nn
 
-from s2st import storage
+from s2st import audio, storage
+from s2st.models.losses import LogMel
 from stages.console import tell
 from trainers.objective import Objective
 from trainers.run import LoopConfig
@@ -22,6 +23,8 @@ UNTIMED = 3  # steps
 # After the warm-up a model predicts few units because it has just begun: for a tenth of the updates, but no fewer than
 # the first and no more than the second.
 LEARNING_STEPS = (200, 2000)
+DRAWN = (-11.5, 2.0)  # values of log-mel spectrograms: LogMel's least, and about what speech reaches
+SHORTEST = 1024  # samples that a spectrogram needs
 
 
 def settled_step(config: LoopConfig) -> int:
@@ -99,6 +102,7 @@ class Log:
             tell(f"{self.name}: step {step}  " + "  ".join(f"{key} {value:.3f}" for key, value in named.items()))
             if self.objective is not None:
                 self._worry(step, self.objective.validation_concern(metrics))
+                self.curves.add_speech(step, self.objective.speech)
             self.curves.add(self.history[-1])
 
     def pause(self) -> None:
@@ -134,6 +138,12 @@ class Curves:
                 self.writer.add_scalar(name, value, line["step"])
         self.writer.flush()
 
+    def add_speech(self, step: int, speech: Mapping[str, Tensor]) -> None:
+        """Write waveforms (N,), float32 in [-1, 1], and pictures of their spectrograms."""
+        for name, waveform in speech.items():
+            self.writer.add_audio(name, waveform.float().cpu().numpy(), step, audio.SAMPLE_RATE)
+            self.writer.add_image(name, picture(waveform).numpy(), step, dataformats="HW")
+
     def keep(self) -> None:
         """Copy what was written to a bucket, if the curves are to be in one."""
         if not self.local:
@@ -144,3 +154,11 @@ class Curves:
         """Write what is left."""
         self.writer.close()
         self.keep()
+
+
+def picture(waveform: Tensor) -> Tensor:
+    """Draw the log-mel spectrogram of a waveform (N,), low bands below: (80, T), from 0, silent, to 1."""
+    padded = nn.functional.pad(waveform.float().cpu(), (0, max(0, SHORTEST - len(waveform))))
+    log_mel = LogMel()(padded[None])[0].flip(0)
+    silent, loud = DRAWN
+    return ((log_mel - silent) / (loud - silent)).clamp(0, 1)

@@ -18,6 +18,7 @@ class Objective(nn.Module):
     skips_layers = False  # in some updates parameters get no gradient: DDP then looks for them
     # What `validation` measures that a model can be chosen by, and where the best value lies.
     metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType({"loss": "min"})
+    speech: Mapping[str, Tensor] = MappingProxyType({})  # waveforms (N,) of the last validation, to be heard
 
     def begin_update(self, step: int) -> None:
         """Learn that the update `step`, counted from 0, begins."""

@@ -13,7 +13,8 @@ class ScheduleConfig:
     max_steps: int = 1000  # updates
     learning_rate: float = 5e-4  # highest value
     warmup_steps: int = 0  # updates from 0 (tri_stage: from a hundredth) to the highest learning rate
-    # after warm-up; polynomial falls to 0 at max_steps, tri_stage holds and then falls exponentially
+    # After warm-up, polynomial falls to 0 at max_steps; tri_stage holds and then falls exponentially. Without warm-up
+    # and hold it is HiFi-GAN's 0.999 an epoch: of E updates an epoch, final_scale is 0.999 ** (decay_steps / E).
     schedule: Literal["polynomial", "tri_stage", "inverse_sqrt", "constant"] = "polynomial"
     decay_power: float = 1.0  # of polynomial; 1 is a straight line
     hold_steps: int = 0  # updates of tri_stage at the highest learning rate

@@ -69,13 +69,17 @@ class Worker:
         return 0 < self.config.patience <= self.progress.worse or self.progress.step >= self.config.max_steps
 
     def next_batch(self, micro_batch: int) -> dict[str, Tensor]:
-        """Take the batch `micro_batch` of this update, and seed what is drawn at random for it."""
+        """Take the batch `micro_batch` of this update, and begin it."""
         batch, names = self.stream.take()
+        self.begin_batch(micro_batch, names)
+        return batch
+
+    def begin_batch(self, micro_batch: int, names: Sequence[str]) -> None:
+        """Seed what is drawn at random for the batch `micro_batch` of this update, of the examples `names`."""
         place = micro_batch * self.world_size + self.rank
         draw = np.random.SeedSequence((self.config.seed, self.progress.step, place))
         torch.manual_seed(int(draw.generate_state(1, np.uint64)[0]))
         self.names = names
-        return batch
 
     def mean(self, value: Tensor) -> Tensor:
         """Average a number over the workers."""

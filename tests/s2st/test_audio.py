@@ -47,6 +47,15 @@ def test_no_sample_is_lost_where_rates_do_not_divide(rate, length):
     assert lengths == [-(-n * 16_000 // rate) for n in range(length, length + rate // 100)]
 
 
+@pytest.mark.parametrize("rate", [16_000, 22_050])
+def test_a_part_is_that_of_the_whole(tone, rate):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone, rate, format="FLAC", subtype="PCM_16")
+    whole = audio.decode(buffer.getvalue())
+    for start, count in ((0, 500), (5000, 3200), (len(whole) - 100, 3200), (len(whole) + 9, 5)):
+        np.testing.assert_array_equal(audio.decode_part(buffer.getvalue(), start, count), whole[start : start + count])
+
+
 def test_stereo_is_averaged():
     waveform = audio.decode(file_bytes(np.stack([TONE, 0 * TONE], axis=1)))
     np.testing.assert_allclose(waveform, TONE / 2, atol=1e-3)

@@ -1,6 +1,8 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 from torch import Tensor, nn
 
 
@@ -21,3 +23,19 @@ def interrupt(monkeypatch) -> Callable[[type[nn.Module], int], list[int]]:
         return calls
 
     return interrupt
+
+
+@pytest.fixture
+def read_events() -> Callable[[Path], list[Event]]:
+    """A function that reads the only event file of a folder."""
+
+    def read(folder: Path) -> list[Event]:
+        (file,) = folder.iterdir()
+        data, found = file.read_bytes(), []
+        while data:  # length (8 bytes), its checksum (4), an event, its checksum (4)
+            length = int.from_bytes(data[:8], "little")
+            found.append(Event.FromString(data[12 : 12 + length]))
+            data = data[16 + length :]
+        return found
+
+    return read

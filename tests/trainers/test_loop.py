@@ -11,7 +11,6 @@ import pytest
 import ray.train
 import safetensors.torch
 import torch
-from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
 from s2st import checkpoint
@@ -206,21 +205,13 @@ def test_sixteen_bits(fit, precision):
     assert slope == pytest.approx(3, abs=0.3)
 
 
-def test_curves_for_tensorboard(fit, tmp_path):
+def test_curves_for_tensorboard(fit, tmp_path, read_events):
     _, history = fit(num_workers=0)
-    (file,) = (tmp_path / "run" / "_tensorboard" / "line").iterdir()
-    shown = {(e.step, v.tag): v.simple_value for e in events(file.read_bytes()) for v in e.summary.value}
+    events = read_events(tmp_path / "run" / "_tensorboard" / "line")
+    shown = {(e.step, v.tag): v.simple_value for e in events for v in e.summary.value}
     for line in history:
         assert shown[line["step"], "loss"] == pytest.approx(line["loss"])
         assert (line["step"], "gradient_norm") in shown
-
-
-def events(data):
-    """Read what an event file holds: length (8 bytes), its checksum (4), an event, its checksum (4)."""
-    while data:
-        length = int.from_bytes(data[:8], "little")
-        yield Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
 
 
 def test_validation_stops_early_and_keeps_the_best(fit):
