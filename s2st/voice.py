@@ -1,4 +1,4 @@
-"""A unit vocoder with the numbers of its speakers and languages: reduced units become speech."""
+"""A unit vocoder with the numbers of its speakers and languages: units become speech."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +23,13 @@ class Voice:
         vocoder, info = checkpoint.load(folder, *checkpoint.VOCODERS)
         return cls(vocoder.to(device), info)  # type: ignore[arg-type]
 
-    def speak(self, sequences: Sequence[np.ndarray], lang: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Give the waveform (N,) and durations (L,) of each sequence of reduced units (L,) of one language."""
+    def speak(
+        self, sequences: Sequence[np.ndarray], lang: str, full: bool = False
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Give the waveform (N,) and durations (L,) of each sequence of units (L,) of one language.
+
+        Units are reduced ones, whose durations are predicted, or `full` ones, each of one frame.
+        """
         if not sequences:
             return []
         device = next(self.vocoder.parameters()).device
@@ -33,7 +38,10 @@ class Voice:
         for row, units in zip(padded, sequences, strict=True):
             row[: len(units)] = torch.from_numpy(np.asarray(units, dtype=np.int64))
         waveform, num_samples, durations = self.vocoder.speak(
-            padded.to(device), lengths.to(device), **self._condition(lang, len(sequences), device)
+            padded.to(device),
+            lengths.to(device),
+            torch.ones_like(padded, device=device) if full else None,
+            **self._condition(lang, len(sequences), device),
         )
         return [
             (waveform[i, : int(num_samples[i])].cpu().numpy(), durations[i, : len(units)].cpu().numpy())

@@ -16,9 +16,10 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 def interval(parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio) -> tuple[float, float]:
     """95% interval of a figure of sums: parts (U, S), what each utterance adds to them; figure (R, S) -> (R,).
 
-    Draws for which the figure is nan are left out.
+    Draws for which the figure is nan are left out; where it always is, the ends are nan.
     """
     draws = np.random.default_rng(seed).integers(len(parts), size=(NUM_RESAMPLES, len(parts)))
     values = figure(parts[draws].sum(axis=1))
-    low, high = np.percentile(values[~np.isnan(values)], [2.5, 97.5])
+    known = values[~np.isnan(values)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
