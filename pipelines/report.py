@@ -50,7 +50,7 @@ class ReportConfig:
 
 
 def check(config: ReportConfig, step: Step) -> None:
-    """Raise UserError unless each evaluation has translations and units of its own, and scores of voices their speech."""
+    """Raise UserError unless each evaluation has translations and units, and scores of voices have their speech."""
     evaluations, translations, units = (step.inputs.get(name, []) for name in ("evaluations", "translations", "units"))
     if (evaluations or translations) and not len(evaluations) == len(translations) == len(units):
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")

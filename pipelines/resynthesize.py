@@ -1,4 +1,4 @@
-"""Speak recordings again from their units, to judge a vocoder alone: with predicted durations or with the true ones."""
+"""Speak recordings again from their units, to judge a vocoder alone: with predicted durations or the recording's."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,8 +23,8 @@ from stages.stage import Counts, Input, Stage, Step, resource
 @dataclass(frozen=True)
 class ResynthesizeConfig:
     splits: tuple[str, ...] = ("test",)  # that are spoken
-    # predicted: the vocoder hears reduced units, as a translator gives them; true: all units, one for each 20 ms
-    durations: Literal["predicted", "true"] = "predicted"
+    # predicted: the vocoder hears reduced units, as a translator gives them; recorded: all units, one for each 20 ms
+    durations: Literal["predicted", "recorded"] = "predicted"
     batch_rows: int = resource(16)  # recordings spoken at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU

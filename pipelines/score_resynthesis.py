@@ -133,7 +133,7 @@ def score_languages(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str
         lang: {
             "recordings": len(alike),
             "words": sum(row["num_words"] or 0 for row in alike),
-            "durations": "predicted" if alike[0]["predicted"] else "true",
+            "durations": "predicted" if alike[0]["predicted"] else "recorded",
             **{name: dataclasses.asdict(figure) for name, figure in voice_scores.score(alike, seed).items()},
         }
         for lang, alike in sorted(groups.items())

@@ -101,14 +101,18 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[str]:
 
 
 def _vocoder_rows(voices: Mapping[str, Any]) -> list[str]:
-    return [
-        f"| {step}, {lang} | {score['durations']} | {score['recordings']} | "
-        + " | ".join(_figure(score.get(name)) for name in ("mcd", "mel_l1", "duration_error", "f0_correlation"))
-        + f" | {_figure(score.get('word_error_rate'), interval=True)} | {_figure(score.get('recording_word_error_rate'))} "
-        f"| {_figure(score.get('word_error_ratio'), interval=True)} |"
-        for step, by_language in voices.items()
-        for lang, score in by_language.items()
-    ]
+    rows = []
+    for step, by_language in voices.items():
+        for lang, score in by_language.items():
+            cells = [f"{step}, {lang}", score["durations"], str(score["recordings"])]
+            cells += [_figure(score.get(name)) for name in ("mcd", "mel_l1", "duration_error", "f0_correlation")]
+            cells += [
+                _figure(score.get("word_error_rate"), interval=True),
+                _figure(score.get("recording_word_error_rate")),
+                _figure(score.get("word_error_ratio"), interval=True),
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def _figure(found: Mapping[str, float] | None, interval: bool = False) -> str:

@@ -116,7 +116,7 @@ class VoiceScores:
 
     section: str
     lang: str
-    durations: str  # "predicted" or "true"
+    durations: str  # "predicted" or "recorded"
     num_recordings: int
     num_words: int  # that a recogniser was asked for
     figures: Mapping[str, Figure]  # of voice_scores.score

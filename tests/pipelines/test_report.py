@@ -103,14 +103,14 @@ def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
         record = {"settings": {"folder": {}}, "inputs": {}, "date": "2001-02-03", "audio_hours": 1.5, "seconds": 2.0}
         storage.write_json(f"{tmp_path}/{folder}/{MADE_BY}", {**record, "rows_in": 1, "rows_out": 1, "rejects": 0})
     figures = {"mcd": {"value": 4.5, "low": 4.25, "high": 4.75}}
-    score = {"en": {"recordings": 3, "words": 2, "durations": "true", **figures}}
+    score = {"en": {"recordings": 3, "words": 2, "durations": "recorded", **figures}}
     storage.write_json(f"{tmp_path}/scores/_scores.json", score)
     inputs = {"manifest": ["m"], "voice_scores": ["scores"], "resyntheses": ["spoken"]}
     step = Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml")
     check(ReportConfig(), step)
     assert run(ReportConfig(), step).rows_out == 3
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "scores, true durations" in page
+    assert "scores, recorded durations" in page
     assert "4.50 <small>4.25 to 4.75</small>" in page
     assert page.count("<audio") == 2
     assert "tank" in page

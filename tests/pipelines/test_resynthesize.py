@@ -66,7 +66,7 @@ def test_recordings_are_spoken_again_and_scored(voiced, local_ray, rows_of):
 
 
 def test_with_true_durations_it_is_as_long_as_the_recording(voiced, local_ray, rows_of):
-    speak(voiced, durations="true")
+    speak(voiced, durations="recorded")
     (row,) = rows_of(f"{voiced}/spoken", RESYNTHESES)
     assert row["durations"] == row["true_durations"]
     assert len(audio.decode(row["audio"])) == sum(row["true_durations"]) * audio.HOP

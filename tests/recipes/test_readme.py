@@ -71,10 +71,10 @@ def test_a_recipe_that_translates_nothing_shows_its_vocoders() -> None:
     figures = {"word_error_rate": (0.5, 0.4, 0.6), "recording_word_error_rate": (0.25, 0.2, 0.3)}
     figures |= {"word_error_ratio": (2, 1.5, 2.5), "mcd": (4.125, 4, 4.25), "mel_l1": (0.75, 0.5, 1)}
     named = {name: dict(zip(("value", "low", "high"), figure, strict=True)) for name, figure in figures.items()}
-    voices = {"scores": {"en": {"durations": "true", "recordings": 21, "words": 400, **named}}}
+    voices = {"scores": {"en": {"durations": "recorded", "recordings": 21, "words": 400, **named}}}
     summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": {}, "voices": voices}
     text = insert("<!-- results: demo -->\n<!-- end -->", summary)
-    row = "| scores, en | true | 21 | 4.12 | 0.75 | – | – | 0.50 [0.40, 0.60] | 0.25 | 2.00 [1.50, 2.50] |\n"
+    row = "| scores, en | recorded | 21 | 4.12 | 0.75 | – | – | 0.50 [0.40, 0.60] | 0.25 | 2.00 [1.50, 2.50] |\n"
     assert row in text
 
 
