@@ -14,7 +14,7 @@ from s2st.corpora.corpus import SPLITS
 from s2st.schemas import RESYNTHESES, UNITS
 from s2st.speech_to_units import describe_units
 from s2st.units import reduce
-from s2st.voice import Voice
+from s2st.voice import Voice, check_speaks_reduced
 from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -75,7 +75,9 @@ class Resynthesizer:
 
 
 def check_inputs(config: ResynthesizeConfig, step: Step) -> None:
-    """Raise UserError if the vocoder speaks other units, or none of the languages in these splits."""
+    """Raise UserError if the vocoder predicts no durations, or speaks other units or none of the splits' languages."""
+    if config.durations == "predicted":
+        check_speaks_reduced(step.input("vocoder"))
     info = checkpoint.vocoder_info(step.input("vocoder"))
     table = datasets.read_table(step.input("units"), UNITS, ["codebook"])
     if others := set(table["codebook"].to_pylist()) - {info["units"]}:

@@ -88,3 +88,8 @@ def test_mistakes_are_told(voiced, save_ctc):
     )
     with pytest.raises(UserError, match="the vocoder does not speak these units of stacked mfcc"):
         speak(voiced)
+    storage.write_json(
+        f"{voiced}/vocoder/config.json", {**config, "config": {**config["config"], "predict_durations": False}}
+    )
+    with pytest.raises(UserError, match="predicts no durations"):
+        speak(voiced)
