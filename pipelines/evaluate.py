@@ -14,13 +14,13 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from s2st import audio, checkpoint, storage
+from s2st import storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words, template_of
 from s2st.evaluation import scores
-from s2st.models.recognizer import normalize_text
+from s2st.evaluation.spoken_text import spoken_text
+from s2st.recognizers import Recognizers, languages_of
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
-from s2st.speech_to_symbols import SpeechToSymbols
 from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
@@ -37,10 +37,7 @@ class Judge:
     """Transcribes translations, ceilings and true recordings."""
 
     def __init__(self, recognizers: Sequence[str], recordings: Any):
-        self.recognizers = {}
-        for folder in recognizers:
-            model: Any = load_recognizer(folder)
-            self.recognizers.update(dict.fromkeys(languages_of(folder), model))
+        self.recognizers = Recognizers(recognizers)
         self.recordings: dict[str, bytes] = ray.get(recordings)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -53,52 +50,24 @@ class Judge:
                 ("ceiling_text", [row["ceiling_audio"] for row in chosen]),
                 ("recording_text", [self.recordings[row["target_utterance_id"]] for row in chosen]),
             ):
-                for row, text in zip(chosen, self._transcribe(lang, sounds), strict=True):
+                for row, text in zip(chosen, self.recognizers.transcribe(lang, sounds), strict=True):
                     row[column] = text
         kept = [name for name in rows[0] if name not in ("audio", "ceiling_audio")] if rows else []
         return pa.Table.from_pylist([{name: row[name] for name in kept} for row in rows])
 
-    def _transcribe(self, lang: str, sounds: Sequence[bytes]) -> list[str]:
-        """Give what is heard in each sound; a sound that is no speech is heard as nothing."""
-        texts = [""] * len(sounds)
-        waveforms = {}
-        for place, sound in enumerate(sounds):
-            try:
-                waveforms[place] = audio.decode(sound)
-            except audio.AudioError:
-                continue
-        heard = self.recognizers[lang].transcribe(list(waveforms.values())) if waveforms else []
-        for place, text in zip(waveforms, heard, strict=True):
-            texts[place] = text
-        return texts
-
-
-def languages_of(recognizer: str) -> list[str]:
-    """Give the languages that a recognizer hears; raises UserError if it hears units, or does not say what."""
-    config = checkpoint.read_config(recognizer, "recognizer", "hubert_ctc")
-    if config["model"] == "recognizer":
-        return [config["info"]["lang"]]
-    if config["info"].get("labels") == "units":
-        raise UserError(f"{recognizer} hears units and not letters; name one that was trained on transcripts")
-    if not config["info"].get("languages"):
-        raise UserError(f"{recognizer}/config.json does not say which languages it hears; write info.languages there")
-    return config["info"]["languages"]
-
-
-def load_recognizer(folder: str) -> Any:
-    """Read a recognizer, of either kind: what transcribes waveforms."""
-    if checkpoint.read_config(folder)["model"] == "hubert_ctc":
-        return SpeechToSymbols.load(folder)
-    return checkpoint.load(folder, "recognizer")[0]
-
 
 def check_inputs(config: EvaluateConfig, step: Step) -> None:
     """Raise UserError unless one recognizer hears each language of the translations."""
+    spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang"])["target_lang"]
+    check_recognizers(step, set(spoken.to_pylist()))
+
+
+def check_recognizers(step: Step, spoken: set[str]) -> None:
+    """Raise UserError unless one of the step's recognizers hears each of the languages."""
     languages = [lang for folder in step.input_list("recognizers") for lang in languages_of(folder)]
     if len(set(languages)) < len(languages):
         raise UserError(f"section '{step.name}': two of the recognizers hear one language; name one for each")
-    spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang"])["target_lang"]
-    if missing := sorted(set(spoken.to_pylist()) - set(languages)):
+    if missing := sorted(spoken - set(languages)):
         raise UserError(f"section '{step.name}': no recognizer hears '{missing[0]}'; train one and name it here")
 
 
@@ -178,8 +147,9 @@ def score_directions(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[st
 
 def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Score rows of one direction."""
-    references = [row["reference_text"] for row in rows]
-    heard = [row["heard_text"] for row in rows]
+    references, heard, recordings = (
+        _spoken(rows, column) for column in ("reference_text", "heard_text", "recording_text")
+    )
     words = _content_words(rows, "reference_text")
     sentences = [row["sentence_id"] for row in rows]
     share = scores.content_word_share(words, _content_words(rows, "heard_text"), seed, sentences)
@@ -204,7 +174,7 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
         "cut": sum(not row["finished"] for row in rows) / len(rows),
         "word_error_rate": scores.word_error_rate(references, heard),
         "character_error_rate": scores.character_error_rate(references, heard),
-        "judge_word_error_rate": scores.word_error_rate(references, [row["recording_text"] for row in rows]),
+        "judge_word_error_rate": scores.word_error_rate(references, recordings),
         "bleu": bleu.value,
         "bleu_signature": bleu.signature,
         "chrf": chrf.value,
@@ -213,7 +183,11 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
 
 
 def _content_words(rows: list[dict[str, Any]], column: str) -> list[list[str]]:
-    return [content_words(normalize_text(row[column]), row["target_lang"]) for row in rows]
+    return [content_words(text, row["target_lang"]) for text, row in zip(_spoken(rows, column), rows, strict=True)]
+
+
+def _spoken(rows: list[dict[str, Any]], column: str) -> list[str]:
+    return [spoken_text(row[column], row["target_lang"]) for row in rows]
 
 
 STAGE = Stage(

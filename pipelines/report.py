@@ -1,49 +1,63 @@
 """Tell a whole run on one page: what was done, what it scores, how it sounds."""
 
-import dataclasses
 import datetime
-import json
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from pipelines.listening import choose, sounds_of, write_sounds
+from pipelines.listening import choose, resyntheses_of, sounds_of, write_sounds
+from pipelines.report_rows import (
+    SCORES_FILE,
+    quality_row,
+    score_rows,
+    sentence_of,
+    stage_row,
+    training_of,
+    transcript_rows,
+    usages,
+    voice_rows,
+)
 from s2st import storage
 from s2st.config import UserError
-from s2st.corpora.phrasebook_grammar import content_words
-from s2st.evaluation import report as page
-from s2st.evaluation.charts import Series
-from s2st.evaluation.scores import Share, found_words
-from s2st.models.recognizer import normalize_text
-from s2st.schemas import MANIFEST, SCORES, TRANSCRIPTS, TRANSLATIONS, UNIT_QUALITY, UNITS
+from s2st.evaluation.report import render
+from s2st.evaluation.report_content import Listening, Report, Sentence
+from s2st.evaluation.scores import found_words
+from s2st.schemas import (
+    MANIFEST,
+    RESYNTHESES,
+    RESYNTHESIS_SCORES,
+    SCORES,
+    TRANSCRIPTS,
+    TRANSLATIONS,
+    UNIT_QUALITY,
+    UNITS,
+)
 from s2st.speech_to_units import describe_units
 from stages import datasets
 from stages.run import main
 from stages.stage import MADE_BY, Counts, Input, Stage, Step, commit, machine
 
-CURVES = ("loss", "validation_loss", "nll", "mel", "masked_loss", "adversarial")  # of those that a training logs
 MAIN = "units"  # key of the unit kind in scores.json
-SCORES_FILE = "_scores.json"  # of an evaluation, and of transcripts
 
 
 @dataclass(frozen=True)
 class ReportConfig:
     title: str = "Speech-to-speech translation"
-    listening: int = 4  # sentences of each direction with their sound
+    listening: int = 4  # sentences of each direction, and recordings of each vocoder and language, with their sound
     sentences: int = 8  # best, and worst
 
 
 def check(config: ReportConfig, step: Step) -> None:
-    """Raise UserError unless each evaluation has translations and units of its own."""
+    """Raise UserError unless each evaluation has translations and units, and scores of voices have their speech."""
     evaluations, translations, units = (step.inputs.get(name, []) for name in ("evaluations", "translations", "units"))
     if (evaluations or translations) and not len(evaluations) == len(translations) == len(units):
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
     if len(set(evaluations)) < len(evaluations):
         raise UserError(f"section '{step.name}': an evaluation is named twice; name each section once")
+    if len(step.inputs.get("voice_scores", [])) != len(step.inputs.get("resyntheses", [])):
+        raise UserError(f"section '{step.name}': name as many voice_scores as resyntheses, in one order")
 
 
 def check_inputs(config: ReportConfig, step: Step) -> None:
@@ -71,9 +85,11 @@ def run(config: ReportConfig, step: Step) -> Counts:
     sounds = sounds_of(step, translations[0], listening) if listening else {}
     quality = [row for f in step.input_list("unit_quality") for row in datasets.read_table(f, UNIT_QUALITY).to_pylist()]
     heard = [row for section in step.inputs.get("transcripts", []) for row in transcript_rows(step, section)]
+    sections = list(zip(step.inputs.get("voice_scores", []), step.inputs.get("resyntheses", []), strict=True))
+    voices = [row for section, _ in sections for row in voice_rows(step, section)]
     records = records_of(step)
     manifest = records[step.inputs["manifest"][0]]
-    page_content = page.Report(
+    page_content = Report(
         title=config.title,
         recipe=Path(step.recipe).name,
         commit=commit(),
@@ -105,14 +121,17 @@ def run(config: ReportConfig, step: Step) -> Counts:
         unit_usages=tuple(
             usage for kind, folder in zip(unit_kinds, units, strict=True) for usage in usages(kind, folder)
         ),
-        listening=tuple(page.Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening),
+        listening=tuple(Listening(sentence_of(row, kinds[0]), *sounds[row["pair_id"]]) for row in listening),
+        voices=tuple(voices),
+        resyntheses=tuple(row for names in sections for row in resyntheses_of(step, *names, config.listening)),
         best=tuple(ranked[: config.sentences]),
         worst=tuple(ranked[::-1][: config.sentences]),
     )
-    storage.write_bytes(f"{step.output}/index.html", page.render(page_content).encode())
+    storage.write_bytes(f"{step.output}/index.html", render(page_content).encode())
     storage.write_json(f"{step.output}/scores.json", summary(kinds, scored))
     write_sounds(step.output, listening, sounds)
     num_rows = sum(map(len, rows)) + len(quality) + sum(row.num_utterances for row in heard)
+    num_rows += sum(row.num_recordings for row in voices)
     return Counts(num_rows, num_rows)
 
 
@@ -132,82 +151,7 @@ def records_of(step: Step) -> dict[str, dict[str, Any]]:
     return dict(sorted(records.items(), key=lambda item: item[1]["date"]))
 
 
-def stage_row(name: str, record: dict[str, Any]) -> page.StageRow:
-    """Make the row of one step."""
-    return page.StageRow(
-        name,
-        record["rows_in"],
-        record["rows_out"],
-        record["rejects"],
-        record["audio_hours"] or None,
-        record["seconds"],
-    )
-
-
-def score_rows(kind: str, by_direction: dict[str, Any]) -> list[page.ScoreRow]:
-    """Make the rows of one kind of units."""
-    rows = []
-    for direction, by_voices in by_direction.items():
-        for voices, score in by_voices.items():
-            share = Share(
-                score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"]
-            )
-            shown = (
-                "chance",
-                "ceiling",
-                "recordings",
-                "word_error_rate",
-                "character_error_rate",
-                "unit_error_rate",
-                "bleu",
-                "chrf",
-            )
-            rows.append(
-                page.ScoreRow(
-                    direction.replace("-", " → "),
-                    kind,
-                    voices,
-                    score["sentences"],
-                    share,
-                    **{k: score[k] for k in shown},
-                )
-            )
-    return rows
-
-
-def transcript_rows(step: Step, section: str) -> list[page.Transcripts]:
-    """Make the rows of one section of transcripts."""
-    scores = storage.read_json(f"{step.run_folder}/{section}/{SCORES_FILE}")
-    return [
-        page.Transcripts(
-            section,
-            lang,
-            voices,
-            score["recordings"],
-            **score["heard_text"],
-            **{f"beam_{name}": value for name, value in score["beam_text"].items()},
-        )
-        for lang, by_voices in scores.items()
-        for voices, score in by_voices.items()
-    ]
-
-
-def sentence_of(row: dict[str, Any], kind: str) -> page.Sentence:
-    """Make the text of one translated sentence from a row of SCORES."""
-    lang = row["target_lang"]
-    return page.Sentence(
-        direction=f"{row['source_lang']} → {lang}",
-        unit_kind=kind,
-        voice=row["voices"],
-        source_text=row["source_text"],
-        reference=row["reference_text"],
-        heard=row["heard_text"],
-        content_words=tuple(content_words(normalize_text(row["reference_text"]), lang)),
-        heard_words=tuple(content_words(normalize_text(row["heard_text"]), lang)),
-    )
-
-
-def _arrived(sentence: page.Sentence) -> float:
+def _arrived(sentence: Sentence) -> float:
     found = found_words(sentence.content_words, sentence.heard_words)
     return sum(found) / max(1, len(found))
 
@@ -216,37 +160,6 @@ def heard_where_any(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Keep, of each direction, the rows of voices that training heard; all rows of one that has none."""
     heard = {(row["source_lang"], row["target_lang"]) for row in rows if row["voices"] == "seen"}
     return [row for row in rows if row["voices"] == "seen" or (row["source_lang"], row["target_lang"]) not in heard]
-
-
-def training_of(folder: str) -> page.Training:
-    """Read the curves of one training."""
-    lines = [line for line in storage.read_bytes(f"{folder}/metrics.jsonl").decode().splitlines() if line]
-    history = [json.loads(line) for line in lines]
-    series = []
-    for key in CURVES:
-        points = [(line["step"], line[key]) for line in history if key in line]
-        if points:
-            steps, values = zip(*points, strict=True)
-            series.append(Series(key, steps, values))
-    return page.Training(folder.rpartition("/")[2], tuple(series))
-
-
-def usages(kind: str, folder: str) -> list[page.UnitUsage]:
-    """Count the units of each language."""
-    table = datasets.read_table(folder, UNITS, ["lang", "units"])
-    by_language: dict[str, list[np.ndarray]] = defaultdict(list)
-    for lang, units in zip(table["lang"].to_pylist(), table["units"].to_pylist(), strict=True):
-        by_language[lang].append(np.asarray(units, dtype=np.int64))
-    num_units = 1 + max(int(units.max()) for sequences in by_language.values() for units in sequences)
-    return [
-        page.UnitUsage(f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist()))
-        for lang, units in sorted(by_language.items())
-    ]
-
-
-def quality_row(row: dict[str, Any]) -> page.UnitQuality:
-    """Make the row of one kind of units in one language from a row of UNIT_QUALITY."""
-    return page.UnitQuality(**{field.name: row[field.name] for field in dataclasses.fields(page.UnitQuality)})
 
 
 def summary(kinds: list[str], scored: list[dict[str, Any]]) -> dict[str, Any]:
@@ -277,6 +190,8 @@ STAGE = Stage(
         "units": Input(UNITS, many=True, optional=True),
         "transcripts": Input(TRANSCRIPTS, many=True, optional=True),
         "unit_quality": Input(UNIT_QUALITY, many=True, optional=True),
+        "voice_scores": Input(RESYNTHESIS_SCORES, many=True, optional=True),
+        "resyntheses": Input(RESYNTHESES, many=True, optional=True),
         "trainings": Input(many=True, optional=True),
     },
     check=check,

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from pipelines.evaluate import languages_of
 from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.evaluation.scores import character_error_rate, word_error_rate
 from s2st.feature_extractor import BATCH_SECONDS
+from s2st.recognizers import languages_of
 from s2st.schemas import MANIFEST, TRANSCRIPTS
 from s2st.speech_to_symbols import SpeechToSymbols
 from stages import cluster, datasets

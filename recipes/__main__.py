@@ -17,11 +17,15 @@ from stages.stage import Step
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collect what a run did: a row a step, and by step the scores, transcripts and quality of units."""
+    """Collect what a run did: a row a step, and by step the scores, transcripts, quality of units and of voices."""
     kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
     stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
     scores: dict[str, Any] = {}
-    measured: dict[str, dict[str, Any]] = {"pipelines.transcribe": {}, "pipelines.unit_quality": {}}
+    measured: dict[str, dict[str, Any]] = {
+        "pipelines.transcribe": {},
+        "pipelines.unit_quality": {},
+        "pipelines.score_resynthesis": {},
+    }
     for step in steps:
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
@@ -40,6 +44,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         "scores": scores,
         "transcripts": measured["pipelines.transcribe"],
         "unit_quality": measured["pipelines.unit_quality"],
+        "voices": measured["pipelines.score_resynthesis"],
     }
 
 

@@ -27,13 +27,18 @@ TRANSCRIPTS_HEADER = (
     "| transcripts | language | voices | utterances | word error rate | with beam search | character error rate "
     "| with beam search |\n|---|---|---|---|---|---|---|---|\n"
 )
+VOCODER_HEADER = (
+    "| vocoder | durations | recordings | MCD | mel L1 | duration error (frames) | F0 correlation "
+    "| word error rate [95%] | of the recordings | ratio [95%] |\n|---|---|---|---|---|---|---|---|---|---|\n"
+)
 VOICES = {"seen": "heard in training", "unseen": "never heard"}
 
 
 def results(summary: Mapping[str, Any]) -> str:
     """Lay out a summary.json as Markdown, with date, commit, machine and time.
 
-    Shown are the scores of translations, or transcripts and the quality of units of a recipe that translates nothing.
+    Shown are the scores of translations, or, of a recipe that translates nothing, transcripts and the quality of units
+    and of vocoders.
     """
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
@@ -43,7 +48,8 @@ def results(summary: Mapping[str, Any]) -> str:
     )
     if not summary["scores"]:
         heard, measured = _transcript_rows(summary["transcripts"]), _quality_rows(summary["unit_quality"])
-        tables = [(TRANSCRIPTS_HEADER, heard), (QUALITY_HEADER, measured)]
+        spoken = _vocoder_rows(summary["voices"])
+        tables = [(TRANSCRIPTS_HEADER, heard), (QUALITY_HEADER, measured), (VOCODER_HEADER, spoken)]
         return "".join(header + "\n".join(rows) + "\n\n" for header, rows in tables if rows) + f"{origin}\n"
     rows = []
     for direction, score in summary["scores"].items():
@@ -92,6 +98,27 @@ def _quality_rows(quality: Mapping[str, Any]) -> list[str]:
         for section, by_language in by_section.items()
         for lang, row in by_language.items()
     ]
+
+
+def _vocoder_rows(voices: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for step, by_language in voices.items():
+        for lang, score in by_language.items():
+            cells = [f"{step}, {lang}", score["durations"], str(score["recordings"])]
+            cells += [_figure(score.get(name)) for name in ("mcd", "mel_l1", "duration_error", "f0_correlation")]
+            cells += [
+                _figure(score.get("word_error_rate"), interval=True),
+                _figure(score.get("recording_word_error_rate")),
+                _figure(score.get("word_error_ratio"), interval=True),
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _figure(found: Mapping[str, float] | None, interval: bool = False) -> str:
+    if found is None:
+        return "–"
+    return f"{found['value']:.2f}" + (f" [{found['low']:.2f}, {found['high']:.2f}]" if interval else "")
 
 
 def insert(text: str, summary: Mapping[str, Any]) -> str:

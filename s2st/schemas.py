@@ -130,6 +130,47 @@ SCORES = pa.schema(
     ]
 )
 
+RESYNTHESES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("sentence_id", pa.string()),
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("speaker", pa.string()),  # of the recording
+        ("units", pa.list_(UNIT)),  # of the recording, reduced
+        ("true_durations", pa.list_(pa.int32())),  # frames of each unit in the recording
+        ("durations", pa.list_(pa.int32())),  # ... in what was spoken
+        ("predicted", pa.bool_()),  # whether the vocoder chose them; false: they are the true ones
+        ("audio", pa.binary()),  # what was spoken, FLAC, 16 kHz, mono
+        ("seconds", pa.float64()),
+    ]
+)
+
+RESYNTHESIS_SCORES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("sentence_id", pa.string()),
+        ("lang", pa.string()),
+        ("split", pa.string()),
+        ("speaker", pa.string()),
+        ("predicted", pa.bool_()),
+        ("num_samples", pa.int64()),  # of the recording
+        ("mcd", pa.float64()),
+        ("mel_l1", pa.float64()),
+        ("melody", pa.list_(pa.float64())),  # covariance and variances of the log pitch, summed over frames
+        ("duration_error", pa.int64()),  # absolute differences of durations, in frames, summed over units
+        ("num_units", pa.int64()),
+        ("num_frames", pa.int64()),  # that were spoken
+        ("true_frames", pa.int64()),
+        ("text", pa.string()),  # of the manifest
+        ("heard_text", pa.string()),  # the judge's transcript of what was spoken; null where nobody judges, as the rest
+        ("recording_text", pa.string()),  # ... of the recording
+        ("num_words", pa.int64()),  # of the text; null where it is too short to be judged, as the next two
+        ("word_errors", pa.int64()),  # in what was spoken
+        ("recording_word_errors", pa.int64()),
+    ]
+)
+
 UNIT_QUALITY = pa.schema(
     [
         ("units", pa.string()),  # the section that made them

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torchaudio.transforms import MFCC
 
+from s2st.evaluation.warping import warping_cost
+
 NUM_CEPSTRA = 13
 WINDOW_SECONDS, HOP_SECONDS = 0.05, 0.0125
 NUM_MELS = 80
@@ -43,28 +45,6 @@ def mel_cepstra(waveform: np.ndarray | Tensor, sample_rate: int) -> Tensor:
     samples = torch.as_tensor(waveform, dtype=torch.float32)
     missing = int(WINDOW_SECONDS * sample_rate) - len(samples)
     return _mfcc(sample_rate)(torch.nn.functional.pad(samples, (0, max(0, missing)))).T
-
-
-def warping_cost(distances: np.ndarray) -> float:
-    """Least sum of distances (T, T') along a path from the first pair of frames to the last.
-
-    Both frames of a pair advance, or one of them. Pairs whose numbers have one sum are found together.
-    """
-    rows, columns = distances.shape
-    flipped = distances[:, ::-1]
-    before = np.full(rows + 1, np.inf)  # best costs of the pairs (i, k - 2 - i), at i + 1
-    previous = np.full(rows + 1, np.inf)  # ... (i, k - 1 - i)
-    before[0] = 0  # what comes before the first pair
-    for k in range(rows + columns - 1):
-        first, last = max(0, k - columns + 1), min(rows - 1, k)
-        best = np.minimum(
-            np.minimum(previous[first : last + 1], previous[first + 1 : last + 2]), before[first : last + 1]
-        )
-        current = np.full(rows + 1, np.inf)
-        # Along an antidiagonal, i grows and k - i falls: it is a diagonal of the flipped matrix.
-        current[first + 1 : last + 2] = best + flipped.diagonal(columns - 1 - k)
-        before, previous = previous, current
-    return float(previous[rows])
 
 
 @functools.cache

@@ -3,14 +3,14 @@
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
 
 from s2st.evaluation import charts
-from s2st.evaluation.scores import Share, found_words
+from s2st.evaluation.report_content import Listening, Report, Resynthesis, ScoreRow, Sentence, UnitQuality
+from s2st.evaluation.scores import found_words
 from s2st.evaluation.unit_quality import entropy_bits
 from s2st.models.recognizer import normalize_text
 
@@ -18,136 +18,11 @@ MAX_AUDIO_BYTES = 5_500_000  # of all players; 7.3 MB in base64, so that the fil
 AUDIO_TYPES = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"RIFF": "audio/wav"}  # by the first four bytes
 
 
-@dataclass(frozen=True)
-class StageRow:
-    """What one stage did."""
-
-    stage: str
-    rows_in: int | None  # None: it reads no dataset
-    rows_out: int | None  # None: it writes a model
-    rejects: int
-    audio_hours: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """Scores of one direction, kind of units and group of voices; None is shown as a dash."""
-
-    direction: str  # such as "hi → en"
-    unit_kind: str  # such as "mfcc"
-    voices: str  # "seen" or "unseen": whether training heard the source's speakers
-    num_sentences: int
-    content_words: Share  # heard in the translation
-    chance: float | None = None  # content words found in another sentence of the same template
-    ceiling: float | None = None  # ... in the true units through the vocoder
-    recordings: float | None = None  # ... in the true target recordings: what the judge itself misses
-    word_error_rate: float | None = None
-    character_error_rate: float | None = None
-    unit_error_rate: float | None = None
-    bleu: float | None = None
-    chrf: float | None = None
-
-
-@dataclass(frozen=True)
-class Transcripts:
-    """How well one recogniser hears one language and group of voices, by the likeliest path and by beam search."""
-
-    section: str
-    lang: str
-    voices: str  # as in ScoreRow
-    num_utterances: int
-    word_error_rate: float
-    beam_word_error_rate: float
-    character_error_rate: float
-    beam_character_error_rate: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """The losses of one training, drawn in one chart."""
-
-    name: str
-    curves: tuple[charts.Series, ...]
-
-
-@dataclass(frozen=True)
-class UnitUsage:
-    """How often each unit of a codebook occurs."""
-
-    name: str  # such as "mfcc, hi"
-    counts: tuple[int, ...]  # one a unit, zeros included
-
-
-@dataclass(frozen=True)
-class UnitQuality:
-    """What units of one section tell of phones and voices in one language; None is shown as a dash."""
-
-    units: str  # the section
-    kind: str  # such as "hubert layer 9"
-    lang: str
-    num_units: int  # that occur
-    perplexity: float
-    pnmi: float | None
-    phone_purity: float | None
-    cluster_purity: float | None
-    same_sentence: float | None  # unit distance of two voices that read it
-    other_sentence: float | None  # ... of two sentences in one voice
-
-
 # Each chart of the quality of units: its title, and the attributes of UnitQuality that it draws.
 QUALITY_CHARTS = {
     "Phones": {"pnmi": "PNMI", "phone_purity": "phone purity", "cluster_purity": "cluster purity"},
     "Voices": {"same_sentence": "one sentence, two voices", "other_sentence": "two sentences, one voice"},
 }
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One translated sentence as text."""
-
-    direction: str
-    unit_kind: str
-    voice: str  # the source's speaker
-    source_text: str
-    reference: str  # text of the true target recording
-    heard: str  # what the judge hears in the translation
-    content_words: tuple[str, ...]  # of the reference, in its order
-    heard_words: tuple[str, ...]  # content words of what is heard, by the same rule
-
-
-@dataclass(frozen=True)
-class Listening:
-    """One translated sentence with its sound: FLAC, Ogg or WAV, as short as the report should be small."""
-
-    sentence: Sentence
-    source_audio: bytes
-    target_audio: bytes  # the true recording
-    translated_audio: bytes
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything the report shows; empty parts are left out."""
-
-    title: str
-    recipe: str  # its file
-    commit: str
-    date: str
-    machine: str  # processor, cores, memory, accelerator
-    corpus: str
-    corpus_hours: float
-    synthetic: bool  # the corpus is spoken by a machine
-    stages: tuple[StageRow, ...] = ()
-    scores: tuple[ScoreRow, ...] = ()
-    notes: tuple[str, ...] = ()  # under the scores: the judge, signatures of BLEU and chrF
-    transcripts: tuple[Transcripts, ...] = ()
-    trainings: tuple[Training, ...] = ()
-    unit_quality: tuple[UnitQuality, ...] = ()
-    unit_usages: tuple[UnitUsage, ...] = ()
-    listening: tuple[Listening, ...] = ()
-    best: tuple[Sentence, ...] = ()
-    worst: tuple[Sentence, ...] = ()
 
 
 def render(report: Report) -> str:
@@ -167,11 +42,12 @@ def render(report: Report) -> str:
         marked=_marked,
         entropy=entropy_bits,
     )
-    shown = _within_budget(report.listening)
+    shown = _within_budget([*report.listening, *report.resyntheses])
     return environment.get_template("report.html.jinja").render(
         report=report,
-        listening=shown,
-        num_left_out=len(report.listening) - len(shown),
+        listening=[row for row in shown if isinstance(row, Listening)],
+        resyntheses=[row for row in shown if isinstance(row, Resynthesis)],
+        num_left_out=len(report.listening) + len(report.resyntheses) - len(shown),
         training_charts=[(training.name, Markup(charts.line_chart(training.curves))) for training in report.trainings],
         quality_charts=[(title, Markup(chart)) for title, chart in _quality_charts(report.unit_quality)],
         usage_charts=[
@@ -205,10 +81,10 @@ def _quality_charts(rows: Sequence[UnitQuality]) -> list[tuple[str, str]]:
     return drawn
 
 
-def _within_budget(listening: Sequence[Listening]) -> list[Listening]:
+def _within_budget(rows: Sequence[Listening | Resynthesis]) -> list[Listening | Resynthesis]:
     shown, spent = [], 0
-    for row in listening:
-        spent += len(row.source_audio) + len(row.target_audio) + len(row.translated_audio)
+    for row in rows:
+        spent += sum(len(sound) for sound in vars(row).values() if isinstance(sound, bytes))
         if spent > MAX_AUDIO_BYTES:
             break
         shown.append(row)

@@ -13,12 +13,11 @@ import jiwer
 import numpy as np
 import sacrebleu
 
+from s2st.evaluation.bootstrap import interval
 from s2st.models.recognizer import normalize_text
 from s2st.units import reduce
 
 Units = Sequence[int] | np.ndarray
-
-NUM_RESAMPLES = 2000  # of the bootstrap: the ends of the interval are then stable to about half a percent
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def content_word_share(
     hits, totals = np.array([sum(row) for row in rows]), np.array([len(row) for row in rows])
     if totals.sum() == 0:
         raise ValueError("the references have no content words; check the list of stop words")
-    low, high = _bootstrap_interval(*_by_sentence(hits, totals, sentences), seed)
+    low, high = interval(np.stack(_by_sentence(hits, totals, sentences), axis=1), seed)
     return Share(float(hits.sum() / totals.sum()), low, high, int(totals.sum()))
 
 
@@ -151,15 +150,6 @@ def _by_sentence(
     _check_lengths(hits, sentences)  # type: ignore[arg-type]
     _, places = np.unique(np.asarray(sentences), return_inverse=True)
     return np.bincount(places, weights=hits), np.bincount(places, weights=totals)
-
-
-def _bootstrap_interval(hits: np.ndarray, totals: np.ndarray, seed: int) -> tuple[float, float]:
-    """95% interval of sum(hits) / sum(totals) when sentences are drawn again with replacement."""
-    draws = np.random.default_rng(seed).integers(len(hits), size=(NUM_RESAMPLES, len(hits)))
-    sums = totals[draws].sum(axis=1)
-    shares = hits[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _normalized(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.report import ReportConfig, check, check_inputs, heard_where_any, run, summary
-from s2st import storage
+from s2st import audio, storage
 from s2st.config import UserError
-from s2st.schemas import UNIT_QUALITY, UNITS
+from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, UNIT_QUALITY, UNITS
 from stages import datasets
 from stages.stage import MADE_BY, Step
 
@@ -88,3 +88,31 @@ def test_a_run_that_translates_nothing_has_a_report_of_its_units_and_transcripts
     ]
     assert "2 of 2 units occur" in page
     assert json.loads((tmp_path / "report" / "scores.json").read_text()) == {}
+
+
+def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
+    name = {"utterance_id": "a", "lang": "en", "split": "test"}
+    sound = audio.encode(tone)
+    scored = {**name, "text": "Thank you.", "heard_text": "tank", "recording_text": "Thank you.", "num_words": 2}
+    for folder, row, schema in (
+        ("m", {**name, "audio": {"bytes": sound, "path": ""}}, MANIFEST),
+        ("spoken", {**name, "audio": sound}, RESYNTHESES),
+        ("scores", scored, RESYNTHESIS_SCORES),
+    ):
+        datasets.write_table(pa.Table.from_pylist([row], schema), f"{tmp_path}/{folder}")
+        record = {"settings": {"folder": {}}, "inputs": {}, "date": "2001-02-03", "audio_hours": 1.5, "seconds": 2.0}
+        storage.write_json(f"{tmp_path}/{folder}/{MADE_BY}", {**record, "rows_in": 1, "rows_out": 1, "rejects": 0})
+    figures = {"mcd": {"value": 4.5, "low": 4.25, "high": 4.75}}
+    score = {"en": {"recordings": 3, "words": 2, "durations": "recorded", **figures}}
+    storage.write_json(f"{tmp_path}/scores/_scores.json", score)
+    inputs = {"manifest": ["m"], "voice_scores": ["scores"], "resyntheses": ["spoken"]}
+    step = Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml")
+    check(ReportConfig(), step)
+    assert run(ReportConfig(), step).rows_out == 3
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "scores, recorded durations" in page
+    assert "4.50 <small>4.25 to 4.75</small>" in page
+    assert page.count("<audio") == 2
+    assert "tank" in page
+    with pytest.raises(UserError, match="name as many voice_scores as resyntheses"):
+        check(ReportConfig(), Step("report", "pipelines.report", "", {}, {"voice_scores": ["scores"]}))

@@ -45,7 +45,7 @@ def test_a_recipe_that_translates_nothing_shows_the_quality_of_its_units():
     row = {"kind": "hubert layer 3", "num_units": 99, "perplexity": 70.4, "same_sentence": 0.5, "other_sentence": 0.75}
     known = {**row, "pnmi": 0.51, "phone_purity": 0.42, "cluster_purity": 0.33}
     quality = {"quality": {"units_1": {"en": known}}, "others": {"units_1": {"hi": row}}}
-    summary = {**SUMMARY, "scores": {}, "unit_quality": quality, "transcripts": {}}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": quality, "transcripts": {}, "voices": {}}
     text = insert("<!-- results: demo -->\n<!-- end -->", summary)
     assert "| units_1 (hubert layer 3) | en | 0.51 | 0.42 | 0.33 | 0.50 | 0.75 | 99 | 70 |" in text
     assert "| units_1 (hubert layer 3) | hi | – | – | – | 0.50 | 0.75 | 99 | 70 |" in text
@@ -60,11 +60,22 @@ def test_a_recipe_that_translates_nothing_shows_what_is_heard() -> None:
     )
     score = {"recordings": 7, "heard_text": best, "beam_text": beam}
     transcripts = {"letters": {"en": {"seen": score, "unseen": {**score, "recordings": 3}}}}
-    summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": transcripts}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": transcripts, "voices": {}}
     text = insert("<!-- results: demo -->\n<!-- end -->", summary)
     assert "| letters | en | heard in training | 7 | 0.50 | 0.40 | 0.25 | 0.20 |\n" in text
     assert "| letters | en | never heard | 3 | 0.50 | 0.40 | 0.25 | 0.20 |\n\n`python -m recipes demo`" in text
     assert "PNMI" not in text
+
+
+def test_a_recipe_that_translates_nothing_shows_its_vocoders() -> None:
+    figures = {"word_error_rate": (0.5, 0.4, 0.6), "recording_word_error_rate": (0.25, 0.2, 0.3)}
+    figures |= {"word_error_ratio": (2, 1.5, 2.5), "mcd": (4.125, 4, 4.25), "mel_l1": (0.75, 0.5, 1)}
+    named = {name: dict(zip(("value", "low", "high"), figure, strict=True)) for name, figure in figures.items()}
+    voices = {"scores": {"en": {"durations": "recorded", "recordings": 21, "words": 400, **named}}}
+    summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": {}, "voices": voices}
+    text = insert("<!-- results: demo -->\n<!-- end -->", summary)
+    row = "| scores, en | recorded | 21 | 4.12 | 0.75 | – | – | 0.50 [0.40, 0.60] | 0.25 | 2.00 [1.50, 2.50] |\n"
+    assert row in text
 
 
 def test_a_readme_without_a_place_is_told():

@@ -11,18 +11,21 @@ import pytest
 from s2st.audio import SAMPLE_RATE, encode
 from s2st.evaluation import report as module
 from s2st.evaluation.charts import Series
-from s2st.evaluation.report import (
+from s2st.evaluation.report import render
+from s2st.evaluation.report_content import (
     Listening,
     Report,
+    Resynthesis,
     ScoreRow,
     Sentence,
     StageRow,
     Training,
     UnitQuality,
     UnitUsage,
-    render,
+    VoiceScores,
 )
 from s2st.evaluation.scores import Share
+from s2st.evaluation.voice_scores import Figure
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -130,7 +133,7 @@ def full_report() -> Report:
         notes=("BLEU: nrefs:1|tok:13a",),
         trainings=(Training("translation", (Series("train", (0.0, 9.0), (5.0, 1.0)),)),),
         unit_usages=(UnitUsage("mfcc, hi", (30, 30, 0)),),
-        listening=(Listening(sentence(), sound(0), sound(1), sound(2)),),
+        listening=(Listening(sentence(), sound(0), sound(1), sound(3), sound(2)),),
         best=(sentence(heard="the best"),),
         worst=(sentence(heard="", heard_words=()),),
     )
@@ -211,7 +214,7 @@ def test_text_is_escaped_everywhere() -> None:
         notes=(evil,),
         trainings=(Training(evil, (Series(evil, (0, 1), (1, 2)), Series(evil, (0, 1), (1, 2)))),),
         unit_usages=(UnitUsage(evil, (1, 2)),),
-        listening=(Listening(said, sound(0), sound(1), b""),),
+        listening=(Listening(said, sound(0), sound(1), b"", b""),),
         best=(said,),
         worst=(said,),
     )
@@ -225,9 +228,9 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     page = Page(render(full_report()))
     assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in page.attributes}
     sources = [a["src"] for _, a in page.attributes if "src" in a]
-    assert len(sources) == 3
+    assert len(sources) == 4
     assert all(source.startswith("data:audio/flac;base64,") for source in sources)
-    assert base64.b64decode(sources[2].partition(",")[2]) == sound(2)
+    assert base64.b64decode(sources[3].partition(",")[2]) == sound(2)
     assert not re.search(r"https?://|url\(|@import", render(full_report()))
 
 
@@ -246,10 +249,10 @@ def test_a_stem_marks_the_word_it_begins() -> None:
 
 def test_the_file_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     row = full_report().listening[0]
-    size = len(row.source_audio) + len(row.target_audio) + len(row.translated_audio)
+    size = sum(map(len, (row.source_audio, row.target_audio, row.resynthesised_audio, row.translated_audio)))
     monkeypatch.setattr(module, "MAX_AUDIO_BYTES", 2 * size)
     page = Page(render(dataclasses.replace(full_report(), listening=(row,) * 5)))
-    assert sum(tag == "audio" for tag, _ in page.attributes) == 6
+    assert sum(tag == "audio" for tag, _ in page.attributes) == 8
     assert "3 more sentences are left out" in page.text
 
 
@@ -259,6 +262,31 @@ def test_missing_sound_is_said_and_strange_sound_refused() -> None:
     row = dataclasses.replace(row, source_audio=b"\x00\x01\x02\x03")
     with pytest.raises(ValueError, match="neither FLAC, Ogg nor WAV"):
         render(dataclasses.replace(full_report(), listening=(row,)))
+
+
+def test_a_vocoder_has_a_table_and_its_speech_beside_the_recordings() -> None:
+    figures = {"mcd": Figure(4.125, 4, 4.25), "word_error_rate": Figure(0.5, 0.25, 0.75)}
+    report = Report(
+        *("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False),
+        voices=(VoiceScores("scores", "en", "predicted", 21, 400, figures),),
+        resyntheses=(Resynthesis("scores", "en", "Thank <you>.", "", "Thank you.", sound(0), sound(1)),),
+    )
+    page = Page(render(report))
+    (row,) = table(page, "Vocoder", "Recordings")
+    assert row == [
+        "enscores, predicted durations",
+        "21",
+        "4.12 4.00 to 4.25",
+        *["–"] * 4,
+        "50.0 25.0 to 75.0",
+        "–",
+        "–",
+    ]
+    assert page.headings[1:] == ["Vocoder", "Listen to the vocoder", "en scores"]
+    sources = [attributes["src"] for tag, attributes in page.attributes if tag == "audio"]
+    assert [base64.b64decode(source.partition(",")[2]) for source in sources] == [sound(1), sound(0)]
+    assert "Thank <you>." in page.text
+    assert page.text.count("nothing") == 1
 
 
 @pytest.mark.parametrize(
