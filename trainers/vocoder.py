@@ -61,7 +61,9 @@ class VocoderConfig:
             raise ValueError("the vocoder's trainer has no fp16 and compile; leave them out of loop")
         chosen = self.hifigan or self.vocos
         if chosen and not chosen.predict_durations:
-            raise ValueError("predict_durations is for imported vocoders: those trained here learn durations; remove it")
+            raise ValueError(
+                "predict_durations is for imported vocoders: those trained here learn durations; remove it"
+            )
         if self.segment_frames < SHORTEST_FRAMES:
             shortest = f"use {SHORTEST_FRAMES} or more"
             raise ValueError(f"segment_frames={self.segment_frames} is too short for the spectral losses; {shortest}")
