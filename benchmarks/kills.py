@@ -68,7 +68,7 @@ def _tones(folder: Path) -> Any:
     import pyarrow.parquet as pq
     import torch
 
-    from trainers.batches import Packing, examples
+    from trainers.examples import Packing, examples
 
     data = folder / "data"
     if not data.exists():

@@ -28,8 +28,8 @@ from s2st.speech_to_units import units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Examples, JoinUnits, Packing, examples, pad
 from trainers.ctc_targets import ROWS, TARGETS, Targets, fitting, letters, reference_units
+from trainers.examples import Examples, JoinUnits, Packing, examples, pad
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
 from trainers.pretrained_encoder import ENCODERS, read_encoder_config

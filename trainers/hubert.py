@@ -19,7 +19,7 @@ from s2st.speech_to_units import frames_per_second, units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Examples, JoinUnits, Packing, examples, pad
+from trainers.examples import Examples, JoinUnits, Packing, examples, pad
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig, fit

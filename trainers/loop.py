@@ -1,6 +1,6 @@
 """The training loop: batch, loss, backward, step, and every so often a checkpoint.
 
-A trainer gives an Objective and examples (see trainers.batches); Ray Train runs `train` on every worker. What an
+A trainer gives an Objective and examples (see trainers.examples); Ray Train runs `train` on every worker. What an
 update draws at random depends on the seed, its number and the batch's place in it: a training that was killed goes on
 with the very batches, masks and dropout that it would have had, and two workers do what one with accumulate=2 does (but
 for BatchNorm's running statistics, which are the first worker's).

@@ -19,7 +19,7 @@ from s2st.schemas import MANIFEST
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Examples, Packing, examples, pad
+from trainers.examples import Examples, Packing, examples, pad
 from trainers.loop import train
 from trainers.objective import Objective, refuse_validation
 from trainers.run import LoopConfig, fit

@@ -14,7 +14,8 @@ from s2st.config import UserError
 from stages.console import tell
 from stages.stage import Step, fingerprint, resource
 from trainers import state
-from trainers.batches import Examples, open_once, open_stream
+from trainers.batches import open_once, open_stream
+from trainers.examples import Examples
 from trainers.schedule import ScheduleConfig
 
 

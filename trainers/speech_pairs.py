@@ -17,7 +17,7 @@ from s2st.pairing import pair_directions
 from s2st.schemas import SPEECH_PAIRS
 from stages import datasets
 from stages.stage import Counts, Step
-from trainers.batches import Collate, Examples, Packing, examples, pad
+from trainers.examples import Collate, Examples, Packing, examples, pad
 
 SOURCE = ("pair_id", "source_audio", "source_samples")  # columns that every example has
 

@@ -28,7 +28,7 @@ from s2st.schemas import SPEECH_PAIRS
 from s2st.spectrogram_translator import say
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
-from trainers.batches import Examples, pad
+from trainers.examples import Examples, pad
 from trainers.generation import collapse
 from trainers.loop import train
 from trainers.objective import Objective, check_best_metric

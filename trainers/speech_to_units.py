@@ -29,7 +29,7 @@ from s2st.units import PAD
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
-from trainers.batches import Examples, pad
+from trainers.examples import Examples, pad
 from trainers.loop import train
 from trainers.objective import check_best_metric
 from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights

@@ -26,7 +26,7 @@ from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
-from trainers.batches import Packing, examples
+from trainers.examples import Packing, examples
 from trainers.objective import check_best_metric
 from trainers.run import fit
 from trainers.unit_training import (

@@ -23,7 +23,7 @@ from stages.console import tell
 from stages.stage import Step
 from trainers import generation
 from trainers.balance import repetitions
-from trainers.batches import pad
+from trainers.examples import pad
 from trainers.loop import train
 from trainers.objective import Objective
 from trainers.run import LoopConfig

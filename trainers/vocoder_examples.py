@@ -15,7 +15,7 @@ from torch import Tensor
 from s2st import audio
 from s2st.schemas import MANIFEST
 from s2st.units import reduce
-from trainers.batches import Collate, Examples, JoinUnits, Packing, examples, pad
+from trainers.examples import Collate, Examples, JoinUnits, Packing, examples, pad
 from trainers.loudness import amplify
 from trainers.voices import Voices
 

@@ -17,7 +17,7 @@ from s2st import checkpoint
 from s2st.config import UserError
 from stages.stage import Step
 from trainers import log, loop, run
-from trainers.batches import Packing, examples
+from trainers.examples import Packing, examples
 from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig
 from trainers.worker import Worker

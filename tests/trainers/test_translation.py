@@ -20,7 +20,7 @@ from stages import datasets
 from stages.stage import Step
 from trainers import translation
 from trainers.balance import repetitions
-from trainers.batches import Packing, examples
+from trainers.examples import Packing, examples
 from trainers.translation import COLUMNS, ToTokens, TranslationConfig, check_plain
 from trainers.unit_training import Times, TranslationObjective, begin, collate, model_config
 
