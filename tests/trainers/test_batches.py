@@ -135,3 +135,23 @@ def test_validation_is_the_same_each_time(local_ray, dataset):
     first, second = ([safetensors.torch.load(row["batch"]) for row in data.iter_rows()] for _ in range(2))
     assert sum(len(batch["size"]) for batch in first) == 5
     assert [batch["drawn"].item() for batch in first] == [batch["drawn"].item() for batch in second]
+
+
+def test_a_validation_waits_for_no_cpu(local_ray, dataset):
+    """Streams of trainings that validate may hold all of them."""
+    hold = ray.remote(Hold).options(num_cpus=4).remote()
+    try:
+        ray.get(hold.wait.remote())
+        assert ray.get(read_once.remote(opened(dataset, "validation")), timeout=60) == 5
+    finally:
+        ray.kill(hold)
+
+
+class Hold:
+    def wait(self):
+        return True
+
+
+@ray.remote(num_cpus=0)
+def read_once(training):
+    return sum(len(row["names"]) for row in open_once(training).iter_rows())
