@@ -9,7 +9,17 @@ import pytest
 
 from recipes.__main__ import run_recipe
 from s2st import audio
-from s2st.schemas import MANIFEST, PAIRS, PHONES, SCORES, TRANSLATIONS, UNIT_QUALITY, UNITS
+from s2st.schemas import (
+    MANIFEST,
+    PAIRS,
+    PHONES,
+    RESYNTHESES,
+    RESYNTHESIS_SCORES,
+    SCORES,
+    TRANSLATIONS,
+    UNIT_QUALITY,
+    UNITS,
+)
 from s2st.translator import Translator
 from stages import datasets
 
@@ -55,6 +65,8 @@ def test_datasets_keep_their_schemas_and_lose_nothing(chain, summary):
         ("pairs", PAIRS),
         ("translations", TRANSLATIONS),
         ("evaluation", SCORES),
+        ("spoken", RESYNTHESES),
+        ("voice_scores", RESYNTHESIS_SCORES),
     ]:
         assert len(datasets.read_table(f"{chain}/{name}", schema)) == rows[name]["rows_out"]
         assert pq.read_table(f"{chain}/{name}").num_rows == rows[name]["rows_out"]  # as pandas reads it
@@ -88,6 +100,16 @@ def test_translations_are_speech(chain):
         assert len(row["units"]) > 0
         assert row["seconds"] > 0
         assert row["audio"][:4] == row["ceiling_audio"][:4] == b"fLaC"
+
+
+def test_the_vocoder_is_scored_by_language(summary):
+    rows = {row["stage"]: row["rows_out"] for row in summary["stages"]}
+    assert rows["spoken"] == rows["voice_scores"] == 3 * (3 + 3)
+    scores = summary["voices"]["voice_scores"]
+    assert set(scores) == set(LANGUAGES)
+    for found in scores.values():
+        assert found["mcd"]["low"] <= found["mcd"]["value"] <= found["mcd"]["high"]
+        assert {"mel_l1", "duration_error", "word_error_ratio"} <= set(found)
 
 
 def test_the_model_folder_stands_alone(chain, tone):
