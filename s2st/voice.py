@@ -14,7 +14,7 @@ class Voice:
     """A unit vocoder and the numbers of its speakers and languages."""
 
     def __init__(self, vocoder: UnitVocoder, info: dict[str, Any]):
-        vocoder.remove_weight_norm()
+        vocoder.prepare_to_speak()
         self.vocoder, self.info = vocoder, info
 
     @classmethod

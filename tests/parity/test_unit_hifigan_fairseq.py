@@ -94,7 +94,7 @@ def test_waveform_of_full_units(config):
 @torch.no_grad()
 def test_waveform_with_predicted_durations(config):
     ours, theirs = same_weights(config)
-    ours.remove_weight_norm()
+    ours.prepare_to_speak()
     lengths = torch.tensor([9, 4])
     units = torch.randint(config.num_units, (2, 9))
     speaker = torch.tensor([2, 1]) if config.num_speakers else None
