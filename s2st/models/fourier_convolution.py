@@ -23,6 +23,7 @@ class FourierConvolution(nn.Module):
     analysis: Tensor
     synthesis: Tensor
     spectrum: Tensor
+    bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, dilation: int) -> None:
         """Take weight (O, C, K) and bias (O,) of a Conv1d; K is odd."""

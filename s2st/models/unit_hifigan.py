@@ -185,6 +185,7 @@ class UnitHifigan(UnitVocoder):
         kernels = zip(config.resblock_kernel_sizes, config.resblock_dilations, strict=True)
         block = max(sum((kernel - 1) * (dilation + 1) // 2 for dilation in row) for kernel, row in kernels)
         reach = self.conv_post.padding[0] + (ISTFT_REACH if config.istft_hop else 0)
-        for upsample in self.upsamples[stage:][::-1]:
-            reach = math.ceil((reach + block + upsample.padding[0]) / upsample.stride[0])
+        upsamples = zip(config.upsample_rates[stage:], config.upsample_kernel_sizes[stage:], strict=True)
+        for rate, kernel in reversed(list(upsamples)):
+            reach = math.ceil((reach + block + (kernel - rate) // 2) / rate)
         return reach
