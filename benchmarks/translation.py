@@ -20,11 +20,13 @@ from benchmarks.translation_steps import our_model
 from benchmarks.units import last_line
 
 SIDES = ("ours", "fairseq")
+LONGER = 4  # times the length, for as many times fewer sentences: about what 10 s of speech have in units
 WARM_UPS = 5  # steps on a GPU
 HEADER = """\
 Unit Transformer, {layers}+{layers} layers, width 512, 1,004 symbols; {pairs} pairs of {length} tokens, one batch.
 float32 on one thread, no GPU. Medians over {runs} processes of each side in turn, CPU-seconds. Ratio: ours / peer.
   decoding: beam 10, encoder included; fairseq: its SequenceGenerator. Untrained weights: all runs to the limit
+    _long: {longer} times the length, {longer} times fewer sentences, one process of each side
   training: {steps} step(s) after the first; fairseq: its TransformerModel, label-smoothed criterion and Adam"""
 
 
@@ -37,7 +39,7 @@ def measure(folder: Path, side: str, part: str, *sizes: object) -> dict[str, Any
 
 def run(pairs: int = 38, length: int = 60, steps: int = 2, runs: int = 3, layers: int = 12) -> Iterator[Row]:
     """Compare how fast sentences are decoded and target tokens are learned, and whether the same is found."""
-    print(HEADER.format(pairs=pairs, length=length, steps=steps, runs=runs, layers=layers))
+    print(HEADER.format(pairs=pairs, length=length, steps=steps, runs=runs, layers=layers, longer=LONGER))
     with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
         folder = Path(name)
         decoded: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
@@ -46,10 +48,14 @@ def run(pairs: int = 38, length: int = 60, steps: int = 2, runs: int = 3, layers
             for side in SIDES:
                 decoded[side].append(measure(folder, side, "decode", pairs, length, layers))
                 trained[side] += measure(folder, side, "train", 1 + steps, pairs, length, layers)["seconds"][1:]
+        few = max(1, pairs // LONGER)
+        longer = [measure(folder, side, "decode", few, length * LONGER, layers) for side in SIDES]
     ours, theirs = (pairs / statistics.median(found["seconds"] for found in decoded[side]) for side in SIDES)
     yield row("translation.decode_rate", ours, theirs, "sentences / CPU-s")
     same = [ours == theirs for ours, theirs in zip(*(decoded[side][0]["found"] for side in SIDES), strict=True)]
     yield row("translation.decode_equal", sum(same) / len(same), None, "share of sentences, all 10 hypotheses")
+    ours, theirs = (few / measured["seconds"] for measured in longer)
+    yield row("translation.decode_rate_long", ours, theirs, "sentences / CPU-s")
     ours, theirs = (pairs * length / statistics.median(trained[side]) for side in SIDES)
     yield row("translation.train_rate", ours, theirs, "target tokens / CPU-s")
     if torch.cuda.is_available():

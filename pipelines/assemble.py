@@ -10,6 +10,7 @@ from typing import Any
 from s2st import checkpoint, storage
 from s2st.config import UserError
 from s2st.speech_to_units import units_info
+from s2st.voice import check_speaks_reduced
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
@@ -34,6 +35,8 @@ def check_inputs(config: AssembleConfig, step: Step) -> None:
                 f"section '{step.name}': {folder} was trained on units {info['units']}, "
                 f"but the codebook makes {units}; train it again on units of this codebook"
             )
+    for folder in vocoders:
+        check_speaks_reduced(folder)
     spoken = Counter(lang for folder in step.input_list("vocoders") for lang in vocoders[folder]["languages"])
     for lang, count in spoken.items():
         if count > 1:

@@ -81,11 +81,11 @@ class BatchTranslator:
         return pa.Table.from_pylist(done, schema=TRANSLATIONS)
 
     def _open(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Put the source beside each row; give those that can be translated, and the others as rows of REJECTS."""
+        """Put source and target beside each row; give those that can be used, and the others as rows of REJECTS."""
         good, rejects = [], []
         for row in rows:
             try:
-                good.append({**row, "source": self._source(row)})
+                good.append({**row, "source": self._source(row), "target": self._target(row)})
             except (UserError, audio.AudioError) as error:
                 reason = f"pair '{row['pair_id']}': {error}"
                 rejects.append({"utterance_id": row["source_utterance_id"], "lang": row["source_lang"]})
@@ -102,13 +102,20 @@ class BatchTranslator:
         check_lengths([waveform], self.translator.max_source_frames)
         return waveform
 
+    def _target(self, row: dict[str, Any]) -> np.ndarray:
+        """Give what the model is to say: the true units, or, where it speaks spectrograms, the waveform."""
+        if isinstance(self.translator, SpectrogramTranslator):
+            return audio.decode(row["target_audio"])
+        return np.asarray(row["target_units"], dtype=np.int32)
+
     def _translate(self, rows: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
         units = isinstance(self.translator, Translator)
         translate = self.translator.translate_units if units else self.translator.translate_batch
         sources, langs = [row["source"] for row in rows], [row["source_lang"] for row in rows]
         translations = translate(sources, langs, target, self.options)
         done = []
-        for row, translation, ceiling in zip(rows, translations, self._ceilings(rows, target), strict=True):
+        ceilings = self._ceilings([row["target"] for row in rows], target)
+        for row, translation, ceiling in zip(rows, translations, ceilings, strict=True):
             done.append(
                 {
                     **{name: row[name] for name in TRANSLATIONS.names if name in row},
@@ -123,13 +130,11 @@ class BatchTranslator:
             )
         return done
 
-    def _ceilings(self, rows: list[dict[str, Any]], target: str) -> list[np.ndarray]:
+    def _ceilings(self, references: list[np.ndarray], lang: str) -> list[np.ndarray]:
         """Give what the voice can say at best: the true units, or the true spectrogram."""
         if isinstance(self.translator, SpectrogramTranslator):
-            true = [speech_log_mel(to_mel_rate(audio.decode(row["target_audio"]))) for row in rows]
-            return [griffin_lim.speak_resampled(log_mel) for log_mel in true]
-        references = [np.asarray(row["target_units"], dtype=np.int32) for row in rows]
-        return [waveform for waveform, _ in self.translator.voices[target].speak(references, target)]
+            return [griffin_lim.speak_resampled(speech_log_mel(to_mel_rate(true))) for true in references]
+        return [waveform for waveform, _ in self.translator.voices[lang].speak(references, lang)]
 
 
 def check(config: TranslateConfig, step: Step) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from s2st import audio, checkpoint
-from s2st.config import build, to_mapping
+from s2st.config import UserError, build, to_mapping
 from s2st.feature_extractor import BATCH_SECONDS, KINDS, FeatureExtractor, FeaturesConfig, is_long, load_encoder
 from s2st.models.codebook import Codebook
 
@@ -97,6 +97,16 @@ def units_info(folder: str) -> tuple[str, int]:
     """Read from a codebook's folder the fingerprint and the number of its units, without weights."""
     config = checkpoint.read_config(folder, "codebook")
     return config["info"]["fingerprint"], config["config"]["num_units"]
+
+
+def spoken_units_info(folder: str, section: str) -> tuple[str, int]:
+    """Read as `units_info`; raises UserError, naming a recipe's section, for units that no vocoder speaks."""
+    units, num_units = units_info(folder)
+    if frames_per_second(units) != audio.UNITS_PER_SECOND:
+        raise UserError(
+            f"section '{section}': a vocoder speaks units of 20 ms, and those of {describe_units(units)} have 10 ms"
+        )
+    return units, num_units
 
 
 def read_features(folder: str) -> FeaturesConfig:

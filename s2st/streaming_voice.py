@@ -19,11 +19,16 @@ CHUNK_SIZES = (10, 20, 40, 80, 160)
 
 
 def stream(
-    voice: Voice, units: np.ndarray, lang: str, speaker: str | None = None, sizes: Sequence[int] = CHUNK_SIZES
+    voice: Voice,
+    units: np.ndarray,
+    lang: str,
+    full: bool = False,
+    speaker: str | None = None,
+    sizes: Sequence[int] = CHUNK_SIZES,
 ) -> Iterator[np.ndarray]:
-    """Give the waveform of reduced units (L,) as chunks (N,), float32, as `voice.speak` makes it of the same."""
+    """Give the waveform of units (L,) as chunks (N,), float32, as `voice.speak` makes it of the same."""
     with autocast(voice.device, voice.bf16):
-        features, _, _ = voice.vocoder.features(**voice.batch([units], lang, speaker))
+        features, _, _ = voice.vocoder.features(**voice.batch([units], lang, full, speaker))
     context, start = voice.vocoder.context, 0
     for size in chain(sizes, repeat(sizes[-1])):
         if start >= features.shape[2]:

@@ -16,7 +16,7 @@ from s2st.config import UserError
 from s2st.evaluation import scores
 from s2st.evaluation.mcd import warped_distance
 from s2st.evaluation.scores import Units
-from s2st.voice import Voice
+from s2st.voice import Voice, check_speaks_reduced
 from stages.stage import Step
 
 METRICS: Mapping[str, Literal["min", "max"]] = MappingProxyType(
@@ -96,8 +96,9 @@ def check_spoken(step: Step, best_metric: str, langs: Collection[str]) -> None:
 
 
 def check_vocoder_units(step: Step, units: str) -> None:
-    """Raise UserError if a vocoder speaks other units than `units`, which are those of the training."""
+    """Raise UserError if a vocoder speaks other units than `units`, those of the training, or none that are reduced."""
     for folder in step.input_list("vocoders"):
+        check_speaks_reduced(folder)
         found = checkpoint.vocoder_info(folder)["units"]
         if found != units:
             raise UserError(f"section '{step.name}': {folder} speaks units {found}, but the training has {units}")

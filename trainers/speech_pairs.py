@@ -27,6 +27,7 @@ class Limits:
     """The most that a model takes of a pair, and the least: by column, values or lengths of lists and texts."""
 
     most: Mapping[str, int]
+    settings: Mapping[str, str]  # by column, the setting of the trainer that allows so much
     least: int = 1
 
     def __call__(self, pairs: pa.Table) -> pa.Table:
@@ -41,6 +42,7 @@ class Limits:
         for column, most in self.most.items():
             for row in pairs.filter(pc.invert(self._fits(pairs, column))).to_pylist():
                 reason = f"pair '{row['pair_id']}': its {column} are not {self.least} to {most}"
+                reason += f", as {self.settings[column]} allows" if column in self.settings else ""
                 found.append({"utterance_id": row["source_utterance_id"], "lang": row["source_lang"], **row})
                 found[-1]["reason"] = reason
             pairs = pairs.filter(self._fits(pairs, column))

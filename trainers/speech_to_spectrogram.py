@@ -142,7 +142,11 @@ def limits_of(config: SpectrogramConfig) -> Limits:
         "source_samples": num_samples_of(config.max_source_frames),
         "target_samples": samples(config.max_steps * config.frames_per_step),
     }
-    return Limits(most, max(audio.WINDOW, samples(config.frames_per_step) + 1))
+    if isinstance(config, S2SpectConfig):
+        settings = {"source_samples": "s2spect.source.max_frames", "target_samples": "s2spect.decoder.max_steps"}
+    else:
+        settings = {"source_samples": "lstm.max_source_frames", "target_samples": "lstm.max_steps"}
+    return Limits(most, settings, max(audio.WINDOW, samples(config.frames_per_step) + 1))
 
 
 def check_directions(directions: list[str], step: Step) -> None:

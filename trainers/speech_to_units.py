@@ -2,11 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,23 +24,21 @@ from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig
 from s2st.pairing import target_languages
 from s2st.schemas import SPEECH_PAIRS
-from s2st.speech_decoding import SPEECH_SEARCH, translate_speech
 from s2st.speech_to_units import units_info
-from s2st.units import NUM_SPECIALS, PAD
+from s2st.units import PAD
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 from trainers import generation
 from trainers.batches import Examples, pad
 from trainers.loop import train
-from trainers.objective import Objective, check_best_metric
+from trainers.objective import check_best_metric
 from trainers.pretrained_encoder import ENCODERS, FINE_TUNED, read_encoder_config, read_encoder_weights
 from trainers.run import LoopConfig, fit
+from trainers.s2ut_objective import TASK, SpeechToUnitsObjective
 from trainers.speech_pairs import Limits, directions_of, filterbanks, fitting_pairs, pair_examples, waveforms
 from trainers.task_targets import MAX_LETTERS, columns_of, labels_of, with_symbols
 
 ROWS = [name for name in SPEECH_PAIRS.names if not name.endswith("_audio")]
-TASK = "task."  # before the name of a task, in a batch
-GREEDY = dataclasses.replace(SPEECH_SEARCH, beam=1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ class SpeechToUnitsConfig:
     # its units, languages and the symbols of its tasks come from the data
     model: S2utConfig = field(default_factory=S2utConfig)
     config_multitask: str | None = None  # fairseq's file of auxiliary tasks, instead of model.tasks: a local file
-    spec_augment: Literal["none", "lb", "ld", "sm", "ss"] = "lb"  # how much of the source is hidden in training
+    # How much of the source is hidden in training: as fairseq's policies say; lb, but nothing if an encoder is given.
+    spec_augment: Literal["none", "lb", "ld", "sm", "ss"] | None = None
     max_tokens: int = 20_000  # frames (10 ms) of sources a batch, padding included
     freeze_updates: int = 0  # in the first ones an encoder that is given does not learn
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -65,55 +63,6 @@ class SpeechToUnitsConfig:
             raise ValueError("model.pretrained.encoder comes from the input encoder; remove it")
 
 
-class SpeechToUnitsObjective(Objective):
-    """S2ut with its loss, taking one batch."""
-
-    weight = "tokens"
-    metrics: ClassVar[Mapping[str, Literal["min", "max"]]] = MappingProxyType(
-        {"loss": "min", "accuracy": "max", **generation.METRICS}
-    )
-
-    def __init__(self, model: S2ut, target_langs: Sequence[str], freeze_updates: int, vocoders: Sequence[str] = ()):
-        """`target_langs` are those of the training, `vocoders` folders of what speaks its validation."""
-        super().__init__()
-        self.model, self.target_langs, self.freeze_updates, self.step = model, target_langs, freeze_updates, 0
-        self.voices = generation.Voices(vocoders) if vocoders else None
-        self.skips_layers = isinstance(model.source, PretrainedSource)  # at random, and all while frozen
-
-    def begin_update(self, step: int) -> None:
-        """Learn the number of the update, on which weights of tasks and the encoder's freezing may depend."""
-        self.step = step
-        if isinstance(self.model.source, PretrainedSource):
-            self.model.source.frozen = step < self.freeze_updates
-
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give the loss and metrics of a batch of features or waveforms (int16), and of `targets_of`."""
-        tasks = {name.removeprefix(TASK): labels for name, labels in batch.items() if name.startswith(TASK)}
-        loss, metrics = self.model.loss(*source_of(batch), batch["beginnings"], batch["labels"], tasks, self.step)
-        return loss, {"loss": loss, **metrics}
-
-    def validation(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | float]:
-        """Give the loss and, of the first batch, how near greedy translations are to their references."""
-        _, metrics = self(batch)
-        if number:
-            return metrics
-        few = {name: values[: generation.SENTENCES] for name, values in batch.items()}
-        langs = [self.model.config.language(symbol) or self.target_langs[0] for symbol in few["beginnings"].tolist()]
-        found = translate_speech(self.model, *source_of(few), langs, GREEDY)
-        references = [row[row >= NUM_SPECIALS].sub(NUM_SPECIALS).tolist() for row in few["labels"]]
-        return metrics | generation.measure(langs, references, [best.units for best, *_ in found], self.voices)
-
-    def validation_concern(self, metrics: Mapping[str, float]) -> str | None:
-        """Say so if translations of different sources hardly differ."""
-        return generation.collapse(metrics)
-
-
-def source_of(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Give features and lengths of a batch; samples, int16, are scaled to [-1, 1]."""
-    features = batch["features"]
-    return (features / 32768 if features.dtype == torch.int16 else features), batch["lengths"]
-
-
 def check(config: SpeechToUnitsConfig, step: Step) -> None:
     """Raise UserError if the settings of a pretrained encoder stand without one, or best_metric is not measured.
 
@@ -127,10 +76,9 @@ def check(config: SpeechToUnitsConfig, step: Step) -> None:
             f"section '{step.name}': model.pretrained and freeze_updates are settings of a pretrained encoder; name "
             "one as the input encoder, or remove them"
         )
-    if step.inputs.get("encoder") and config.spec_augment != "none":
+    if step.inputs.get("encoder") and config.spec_augment not in (None, "none"):
         raise UserError(
-            f"section '{step.name}': spec_augment hides filterbanks, but its encoder hears waveforms; set "
-            "spec_augment: none"
+            f"section '{step.name}': spec_augment hides filterbanks, but its encoder hears waveforms; remove it"
         )
 
 
@@ -182,9 +130,11 @@ def limits_of(config: S2utConfig) -> Limits:
         "source_samples": num_samples_of((config.pretrained or config.source).max_frames),
         "target_units": (config.max_steps - 1) * config.units_per_step,
     }
+    frames = "model.pretrained.max_frames" if config.pretrained else "model.source.max_frames"
+    settings = {"source_samples": frames, "target_units": "model.max_steps"}
     for column in columns_of(config.tasks):
         most[column] = min(most.get(column, MAX_LETTERS), MAX_LETTERS)
-    return Limits(most)
+    return Limits(most, settings)
 
 
 def fitted(config: S2utConfig, pairs: pa.Table, num_units: int, where: str) -> S2utConfig:
@@ -203,7 +153,8 @@ def examples_of(
     config: SpeechToUnitsConfig, model: S2utConfig, limits: Limits, step: Step, split: str
 ) -> Examples | None:
     """Open a split as batches of features and labels; sources are hidden in part in the training split alone."""
-    masks = POLICIES.get(config.spec_augment) if split == "train" else None
+    policy = config.spec_augment or ("none" if model.pretrained else "lb")
+    masks = POLICIES.get(policy) if split == "train" else None
 
     def collate(rows: list[dict], random: np.random.Generator) -> dict[str, Tensor]:
         source = waveforms(rows) if model.pretrained else filterbanks(rows, model.source.deltas, masks, random)

@@ -25,7 +25,7 @@ from s2st.models.unit_vocoder import UnitVocoder
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.precision import autocast
 from s2st.schemas import MANIFEST, UNITS
-from s2st.speech_to_units import describe_units, frames_per_second, units_info
+from s2st.speech_to_units import spoken_units_info
 from stages import datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
@@ -106,10 +106,7 @@ class VocoderObjective(nn.Module):
 
 def run(config: VocoderConfig, step: Step) -> Counts:
     """Join speech with its units on the data workers, and train."""
-    units_name, num_units = units_info(step.input("codebook"))
-    if frames_per_second(units_name) != audio.UNITS_PER_SECOND:
-        kind = describe_units(units_name)
-        raise UserError(f"section '{step.name}': a vocoder speaks units of 20 ms, and those of {kind} have 10 ms")
+    units_name, num_units = spoken_units_info(step.input("codebook"), step.name)
     table = datasets.read_table(step.input("units"), UNITS)
     table = table.filter(pa.compute.equal(table["split"], "train"))
     if set(table["codebook"].to_pylist()) != {units_name}:

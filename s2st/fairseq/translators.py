@@ -17,6 +17,7 @@ from torch import Tensor
 from s2st.config import UserError, build
 from s2st.fairseq.dictionary import Dictionary
 from s2st.fairseq.unpickle import read_fairseq, section
+from s2st.models.foreign import load_exactly
 from s2st.models.transformer import FIRST_POSITION
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from s2st.units import NUM_SPECIALS, UNK
@@ -147,10 +148,5 @@ def _settings(model: Mapping[str, Any], weights: dict[str, Tensor], address: str
 
 def _build(settings: dict[str, Any], weights: Mapping[str, Tensor], address: str) -> UnitTransformer:
     model = UnitTransformer(build(UnitTransformerConfig, settings, address))
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # shapes
-        raise UserError(f"{address} does not fit its settings: {str(error).splitlines()[-1].strip()}") from None
-    if names := sorted([*missing, *unexpected]):
-        raise UserError(f"{address} is no plain Transformer: {', '.join(names[:3])} are on one side only")
+    load_exactly(model, weights, address, "plain Transformer")
     return model.eval()

@@ -7,12 +7,13 @@ Shapes: N sentences, K beams, S source length, T target length, C nodes of a tre
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 KeysValues = tuple[Tensor, Tensor]  # each (N, H, length, D / H)
-STEPS_OF_ROOM = 8  # after so many steps, nodes that no beam sees any more are dropped
+STEPS_OF_ROOM = 4  # between two times that nodes are dropped
 
 
 @dataclass
@@ -28,17 +29,21 @@ class DecoderCache:
     past: list[KeysValues] = field(default_factory=list)  # of the nodes, each (N, C, H, D / H)
     seen: Tensor | None = None  # (N, K, C), bool: the nodes that a beam attends to; None before the first step
     num_nodes: int = 0  # of C; behind them is room
+    limit: int = 0  # of num_nodes; there, the nodes that no beam sees any more are dropped
     length: int = 0  # positions that each beam has read
 
     def advance(self, num_positions: int) -> None:
         """Make room for what a step reads: positions of the only beam if it is the first, else one a beam."""
         if self.seen is None:
-            self.length = self.num_nodes = num_positions
+            self.length = self.num_nodes = self.limit = num_positions
             self.seen = torch.ones(self.memory[0][0].size(0), 1, num_positions, dtype=torch.bool)
             self.seen = self.seen.to(self.memory[0][0].device)
             return
-        if self.num_nodes + num_positions > self.seen.size(2):
-            self._drop_unseen(num_positions * STEPS_OF_ROOM)
+        if self.num_nodes + num_positions > self.limit:
+            self._drop_unseen()
+            self.limit = self.num_nodes + num_positions * STEPS_OF_ROOM
+            if self.limit > self.seen.size(2):
+                self._grow(2 * self.limit)
         new = slice(self.num_nodes, self.num_nodes + num_positions)
         self.seen[:, :, new] = torch.eye(num_positions, dtype=torch.bool, device=self.seen.device)
         self.length += 1
@@ -67,20 +72,29 @@ class DecoderCache:
         if self.seen is not None:
             self.seen = self.seen.flatten(0, 1)[rows]
 
-    def _drop_unseen(self, room: int) -> None:
-        """Move the nodes that a beam sees to the front, and leave room behind the most that a sentence has."""
+    def _drop_unseen(self) -> None:
+        """Move the nodes that a beam sees to the front, over those that none sees; most stay where they are."""
         assert self.seen is not None
         alive = self.seen[:, :, : self.num_nodes].any(1)  # (N, C)
         self.num_nodes = int(alive.sum(1).max())
-        order = alive.int().argsort(dim=1, descending=True, stable=True)[:, : self.num_nodes]
-        seen = self.seen.gather(2, order[:, None].expand(-1, self.seen.size(1), -1))
-        self.seen = torch.nn.functional.pad(seen, (0, room))
-        self.past = [(_moved(keys, order, room), _moved(values, order, room)) for keys, values in self.past]
+        order = alive.int().argsort(dim=1, descending=True, stable=True)
+        places = torch.arange(order.size(1), device=order.device)
+        moved = alive.gather(1, order) & (order != places)
+        sentences, new = moved.nonzero(as_tuple=True)
+        old = order[moved]
+        for nodes in chain.from_iterable(self.past):
+            nodes[sentences, new] = nodes[sentences, old]
+        self.seen[:, :, : order.size(1)] = self.seen.gather(2, order[:, None].expand(-1, self.seen.size(1), -1))
+
+    def _grow(self, size: int) -> None:
+        """Have room for so many nodes."""
+        assert self.seen is not None
+        self.seen = torch.nn.functional.pad(self.seen, (0, size - self.seen.size(2)))
+        self.past = [(_longer(keys, size), _longer(values, size)) for keys, values in self.past]
 
 
-def _moved(nodes: Tensor, order: Tensor, room: int) -> Tensor:
-    """nodes (N, C, H, D / H), order (N, C') -> those nodes, with room behind them: (N, C' + room, H, D / H)."""
-    moved = nodes.new_empty(len(nodes), order.size(1) + room, *nodes.shape[2:])
-    for sentence, places in enumerate(order):
-        moved[sentence, : len(places)] = nodes[sentence, places]
-    return moved
+def _longer(nodes: Tensor, size: int) -> Tensor:
+    """nodes (N, C, H, D / H) -> (N, size, H, D / H), of which the first C are those."""
+    longer = nodes.new_empty(len(nodes), size, *nodes.shape[2:])
+    longer[:, : nodes.size(1)] = nodes
+    return longer

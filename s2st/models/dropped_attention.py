@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2st.models.dropout import chosen
+
 SCORES_AT_ONCE = 1 << 18  # 1 MB: the passes over scores stay in a processor's cache
-LEVELS = 1 << 16  # of a random number of 16 bits
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, attended: Tensor | None, dropout: float) -> Tensor:
@@ -32,7 +33,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, attended: Tensor | None, dropout: float) -> Tensor:
         """query, key and value (B * H, T, D), attended (B * H, 1, T)."""
         query = query * query.shape[-1] ** -0.5
-        kept = _draw((*query.shape[:2], key.shape[1]), 1 - dropout)
+        kept = chosen((*query.shape[:2], key.shape[1]), 1 - dropout)
         output, normalizer = torch.empty_like(query), query.new_empty(*query.shape[:2], 1)
         for part in _parts(kept):
             scores = _scores(query, key, attended, part)
@@ -73,10 +74,3 @@ def _parts(kept: Tensor) -> Iterator[slice]:
 def _scores(query: Tensor, key: Tensor, attended: Tensor | None, part: slice) -> Tensor:
     scores = torch.bmm(query[part], key[part].transpose(1, 2))
     return scores if attended is None else scores.masked_fill_(~attended[part], -torch.inf)
-
-
-def _draw(shape: tuple[int, ...], chance: float) -> Tensor:
-    """Choose with a chance: bool of a shape. Four choices a random number take a third of bernoulli_'s time."""
-    count = torch.Size(shape).numel()
-    numbers = torch.empty(count // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
-    return (numbers.view(torch.int16)[:count] < round(chance * LEVELS) - LEVELS // 2).view(shape)

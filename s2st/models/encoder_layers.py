@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2st.models import dropped_attention
+from s2st.models.dropout import Dropout
 
 STRETCHES_AT_ONCE = 1 << 17  # of a waveform, in float64: 40 s of a recording
 
@@ -176,7 +177,7 @@ class TransformerLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.expand, self.contract = nn.Linear(width, ffn_dim), nn.Linear(ffn_dim, width)
         self.output_norm = nn.LayerNorm(width)
-        self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
+        self.dropout, self.activation_dropout = Dropout(dropout), Dropout(activation_dropout)
 
     def forward(self, x: Tensor, attended: Tensor | None) -> Tensor:
         """x (B, T, D), attended (B, 1, 1, T) bool or None for all -> (B, T, D)."""

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2st.config import UserError, build
 from s2st.models.hubert import SPECIAL_SYMBOLS, Hubert, HubertConfig
@@ -63,13 +63,22 @@ def build_encoder(weights: Mapping[str, Tensor], settings: Mapping[str, Any], wh
     config: EncoderConfig = build(config_type, {name: value for name, value in sizes.items() if name in known}, where)
     with torch.device("meta"):  # no time and memory for random weights
         model = model_type(config)
+    load_exactly(model, kept, where, "plain HuBERT or wav2vec 2.0")
+    return model.eval()
+
+
+def load_exactly(model: nn.Module, weights: Mapping[str, Tensor], where: str, kind: str) -> None:
+    """Give a model its weights; those of one on the meta device become its own.
+
+    Raises UserError, beginning with `where`, for weights of other shapes, and if any is missing or left over: then
+    the file holds no `kind`.
+    """
     try:
-        missing, unexpected = model.load_state_dict(kept, strict=False, assign=True)
+        found = model.load_state_dict(weights, strict=False, assign=next(model.parameters()).is_meta)
     except RuntimeError as error:  # shapes
         raise UserError(f"{where} does not fit its settings: {str(error).splitlines()[-1].strip()}") from None
-    if names := sorted([*missing, *unexpected]):
-        raise UserError(f"{where} is no plain HuBERT or wav2vec 2.0: {', '.join(names[:3])} are on one side only")
-    return model.eval()
+    if names := sorted([*found.missing_keys, *found.unexpected_keys]):
+        raise UserError(f"{where} is no {kind}: {', '.join(names[:3])} are on one side only")
 
 
 def build_ctc(

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2st.config import UserError
+from s2st.models.dropout import Dropout
 from s2st.models.encoder_layers import span_mask
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 
@@ -56,7 +57,7 @@ class HubertCtc(nn.Module):
         self.config = config
         self.encoder = SpeechEncoder(config.encoder)
         self.mask_embedding = nn.Parameter(torch.rand(config.encoder.width))
-        self.dropout = nn.Dropout(config.final_dropout)
+        self.dropout = Dropout(config.final_dropout)
         self.output = nn.Linear(config.encoder.width, NUM_SPECIALS + len(config.symbols))
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)

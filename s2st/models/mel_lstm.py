@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s2st.features.filterbank import NUM_BANDS
 from s2st.features.speech_mel import NUM_MELS
+from s2st.models.dropout import Dropout
 from s2st.models.spectrogram_decoding import Postnet, PostnetConfig, Prenet, SpectrogramModel
 from s2st.models.transformer import padding_mask
 
@@ -86,7 +87,7 @@ class MelLstm(SpectrogramModel):
         self.prenet = Prenet(frames, config.prenet_dim, config.prenet_layers, config.prenet_dropout)
         self.first = nn.LSTMCell(config.prenet_dim + dim, width)
         self.second = nn.LSTMCell(width + dim, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.frames = nn.Linear(width + dim, frames)
         self.stop = nn.Linear(width + dim, 1)
         self.postnet = None if config.postnet is None else Postnet(config.postnet, frames)
@@ -144,7 +145,7 @@ class TimeFrequencyEncoder(nn.Module):
             nn.LSTM(2 * dim if self._halves(i) else dim, dim // 2, bidirectional=True, batch_first=True)
             for i in range(config.encoder_layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """source (B, N, 80), lengths (B,) -> (B, S, D) and the lengths of its rows (B,)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from s2st.audio import WINDOW
 from s2st.features.spectral import log_mel
+from s2st.models.dropout import Dropout
 
 BLANK = 0  # CTC's empty symbol; letter i of the alphabet is symbol i + 1
 DYNAMIC_RANGE = 8.0  # nats of power (35 dB) below the loudest bin that are heard; at 12, faint hiss ruins it
@@ -73,7 +74,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, S, D), mask (B, S, 1) with 1 for true frames -> (B, S, D)."""

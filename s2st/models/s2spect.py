@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from s2st.features.speech_mel import NUM_MELS
 from s2st.models.decoder_cache import DecoderCache
+from s2st.models.dropout import Dropout
 from s2st.models.spectrogram_decoding import Postnet, PostnetConfig, Prenet, SpectrogramModel
 from s2st.models.speech_source import SpeechSource, SpeechSourceConfig
 from s2st.models.transformer import Decoder, TransformerConfig, padding_mask, sinusoidal_positions, take_positions
@@ -78,7 +79,7 @@ class S2Spect(SpectrogramModel):
         self.prenet = Prenet(dim, decoder.prenet_dim, decoder.prenet_layers, decoder.prenet_dropout)
         self.prenet_projection = nn.Linear(decoder.prenet_dim, decoder.model_dim)
         self.position_scale = nn.Parameter(torch.ones(1))
-        self.dropout = nn.Dropout(decoder.dropout)
+        self.dropout = Dropout(decoder.dropout)
         self.decoder = Decoder(decoder, config.source.model_dim)
         self.frames = nn.Linear(decoder.model_dim, dim)
         self.stop = nn.Linear(decoder.model_dim, 1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.features.speech_mel import NUM_MELS
+from s2st.models.dropout import Dropout
 from s2st.models.transformer import padding_mask
 
 STOP_PROBABILITY = 0.5  # above it a step is the last one
@@ -171,7 +172,7 @@ class Postnet(nn.Module):
             for i in range(config.num_layers)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in sizes[1:])
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for convolution in self.convolutions:
             nn.init.xavier_uniform_(convolution.weight, nn.init.calculate_gain("tanh"))  # type: ignore[arg-type]
 

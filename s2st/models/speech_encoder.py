@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from s2st.models.dropout import Dropout
 from s2st.models.encoder_layers import (
     Moments,
     NormalizedFirstConvolution,
@@ -97,7 +98,7 @@ class SpeechEncoder(nn.Module):
         self.positional = PositionalConvolution(config.width, config.positional_kernel, config.positional_groups)
         self.encoder_norm = nn.LayerNorm(config.width)
         self.layers = nn.ModuleList(self._layer() for _ in range(config.num_layers))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def _layer(self) -> TransformerLayer:
         config = self.config

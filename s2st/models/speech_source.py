@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from s2st.features.filterbank import NUM_BANDS
+from s2st.models.dropout import Dropout
 from s2st.models.gated_convolutions import STRIDE, GatedConvolutions
 from s2st.models.transformer import Encoder, TransformerConfig, padding_mask, sinusoidal_positions, take_positions
 
@@ -45,7 +46,7 @@ class SpeechSource(nn.Module):
         dims = (config.conv_dim // 2, config.model_dim)
         self.convolutions = GatedConvolutions(config.num_features, dims, KERNEL)
         self.encoder = Encoder(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         positions = sinusoidal_positions(state_count(config.max_frames), config.model_dim)
         self.register_buffer("positions", positions, persistent=False)
 

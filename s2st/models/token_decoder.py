@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.models.decoder_cache import DecoderCache
+from s2st.models.dropout import Dropout
 from s2st.models.transformer import Decoder, TransformerConfig, sinusoidal_positions, take_positions
 from s2st.units import PAD
 
@@ -33,7 +34,7 @@ class TokenDecoder(nn.Module):
         nn.init.normal_(self.embed_tokens.weight, std=dim**-0.5)
         nn.init.zeros_(self.embed_tokens.weight[PAD])
         self.decoder = Decoder(config, memory_dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if tokens_per_step > 1:
             self.project_in = nn.Linear(tokens_per_step * dim, dim, bias=False)
             self.project_out = nn.Linear(dim, tokens_per_step * dim, bias=False)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.models.decoder_cache import DecoderCache, KeysValues
+from s2st.models.dropout import Dropout
 from s2st.units import PAD
 
 FIRST_POSITION = PAD + 1  # fairseq numbers positions after the padding symbol
@@ -87,8 +88,8 @@ class EncoderLayer(nn.Module):
         self.fc1 = nn.Linear(config.model_dim, config.ffn_dim)
         self.fc2 = nn.Linear(config.ffn_dim, config.model_dim)
         self.final_layer_norm = nn.LayerNorm(config.model_dim)
-        self.dropout = nn.Dropout(config.dropout)
-        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.dropout = Dropout(config.dropout)
+        self.activation_dropout = Dropout(config.activation_dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, S, D) -> (B, S, D); mask (B, 1, 1, S)."""

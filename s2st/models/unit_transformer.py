@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2st.models.decoder_cache import DecoderCache
+from s2st.models.dropout import Dropout
 from s2st.models.label_smoothing import label_smoothed_loss
 from s2st.models.transformer import (
     Decoder,
@@ -62,7 +63,7 @@ class InputLayer(nn.Module):
             positions = sinusoidal_positions(config.max_positions, config.model_dim)
             self.register_buffer("positions", positions, persistent=False)
         self.norm = nn.LayerNorm(config.model_dim) if config.embedding_norm else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, embedded: Tensor, first: int) -> Tensor:
         """embedded (B, T, D) of the tokens at positions first, first + 1, ... -> (B, T, D)."""

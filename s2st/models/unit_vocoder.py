@@ -31,6 +31,7 @@ class UnitVocoderConfig:
     speaker_dim: int = 128  # joined to each unit embedding when there are speakers
     num_languages: int = 0  # 0: no language embedding
     language_dim: int = 128  # joined to each unit embedding when there are languages
+    predict_durations: bool = True  # False: it speaks full units only
     duration_hidden_dim: int = 128
     duration_kernel_size: int = 3  # odd
     duration_dropout: float = 0.5
@@ -75,7 +76,7 @@ class UnitVocoder(nn.Module):
         self.unit_embedding = nn.Embedding(config.num_units, config.embedding_dim)
         self.speaker_embedding = _embedding(config.num_speakers, config.speaker_dim)
         self.language_embedding = _embedding(config.num_languages, config.language_dim)
-        self.duration_predictor = DurationPredictor(config)
+        self.duration_predictor = DurationPredictor(config) if config.predict_durations else None
         self.num_languages, self.num_speakers = config.num_languages, config.num_speakers
         self.cumulative_rounding = config.cumulative_rounding
 
@@ -88,7 +89,12 @@ class UnitVocoder(nn.Module):
         return self.generate(self._embed(units, speaker, language), None)
 
     def duration_loss(self, units: Tensor, lengths: Tensor) -> Tensor:
-        """Mean squared error of ln(duration + 1). units (B, T) of whole utterances, lengths (B,) -> scalar."""
+        """Mean squared error of ln(duration + 1). units (B, T) of whole utterances, lengths (B,) -> scalar.
+
+        It is 0 where no durations are predicted.
+        """
+        if self.duration_predictor is None:
+            return torch.zeros((), device=units.device)
         reduced, durations = _runs(units, lengths)
         mask = durations > 0
         predicted = self.duration_predictor(self.unit_embedding(reduced), mask)
@@ -113,6 +119,7 @@ class UnitVocoder(nn.Module):
 
         units (B, L), lengths (B,), durations (B, L) in unit frames or predicted, speaker (B,), language (B,)
         -> waveform (B, N) zero past the end, num_samples (B,), durations (B, L) zero past the end.
+        Raises ValueError if durations are neither given nor predicted.
         """
         features, num_frames, durations = self.features(units, lengths, durations, speaker, language)
         if features.device.type == "cpu":  # which gains nothing from a batch: alone, no sequence has padding
@@ -179,6 +186,8 @@ class UnitVocoder(nn.Module):
 
     def _predict_durations(self, units: Tensor, mask: Tensor) -> Tensor:
         """units (B, L), mask (B, L) -> durations (B, L), at least 1."""
+        if self.duration_predictor is None:
+            raise ValueError("this vocoder predicts no durations: pass those of its units")
         if units.shape[1] == 0:
             return units
         with torch.autocast(units.device.type, enabled=False):  # else rounding in bf16 changes durations

@@ -108,7 +108,7 @@ def test_settings_of_the_search_replace_the_models_own():
         TranslateConfig(beam=0)
 
 
-@pytest.mark.parametrize("kind", ["unit_transformer", "s2ut"])
+@pytest.mark.parametrize("kind", ["unit_transformer", "s2ut", "mel_lstm"])
 def test_what_the_model_cannot_take_is_set_aside(tiny_model, tiny_direct_models, tmp_path, tone, kind):
     reads = kind == "unit_transformer"
     model = tiny_model if reads else tiny_direct_models[kind]
@@ -118,7 +118,8 @@ def test_what_the_model_cannot_take_is_set_aside(tiny_model, tiny_direct_models,
     if reads:
         rows[1]["source_units"], rows[2]["source_units"] = [], [1, 2] * 2_000
     else:
-        rows[1]["source_audio"], rows[2]["source_audio"] = b"no audio", audio.encode(np.tile(tone, 3))
+        rows[1]["target_audio" if kind == "mel_lstm" else "source_audio"] = b"no audio"
+        rows[2]["source_audio"] = audio.encode(np.tile(tone, 61))
     translator = translate.BatchTranslator(model, TranslateConfig(beam=1), str(tmp_path))
     found = translator(pa.Table.from_pylist(rows, schema=schema)).to_pylist()
     assert [row["pair_id"] for row in found] == ["pair-0", "pair-3"]

@@ -54,3 +54,7 @@ def test_mistakes_with_vocoders_are_told(vocoder, tmp_path):
     check_spoken(step, "loss", ["en", "hi"])
     with pytest.raises(UserError, match="best_metric mcd needs vocoders of all target languages; name one of 'hi'"):
         check_spoken(step, "mcd", ["en", "hi"])
+    full = UnitVocos(UnitVocosConfig(num_units=20, channels=16, num_blocks=1, predict_durations=False))
+    checkpoint.save(vocoder, full, {"units": "u"})
+    with pytest.raises(UserError, match="/vocoder predicts no durations"):
+        check_vocoder_units(step, "u")

@@ -26,7 +26,7 @@ def pair(number: int, num_samples: int, num_units: int) -> dict:
 
 
 ROWS = [pair(i, 4000 + 1000 * i, 3 + i) for i in range(6)]
-LIMITS = Limits({"source_samples": 8000, "target_units": 6})
+LIMITS = Limits({"source_samples": 8000, "target_units": 6}, {"source_samples": "model.max_frames"})
 
 
 def test_what_is_too_long_is_left_out_with_its_reason() -> None:
@@ -34,7 +34,7 @@ def test_what_is_too_long_is_left_out_with_its_reason() -> None:
     assert LIMITS(table)["source_samples"].to_pylist() == [4000, 5000, 6000, 7000]
     rejects = LIMITS.rejects(table)
     assert [row["reason"] for row in rejects] == [
-        "pair 'pair_id-5': its source_samples are not 1 to 8000",
+        "pair 'pair_id-5': its source_samples are not 1 to 8000, as model.max_frames allows",
         "pair 'pair_id-4': its target_units are not 1 to 6",
         "pair 'pair_id-9': its target_units are not 1 to 6",
     ]

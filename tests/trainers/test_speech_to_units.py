@@ -22,8 +22,9 @@ from s2st.units import EOS, UNK
 from stages import datasets
 from stages.stage import Step
 from trainers import run, speech_to_units
+from trainers.s2ut_objective import GREEDY, SpeechToUnitsObjective
 from trainers.speech_pairs import filterbanks
-from trainers.speech_to_units import GREEDY, SpeechToUnitsConfig, SpeechToUnitsObjective, fitted, targets_of, with_tasks
+from trainers.speech_to_units import SpeechToUnitsConfig, fitted, targets_of, with_tasks
 
 SENTENCES = ["abcd", "dcba", "acbd", "bdac", "cab", "bcd", "adb", "dbca", "cda", "badc"]
 NUM_UNITS = 9

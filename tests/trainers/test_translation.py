@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -140,6 +141,23 @@ def test_ten_sentences_are_learned_by_heart(local_ray, tmp_path, monkeypatch):
     langs = [[row[f"{side}_lang"] for row in rows] for side in ("source", "target")]
     for row, (best, *_) in zip(rows, translate_units(learned, sources, *langs), strict=True):
         assert best.units.tolist() == row["target_units"]
+
+
+def test_two_workers_do_what_one_does_with_two_batches(local_ray, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.run.fingerprint", lambda step: "x")
+    write_pairs(str(tmp_path / "pairs"), {"en-hi": 9, "hi-en": 9})
+    write_codebook(str(tmp_path / "codebook"))
+    learned = []
+    for shared in ({"num_workers": 2, "cpus_per_worker": 0.5}, {"num_workers": 0, "accumulate": 2}):
+        loop = {"max_steps": 6, "learning_rate": 1e-2, "warmup_steps": 1, "clip_norm": 1.0, **shared}
+        settings = {"model": {**TINY, "dropout": 0.0}, "loop": loop, "max_tokens": 60}
+        translation.run(build(TranslationConfig, settings, "translation"), step_with(tmp_path, "pairs", "codebook"))
+        learned.append(checkpoint.load(str(tmp_path / "translation"), "unit_transformer")[0].state_dict())
+        shutil.rmtree(tmp_path / "_working")
+    begun = begin(UnitTransformerConfig(**TINY, num_units=NUM_UNITS, languages=("en", "hi")), None).state_dict()
+    for name, weight in learned[0].items():
+        torch.testing.assert_close(weight, learned[1][name], atol=2e-4, rtol=1e-3)
+    assert not torch.allclose(learned[0]["embed_tokens.weight"], begun["embed_tokens.weight"], atol=1e-2)
 
 
 def test_a_validation_translates_its_first_batch(local_ray, tmp_path, monkeypatch):

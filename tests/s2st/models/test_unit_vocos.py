@@ -53,6 +53,15 @@ def test_learns_one_batch():
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_without_a_predictor_durations_are_to_be_given():
+    model = UnitVocos(UnitVocosConfig(num_units=20, channels=32, num_blocks=1, predict_durations=False)).eval()
+    units, lengths = torch.tensor([[3, 1, 4]]), torch.tensor([3])
+    assert model.duration_loss(units, lengths) == 0
+    assert model.speak(units, lengths, torch.tensor([[2, 1, 3]]))[0].shape == (1, 6 * 320)
+    with pytest.raises(ValueError, match="predicts no durations"):
+        model.speak(units, lengths)
+
+
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="must be odd"):
         UnitVocosConfig(kernel_size=6)
