@@ -1,9 +1,10 @@
 """Convolution along time by short Fourier transforms: the same sums with a third of the products.
 
 Stretches of S frames that overlap are transformed; at each frequency, the channels are multiplied by a matrix; of what
-is transformed back, the frames that the ends of a stretch disturb are dropped (overlap-save; Oppenheim and Schafer, Discrete-Time Signal Processing). Transforms are matrices
-of real numbers, and a product of complex numbers is made of three real ones, P = 3 * (S / 2 - 1) + 2 in all. It pays
-for wide convolutions with long kernels on a CPU, where products are what takes the time.
+is transformed back, the frames that the ends of a stretch disturb are dropped (overlap-save; Oppenheim and Schafer,
+Discrete-Time Signal Processing). Transforms are matrices of real numbers, and a product of complex numbers is made of
+three real ones, P = 3 * (S / 2 - 1) + 2 in all. It pays for wide convolutions with long kernels on a CPU, where
+products are what takes the time.
 
 Shapes: T frames, C input and O output channels, K kernel size, S stretch, H = S - K + 1 frames made of each stretch.
 """
