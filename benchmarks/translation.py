@@ -33,7 +33,7 @@ float32 on one thread, no GPU. Medians over {runs} processes of each side in tur
 def measure(folder: Path, side: str, part: str, *sizes: object) -> dict[str, Any]:
     """Run a side as a process and read what it prints."""
     log = folder / f"{side}_{part}.log"
-    usage.run(module("benchmarks.translation_steps", f"{side}_{part}", *sizes), log)
+    usage.run(module("benchmarks.translation_steps", f"{side}_{part}", *sizes), log, gpu="cuda" in sizes)
     return last_line(log)
 
 
@@ -71,7 +71,7 @@ def run_gpu(runs: int, layers: int, pairs: int = 400, length: int = 60, steps: i
                 found = measure(Path(name), side, "train", WARM_UPS + steps, pairs, length, layers, "cuda")
                 trained[side] += found["seconds"][WARM_UPS:]
         log = Path(name) / "matrix_rate.log"
-        usage.run(module("benchmarks.translation_steps", "matrix_rate", "cuda"), log)
+        usage.run(module("benchmarks.translation_steps", "matrix_rate", "cuda"), log, gpu=True)
         peak = last_line(log)["flops"]
     ours, theirs = (pairs * length / statistics.median(trained[side]) for side in SIDES)
     yield row("translation.train_rate_gpu", ours, theirs, "target tokens / s, bf16")

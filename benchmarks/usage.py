@@ -29,9 +29,9 @@ class Usage:
     tree_peak_mb: float = 0.0  # of all processes together; what they share counts once
 
 
-def run(command: Sequence[str], log: Path) -> Usage:
-    """Run a command on one thread of the CPU to its end; its output goes to `log`."""
-    process = _start(command, log, {**ONE_THREAD, **NO_GPU})
+def run(command: Sequence[str], log: Path, gpu: bool = False) -> Usage:
+    """Run a command on one thread of the CPU to its end, with a GPU or none; its output goes to `log`."""
+    process = _start(command, log, ONE_THREAD if gpu else {**ONE_THREAD, **NO_GPU})
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     _check(process, log)

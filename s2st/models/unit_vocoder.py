@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from s2st.audio import HOP
 
 LONGEST_UNIT = 500  # frames, 10 s: a badly trained predictor must not fill the memory
+ISTFT_REACH = 2  # frames on each side of a frame whose windows overlap it in `inverse_stft`
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ class UnitVocoder(nn.Module):
         errors = (predicted.float() - torch.log(durations + 1.0)) ** 2
         return (errors * mask).sum() / mask.sum()
 
+    @property
+    def context(self) -> int:
+        """Frames on each side of a frame that its samples depend on, none beyond."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def speak(
         self,
@@ -115,23 +121,50 @@ class UnitVocoder(nn.Module):
         -> waveform (B, N) zero past the end, num_samples (B,), durations (B, L) zero past the end.
         Raises ValueError if durations are neither given nor predicted.
         """
+        features, num_frames, durations = self.features(units, lengths, durations, speaker, language)
+        if features.device.type == "cpu":  # which gains nothing from a batch: alone, no sequence has padding
+            pairs = zip(features, num_frames.tolist(), strict=True)
+            rows = [self.waveform(row[None, :, :count], None)[0] for row, count in pairs]
+            return nn.utils.rnn.pad_sequence(rows, batch_first=True), num_frames * HOP, durations
+        mask = (torch.arange(features.shape[2], device=units.device) < num_frames.unsqueeze(1)).unsqueeze(1)
+        return self.waveform(features, None if mask.all() else mask), num_frames * HOP, durations
+
+    def features(
+        self,
+        units: Tensor,
+        lengths: Tensor,
+        durations: Tensor | None = None,
+        speaker: Tensor | None = None,
+        language: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed reduced units, as long as each lasts.
+
+        As `speak` takes them -> features (B, input_dim, T) zero past the end, num_frames (B,), durations (B, L).
+        """
         mask = torch.arange(units.shape[1], device=units.device) < lengths.unsqueeze(1)
         if durations is None:
             durations = self._predict_durations(units, mask)
         durations = durations * mask
-        ends = durations.cumsum(1)
         num_frames = durations.sum(1)
-        frames = torch.arange(int(num_frames.max()), device=units.device).expand(units.shape[0], -1)
-        if frames.shape[1] == 0:
-            return units.new_zeros(units.shape[0], 0, dtype=torch.float32), num_frames, durations
-        index = torch.searchsorted(ends, frames.contiguous(), right=True).clamp(max=units.shape[1] - 1)
-        frame_mask = (frames < num_frames.unsqueeze(1)).unsqueeze(1)
-        features = self._embed(units.gather(1, index), speaker, language) * frame_mask
-        waveform = self.generate(features, None if frame_mask.all() else frame_mask).float().clamp(-1, 1)
-        return waveform * frame_mask.squeeze(1).repeat_interleave(HOP, dim=1), num_frames * HOP, durations
+        frames = torch.arange(int(num_frames.max()), device=units.device).expand(units.shape[0], -1).contiguous()
+        index = torch.searchsorted(durations.cumsum(1), frames, right=True).clamp(max=units.shape[1] - 1)
+        features = self._embed(units.gather(1, index), speaker, language)
+        return features * (frames < num_frames.unsqueeze(1)).unsqueeze(1), num_frames, durations
+
+    def waveform(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """As `generate`, but float32 within [-1, 1], of no frames too, and zero where the mask is false."""
+        if features.shape[2] == 0:
+            return features.new_zeros(features.shape[0], 0, dtype=torch.float32)
+        waveform = self.generate(features, mask).float().clamp(-1, 1)
+        return waveform if mask is None else waveform * mask.squeeze(1).repeat_interleave(HOP, dim=1)
+
+    def prepare_to_speak(self) -> None:
+        """Make the weights as fast as they get on their device; they can no longer be trained or saved."""
+        self.remove_weight_norm()
+        self.requires_grad_(False)
 
     def remove_weight_norm(self) -> None:
-        """Fold each weight norm into its weight: faster to speak, no longer to be trained or saved."""
+        """Fold each weight norm into its weight."""
         for module in self.modules():
             if nn.utils.parametrize.is_parametrized(module, "weight"):
                 nn.utils.parametrize.remove_parametrizations(module, "weight")
@@ -157,7 +190,8 @@ class UnitVocoder(nn.Module):
             raise ValueError("this vocoder predicts no durations: pass those of its units")
         if units.shape[1] == 0:
             return units
-        log_durations = self.duration_predictor(self.unit_embedding(units), mask)
+        with torch.autocast(units.device.type, enabled=False):  # else rounding in bf16 changes durations
+            log_durations = self.duration_predictor(self.unit_embedding(units), mask)
         expected = log_durations.double().exp().clamp(max=LONGEST_UNIT + 1) - 1
         if not self.cumulative_rounding:
             return expected.round().long().clamp(min=1)
@@ -167,7 +201,7 @@ class UnitVocoder(nn.Module):
 
 
 def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Set x (B, C, T) to zero where mask (B, 1, T) is false, as padding shows a sequence's end."""
+    """Set x (B, C, ..., T) to zero where mask (B, 1, ..., T) is false, as padding shows a sequence's end."""
     return x if mask is None else x.masked_fill(~mask, 0.0)
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2st.audio import HOP
-from s2st.models.unit_vocoder import UnitVocoder, UnitVocoderConfig, inverse_stft, zero_outside
+from s2st.models.unit_vocoder import ISTFT_REACH, UnitVocoder, UnitVocoderConfig, inverse_stft, zero_outside
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class UnitVocos(UnitVocoder):
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.num_blocks))
         self.final_norm = nn.LayerNorm(config.channels)
         self.head = nn.Linear(config.channels, 4 * HOP + 2)
+
+    @property
+    def context(self) -> int:
+        """Frames on each side of a frame that its samples depend on."""
+        return (1 + self.config.num_blocks) * (self.config.kernel_size // 2) + ISTFT_REACH
 
     def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """features (B, input_dim, T), mask (B, 1, T) -> (B, N)."""

@@ -103,7 +103,7 @@ def test_nothing_to_speak_is_silence(model):
 def test_folded_weights_speak_the_same(model):
     units, extra = torch.randint(20, (2, 6)), conditions(model.config, 2)
     before = model(units, **extra)
-    model.remove_weight_norm()
+    model.prepare_to_speak()
     assert not any("parametrizations" in name for name in model.state_dict())
     torch.testing.assert_close(model(units, **extra), before, atol=1e-5, rtol=0)
 

@@ -1,0 +1,40 @@
+"""Speech while it is being made: the waveform of units, chunk by chunk.
+
+Durations of all units are predicted first, which takes little. Then each chunk is made with all the frames around it
+that its samples depend on, so that chunks join to the very waveform that is made at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+
+import numpy as np
+import torch
+
+from s2st.audio import HOP
+from s2st.precision import autocast
+from s2st.voice import Voice
+
+# Frames of 20 ms. The first chunks are short, to be heard soon; the last size is that of all others.
+CHUNK_SIZES = (10, 20, 40, 80, 160)
+
+
+def stream(
+    voice: Voice,
+    units: np.ndarray,
+    lang: str,
+    full: bool = False,
+    speaker: str | None = None,
+    sizes: Sequence[int] = CHUNK_SIZES,
+) -> Iterator[np.ndarray]:
+    """Give the waveform of units (L,) as chunks (N,), float32, as `voice.speak` makes it of the same."""
+    with autocast(voice.device, voice.bf16):
+        features, _, _ = voice.vocoder.features(**voice.batch([units], lang, full, speaker))
+    context, start = voice.vocoder.context, 0
+    for size in chain(sizes, repeat(sizes[-1])):
+        if start >= features.shape[2]:
+            return
+        first = max(0, start - context)
+        with autocast(voice.device, voice.bf16), torch.no_grad():
+            made = voice.vocoder.waveform(features[:, :, first : start + size + context], None)[0]
+        yield made[(start - first) * HOP : (start - first + size) * HOP].cpu().numpy()
+        start += size
