@@ -37,7 +37,7 @@ class Voice:
 
     @classmethod
     def load(cls, folder: str, device: str = "cpu", bf16: bool = False) -> "Voice":
-        """Read a vocoder from the folder that its trainer wrote; in bf16 it is less exact, and faster on a GPU."""
+        """Read a vocoder from the folder that its trainer wrote; in bf16 it is less exact."""
         vocoder, info = checkpoint.load(folder, *checkpoint.VOCODERS)
         return cls(vocoder.to(device), info, bf16)  # type: ignore[arg-type]
 
