@@ -73,14 +73,21 @@ def _closing(steps: Sequence[Step]) -> list[str]:
             wavs = [_short(path) for path in storage.list_files(f"{step.output}/listen", ".wav")]
             lines += [f"listen:        {path}" for path in wavs[:4]]
             wav, lang = next(((path, path.split("_")[-2].split("-")[1]) for path in wavs), (wav, lang))
-    models = [step for step in steps if step.stage == "pipelines.assemble"]
-    if models:
-        folder = _short(models[-1].output)
+    if model := _first_model(steps):
+        folder = _short(model.output)
         lines.append(f"model:         {folder}")
         python = _short(sys.executable)
         lines.append(f"translate:     {python} -m s2st translate {wav} --to {lang} -o out.wav --model {folder}")
         lines.append(f"serve:         make serve MODEL={folder}")
     return lines
+
+
+def _first_model(steps: Sequence[Step]) -> Step | None:
+    """Find the model that the report shows first, or else the last one assembled."""
+    by_name = {step.name: step for step in steps}
+    shown = [name for step in steps if step.stage == "pipelines.report" for name in step.inputs.get("translations", [])]
+    found = [by_name[by_name[name].inputs["model"][0]] for name in shown[:1]]
+    return next(iter(found + [step for step in reversed(steps) if step.stage == "pipelines.assemble"]), None)
 
 
 def run_recipe(path: str, overrides: Sequence[str], redo: bool = False) -> None:
