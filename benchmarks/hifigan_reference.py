@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
 
 
 def by_period(period: int) -> Discriminator:
-    """See every so-manieth sample."""
+    """See every `period`-th sample."""
     sizes = [1, 32, 128, 512, 1024, 1024]
     convs = [
         weight_norm(nn.Conv2d(sizes[i], sizes[i + 1], (5, 1), (3 if i < 4 else 1, 1), padding=(2, 0))) for i in range(5)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.hifigan_reference import BETAS, MEL_WEIGHT, RATE, reference_step
 from benchmarks.translation_steps import now
@@ -31,6 +32,8 @@ from s2st.models.unit_vocoder import UnitVocoder
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.streaming_voice import stream
 from s2st.voice import Voice
+from trainers.run import LoopConfig
+from trainers.schedule import adamw
 
 NUM_UNITS = 100
 SEGMENT = 28  # units
@@ -98,7 +101,7 @@ def speak(runs: int, batch: int, frames: int, device: str = "cpu") -> dict[str, 
 
 
 def traffic(model: UnitVocoder, codes: list[Tensor]) -> int:
-    """Count the bytes that convolutions read and write, their weights included, when each sequence is alone."""
+    """Count the bytes that convolutions read and write for a batch, padding left out, and its weights once."""
     total, weights = 0, sum(parameter.nbytes for parameter in model.parameters())
 
     def count(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -112,7 +115,7 @@ def traffic(model: UnitVocoder, codes: list[Tensor]) -> int:
             model(code)
     for hook in hooks:
         hook.remove()
-    return total + weights * len(codes)
+    return total + weights
 
 
 def first_chunks(runs: int, frames: int) -> dict[str, Any]:
@@ -129,13 +132,15 @@ def first_chunks(runs: int, frames: int) -> dict[str, Any]:
 def our_step(model: UnitHifigan, units: Tensor, real: Tensor) -> Callable[[], None]:
     """Make a step as the vocoder's trainer takes it, without its durations, on full units (B, T) of speech (B, N)."""
     discriminators, mel_loss = Discriminators(DiscriminatorConfig()).to(real.device), MelLoss().to(real.device)
-    optimizers = [torch.optim.AdamW(side.parameters(), RATE, BETAS) for side in (model, discriminators)]
+    loop = LoopConfig(learning_rate=RATE, betas=BETAS)
+    optimizers = [adamw(side, loop) for side in (model, discriminators)]
 
     def step() -> None:
         fake = model(units)
         scores, _ = discriminators(torch.cat([real, fake.detach()]))
         halves = [score.chunk(2) for score in scores]
         discriminator_loss([true for true, _ in halves], [made for _, made in halves]).backward()
+        clip_grad_norm_(discriminators.parameters(), torch.inf)  # the trainer logs the norms
         optimizers[1].step()
         optimizers[1].zero_grad()
         discriminators.requires_grad_(False)
@@ -145,6 +150,7 @@ def our_step(model: UnitHifigan, units: Tensor, real: Tensor) -> Callable[[], No
         loss = adversarial_loss(scores) + feature_matching_loss(true_features, features)
         (loss + MEL_WEIGHT * mel_loss(fake, real)).backward()
         discriminators.requires_grad_(True)
+        clip_grad_norm_(model.parameters(), torch.inf)
         optimizers[0].step()
         optimizers[0].zero_grad()
 

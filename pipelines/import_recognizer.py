@@ -12,7 +12,8 @@ from stages.stage import Counts, Stage, Step
 
 @dataclass(frozen=True)
 class ImportRecognizerConfig:
-    package: Literal["moonshine-voice"]  # hears English; every machine that judges needs it: pip install 's2st[judge]'
+    # It hears English. Every machine that judges needs it: pip install moonshine-voice==0.0.65
+    package: Literal["moonshine-voice"]
 
 
 def check(config: ImportRecognizerConfig, step: Step) -> None:

@@ -12,8 +12,8 @@ from s2st.corpora.phrasebook_grammar import content_words
 from s2st.evaluation import report_content as content
 from s2st.evaluation.charts import Series
 from s2st.evaluation.scores import Share
+from s2st.evaluation.spoken_text import spoken_text
 from s2st.evaluation.voice_scores import Figure
-from s2st.models.recognizer import normalize_text
 from s2st.schemas import UNITS
 from stages import datasets
 from stages.stage import Step
@@ -108,8 +108,8 @@ def sentence_of(row: dict[str, Any], kind: str) -> content.Sentence:
         source_text=row["source_text"],
         reference=row["reference_text"],
         heard=row["heard_text"],
-        content_words=tuple(content_words(normalize_text(row["reference_text"]), lang)),
-        heard_words=tuple(content_words(normalize_text(row["heard_text"]), lang)),
+        content_words=tuple(content_words(spoken_text(row["reference_text"], lang), lang)),
+        heard_words=tuple(content_words(spoken_text(row["heard_text"], lang), lang)),
     )
 
 

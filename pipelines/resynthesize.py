@@ -1,5 +1,6 @@
 """Speak recordings again from their units, to judge a vocoder alone: with predicted durations or the recording's."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ import torch
 
 from s2st import audio, checkpoint
 from s2st.config import UserError
-from s2st.corpora.corpus import SPLITS
 from s2st.schemas import RESYNTHESES, UNITS
 from s2st.speech_to_units import describe_units
 from s2st.units import reduce
@@ -19,10 +19,12 @@ from stages import cluster, datasets
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
+LONGEST_SECONDS = 60  # of a recording: to align what is spoken with it takes memory by its square
+
 
 @dataclass(frozen=True)
 class ResynthesizeConfig:
-    splits: tuple[str, ...] = ("test",)  # that are spoken
+    splits: tuple[str, ...] = ("test",)  # that are spoken, held out from the training
     # predicted: the vocoder hears reduced units, as a translator gives them; recorded: all units, one for each 20 ms
     durations: Literal["predicted", "recorded"] = "predicted"
     batch_rows: int = resource(16)  # recordings spoken at once
@@ -30,35 +32,38 @@ class ResynthesizeConfig:
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
     def __post_init__(self) -> None:
-        if not self.splits or set(self.splits) - set(SPLITS):
-            raise ValueError(f"splits={list(self.splits)} must be some of {', '.join(SPLITS)}")
+        if not self.splits or set(self.splits) - {"validation", "test"}:
+            raise ValueError(f"splits={list(self.splits)} must be validation, test, or both: those held out")
 
 
 class Resynthesizer:
-    """Takes rows of UNITS and speaks them, each language in its default voice."""
+    """Takes rows of UNITS and speaks them in the voices of their speakers, those it does not know in its default."""
 
     def __init__(self, vocoder: str, predicted: bool, output: str):
-        """Rows without units are set aside beside the dataset `output`."""
+        """Rows without units, or with too many, are set aside beside the dataset `output`."""
         self.predicted, self.output = predicted, output
         self.voice = Voice.load(vocoder, "cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Turn rows of UNITS into rows of RESYNTHESES, one batch a language."""
         rows = table.to_pylist()
-        datasets.set_aside([{**row, "reason": "it has no units"} for row in rows if not row["units"]], self.output)
-        good = [row for row in rows if row["units"]]
-        done: list[dict[str, Any]] = []
-        for lang in sorted({row["lang"] for row in good}):
-            done += self._speak([row for row in good if row["lang"] == lang], lang)
+        rejects = [{**row, "reason": reason} for row in rows if (reason := reason_against(row["units"]))]
+        datasets.set_aside(rejects, self.output)
+        known = self.voice.info.get("speakers", [])
+        alike: dict[tuple[str, str | None], list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            if not reason_against(row["units"]):
+                alike[row["lang"], row["speaker"] if row["speaker"] in known else None].append(row)
+        done = [spoken for (lang, speaker), some in alike.items() for spoken in self._speak(some, lang, speaker)]
         return pa.Table.from_pylist(done, schema=RESYNTHESES)
 
-    def _speak(self, rows: list[dict[str, Any]], lang: str) -> list[dict[str, Any]]:
+    def _speak(self, rows: list[dict[str, Any]], lang: str, speaker: str | None) -> list[dict[str, Any]]:
         full = [np.asarray(row["units"], np.int64) for row in rows]
         reduced = [reduce(units) for units in full]
         said = [units for units, _ in reduced] if self.predicted else full
         done = []
         for row, (units, true), (waveform, durations) in zip(
-            rows, reduced, self.voice.speak(said, lang, full=not self.predicted), strict=True
+            rows, reduced, self.voice.speak(said, lang, full=not self.predicted, speaker=speaker), strict=True
         ):
             done.append(
                 {
@@ -72,6 +77,14 @@ class Resynthesizer:
                 }
             )
         return done
+
+
+def reason_against(units: list[int]) -> str:
+    """Say why units (T,) are not spoken; nothing if they are."""
+    if not units:
+        return "it has no units"
+    longest = LONGEST_SECONDS * audio.UNITS_PER_SECOND
+    return f"it is longer than {LONGEST_SECONDS} s, which are judged as one" if len(units) > longest else ""
 
 
 def check_inputs(config: ResynthesizeConfig, step: Step) -> None:
@@ -102,7 +115,7 @@ def num_chosen(config: ResynthesizeConfig, step: Step) -> int:
 
 
 def run(config: ResynthesizeConfig, step: Step) -> Counts:
-    """Speak every recording of the splits on the workers, but those without units."""
+    """Speak every recording of the splits on the workers, but those that cannot be."""
     wanted = chosen(config, step)
     spoken = (
         datasets.read(step.input("units"), UNITS)

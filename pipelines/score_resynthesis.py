@@ -12,6 +12,7 @@ import ray
 
 from pipelines.evaluate import check_recognizers, target_recordings
 from s2st import audio, storage
+from s2st.config import UserError
 from s2st.evaluation import voice_scores
 from s2st.evaluation.spoken_text import spoken_text
 from s2st.recognizers import Recognizers
@@ -91,7 +92,13 @@ def _waveform(data: bytes) -> np.ndarray:
 
 
 def check_inputs(config: ScoreResynthesisConfig, step: Step) -> None:
-    """Raise UserError unless one recognizer hears each language, where there are any."""
+    """Raise UserError unless one recognizer hears each language, where there are any, and all recordings are there."""
+    spoken = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["utterance_id"])["utterance_id"]
+    known = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id"])["utterance_id"]
+    if missing := set(spoken.to_pylist()) - set(known.to_pylist()):
+        raise UserError(
+            f"section '{step.name}': the manifest lacks '{min(missing)}', which was spoken; name the one of its units"
+        )
     if step.input_list("recognizers"):
         spoken = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["lang"])["lang"].to_pylist()
         check_recognizers(step, set(spoken))

@@ -83,14 +83,14 @@ def open_once(examples: Examples) -> ray.data.Dataset:
     """Open one epoch of batches, the same in each reading: for validation.
 
     Its tasks ask for no CPU: those of the training's own stream keep theirs while they wait for the validation to end,
-    and with another training's they may have all that there are.
+    and with another training's they may have all that there are. As no CPU bounds them, one runs at a time.
     """
-    return _open(Batches(examples, 0, Place(), examples.windows, same=True), num_cpus=0)
+    return _open(Batches(examples, 0, Place(), examples.windows, same=True), num_cpus=0, concurrency=1)
 
 
-def _open(batches: Batches, **options: float) -> ray.data.Dataset:
+def _open(batches: Batches, **options: int) -> ray.data.Dataset:
     cluster.set_up_data()  # this may be Ray Train's controller
-    return ray.data.read_datasource(batches, override_num_blocks=batches.windows, ray_remote_args=options)
+    return ray.data.read_datasource(batches, override_num_blocks=batches.windows, **options)
 
 
 class Stream:

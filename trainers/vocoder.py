@@ -59,6 +59,8 @@ class VocoderConfig:
             raise ValueError("give either hifigan or vocos, for example hifigan: {}")
         if self.loop.fp16 or self.loop.compile:
             raise ValueError("the vocoder's trainer has no fp16 and compile; leave them out of loop")
+        if len(set(self.languages)) < len(self.languages):
+            raise ValueError("languages must name each language once")
         chosen = self.hifigan or self.vocos
         if chosen and not chosen.predict_durations:
             raise ValueError(
@@ -88,8 +90,7 @@ def run(config: VocoderConfig, step: Step) -> Counts:
     trained, judged = (rows.filter(pc.equal(rows["split"], split)) for split in ("train", "validation"))
     voices = Voices.of(trained, languages)
     model = dataclasses.replace(config.hifigan or config.vocos, num_units=num_units, **voices.model_settings())
-    gains = dict(zip(trained["speaker"].to_pylist(), trained["gain"].to_pylist(), strict=True))
-    info = {"units": units_name, **voices.info(), "gains": gains if config.level == "speaker" else {}}
+    info = {"units": units_name, **voices.info()}
     settings = {"config": config, "model": model, "info": info}
     training = training_examples(manifest, trained, voices, config.segment_frames, config.batch_size)
     fit(step, config.loop, train_worker, settings, training, validation_examples(manifest, judged, voices))
@@ -109,6 +110,7 @@ def speech(config: VocoderConfig, step: Step, units_name: str) -> tuple[pa.Table
         raise UserError(f"section '{step.name}': the units are not of the codebook {step.input('codebook')}")
     recorded = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id"])["utterance_id"]
     rows = rows.filter(pc.is_in(rows["utterance_id"], recorded.combine_chunks()))
+    rows = rows.filter(pc.greater(pc.list_value_length(rows["units"]), 0))
     known = sorted(set(rows.filter(pc.equal(rows["split"], "train"))["lang"].to_pylist()))
     if not known:
         raise UserError(f"section '{step.name}': its manifest and units have no training utterance in common")

@@ -71,6 +71,7 @@ def validation_examples(manifest: str, rows: pa.Table, voices: Voices) -> Exampl
         }
 
     long_enough = pc.greater_equal(rows["num_samples"], SHORTEST_FRAMES * audio.HOP)
+    long_enough = pc.and_(long_enough, pc.greater_equal(pc.list_value_length(rows["units"]), SHORTEST_FRAMES))
     return _open(manifest, rows.filter(long_enough), "validation", JUDGED, collate)
 
 

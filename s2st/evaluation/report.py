@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 from s2st.evaluation import charts
 from s2st.evaluation.report_content import Listening, Report, Resynthesis, ScoreRow, Sentence, UnitQuality
 from s2st.evaluation.scores import found_words
+from s2st.evaluation.spoken_text import spoken_text
 from s2st.evaluation.unit_quality import entropy_bits
-from s2st.models.recognizer import normalize_text
 
 MAX_AUDIO_BYTES = 5_500_000  # of all players; 7.3 MB in base64, so that the file stays under 8 MB
 AUDIO_TYPES = {b"fLaC": "audio/flac", b"OggS": "audio/ogg", b"RIFF": "audio/wav"}  # by the first four bytes
@@ -106,11 +106,14 @@ def _marked(sentence: Sentence) -> Markup:
     """The reference with its content words marked as found or missed; a word may be a stem."""
     found_in_order = found_words(sentence.content_words, sentence.heard_words)
     fates = list(zip(sentence.content_words, found_in_order, strict=True))
-    out = []
+    out, lang = [], sentence.direction.rpartition(" ")[2]
     for token in sentence.reference.split():
-        parts = normalize_text(token).split("'")
-        if fates and any(part.startswith(fates[0][0]) for part in parts):
-            fate = "found" if fates.pop(0)[1] else "missed"
+        parts = spoken_text(token, lang).replace("'", " ").split()
+        found = [
+            fates.pop(0)[1] for part in parts if fates and part.startswith(fates[0][0])
+        ]  # a number may be two words
+        if found:
+            fate = "found" if all(found) else "missed"
             out.append(Markup('<mark class="{}">{}</mark>').format(fate, token))
         else:
             out.append(escape(token))

@@ -23,9 +23,14 @@ OPTIONS = {"vad_threshold": "0", "identify_speakers": "false", "return_audio_dat
 
 
 def need_package() -> None:
-    """Raise UserError unless the package is there."""
-    if importlib.util.find_spec("moonshine_voice") is None:
-        raise UserError(f"Moonshine needs its package; {INSTALL}")
+    """Raise UserError unless the package is there, with its model."""
+    if not _model().is_dir():
+        raise UserError(f"Moonshine needs its package, of the version that carries a model; {INSTALL}")
+
+
+def _model() -> Path:
+    package = importlib.util.find_spec("moonshine_voice")
+    return Path(package.origin if package and package.origin else "moonshine_voice").parent / "assets" / "tiny-en"
 
 
 class Moonshine:
@@ -35,12 +40,7 @@ class Moonshine:
         need_package()
         import moonshine_voice
 
-        model = Path(moonshine_voice.__file__).parent / "assets" / "tiny-en"
-        if not model.is_dir():
-            raise UserError(
-                "this version of moonshine-voice carries no model; run: pip install moonshine-voice==0.0.65"
-            )
-        self.model = moonshine_voice.Transcriber(model, moonshine_voice.ModelArch.TINY, options=OPTIONS)
+        self.model = moonshine_voice.Transcriber(_model(), moonshine_voice.ModelArch.TINY, options=OPTIONS)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Hear the text of each waveform (N,), as it writes it: with capitals, punctuation and numbers in digits."""

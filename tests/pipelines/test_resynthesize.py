@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import resynthesize, score_resynthesis
-from pipelines.resynthesize import ResynthesizeConfig
+from pipelines.resynthesize import ResynthesizeConfig, reason_against
 from pipelines.score_resynthesis import ScoreResynthesisConfig
 from s2st import audio, storage
 from s2st.config import UserError
@@ -77,8 +77,9 @@ def test_with_true_durations_it_is_as_long_as_the_recording(voiced, local_ray, r
 
 
 def test_mistakes_are_told(voiced, save_ctc):
-    with pytest.raises(ValueError, match="must be some of train, validation, test"):
-        ResynthesizeConfig(splits=("dev",))
+    with pytest.raises(ValueError, match="must be validation, test, or both"):
+        ResynthesizeConfig(splits=("train",))
+    assert reason_against([1] * 3001) == "it is longer than 60 s, which are judged as one"
     config = storage.read_json(f"{voiced}/vocoder/config.json")
     storage.write_json(f"{voiced}/vocoder/config.json", {**config, "info": {**config["info"], "languages": ["ko"]}})
     with pytest.raises(UserError, match="no recording of the splits test is in a language of the vocoder .ko."):

@@ -102,13 +102,12 @@ def test_an_adversarial_training_its_validation_and_its_voice(train, corpus, rea
     assert {f"validation_{name}" for name in names} < set(judged[0])
 
     shown = [value for event in read_events(corpus / "_tensorboard" / "trained") for value in event.summary.value]
-    for kind in ("true", "made"):
+    for kind, times in (("true", 1), ("made", 4)):
         tags = [value.WhichOneof("value") for value in shown if value.tag.startswith(f"utterance_1/{kind}")]
-        assert sorted(tags) == ["audio"] * 4 + ["image"] * 4
+        assert sorted(tags) == ["audio"] * times + ["image"] * times
 
     info = checkpoint.vocoder_info(folder)
     assert info["speakers"] == ["a", "b"]
-    assert info["gains"] == {"a": pytest.approx(0.95 / 0.2, rel=1e-3), "b": pytest.approx(0.95 / 0.5, rel=1e-3)}
     ((waveform, durations),) = Voice.load(folder).speak([np.array([1, 2, 3])], "en")
     assert len(waveform) == durations.sum() * audio.HOP
 
