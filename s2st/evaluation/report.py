@@ -109,9 +109,8 @@ def _marked(sentence: Sentence) -> Markup:
     out, lang = [], sentence.direction.rpartition(" ")[2]
     for token in sentence.reference.split():
         parts = spoken_text(token, lang).replace("'", " ").split()
-        found = [
-            fates.pop(0)[1] for part in parts if fates and part.startswith(fates[0][0])
-        ]  # a number may be two words
+        # a number may be two words
+        found = [fates.pop(0)[1] for part in parts if fates and part.startswith(fates[0][0])]
         if found:
             fate = "found" if all(found) else "missed"
             out.append(Markup('<mark class="{}">{}</mark>').format(fate, token))
