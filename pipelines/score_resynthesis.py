@@ -32,6 +32,9 @@ TOLD = {
 }
 
 
+LONGEST_SPOKEN = 240  # seconds: to align what is spoken with a recording takes memory by the product of both
+
+
 @dataclass(frozen=True)
 class ScoreResynthesisConfig:
     min_words: int = 3  # texts of fewer are not judged: recognisers guess at words that stand alone
@@ -84,9 +87,9 @@ class Scorer:
 
 
 def _waveform(data: bytes) -> np.ndarray:
-    """Decode what was spoken; what is no speech is no sound, and stays in the scores."""
+    """Decode what was spoken; what is no speech, or far too long, is no sound, and stays in the scores."""
     try:
-        return audio.decode(data)
+        return audio.decode(data, LONGEST_SPOKEN)
     except audio.AudioError:
         return np.zeros(0, np.float32)
 

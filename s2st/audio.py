@@ -73,12 +73,16 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
 def decode_part(data: bytes, start: int, count: int) -> np.ndarray:
     """Decode `count` samples from sample `start` on, of a waveform that `decode` reads: (count,), or fewer at its end.
 
-    Of one that is mono and at SAMPLE_RATE, as those of manifests are, nothing else is decoded.
+    Of one that is mono and at SAMPLE_RATE, as those of manifests are, nothing else is decoded. Raises AudioError for
+    what is no audio.
     """
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
-        if (file.samplerate, file.channels) == (SAMPLE_RATE, 1):
-            file.seek(min(start, file.frames))
-            return file.read(count, dtype="float32")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            if (file.samplerate, file.channels) == (SAMPLE_RATE, 1):
+                file.seek(min(start, file.frames))
+                return file.read(count, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
     return decode(data)[start : start + count]
 
 

@@ -9,6 +9,7 @@ from itertools import chain, repeat
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from s2st.audio import HOP
 from s2st.precision import autocast
@@ -26,9 +27,18 @@ def stream(
     speaker: str | None = None,
     sizes: Sequence[int] = CHUNK_SIZES,
 ) -> Iterator[np.ndarray]:
-    """Give the waveform of units (L,) as chunks (N,), float32, as `voice.speak` makes it of the same."""
+    """Give the waveform of units (L,) as chunks (N,), float32, as `voice.speak` makes it of the same.
+
+    `sizes` are those of the chunks in frames, the last one of all that follow. Raises UserError as `Voice.batch` does.
+    """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes {list(sizes)} must be frames of chunks, each 1 or more")
     with autocast(voice.device, voice.bf16):
         features, _, _ = voice.vocoder.features(**voice.batch([units], lang, full, speaker))
+    return _chunks(voice, features, sizes)
+
+
+def _chunks(voice: Voice, features: Tensor, sizes: Sequence[int]) -> Iterator[np.ndarray]:
     context, start = voice.vocoder.context, 0
     for size in chain(sizes, repeat(sizes[-1])):
         if start >= features.shape[2]:

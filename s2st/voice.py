@@ -89,10 +89,12 @@ class Voice:
     def _condition(self, lang: str, speaker: str | None) -> dict[str, int]:
         known = self.info.get("speakers", [])
         if speaker is not None and speaker not in known:
-            raise UserError(f"this vocoder has no speaker '{speaker}'; it has {', '.join(known)}")
+            raise UserError(
+                f"this vocoder has no speaker '{speaker}'; it has {', '.join(known) or 'one, without a name'}"
+            )
         numbers = {}
         if self.vocoder.num_speakers:
-            numbers["speaker"] = known.index(speaker or self.info["default_speakers"][lang])
+            numbers["speaker"] = known.index(self.info["default_speakers"][lang] if speaker is None else speaker)
         if self.vocoder.num_languages:
             numbers["language"] = self.info["languages"].index(lang)
         return numbers

@@ -19,7 +19,8 @@ def interval(parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.nda
     Draws for which the figure is nan are left out; where it always is, the ends are nan.
     """
     draws = np.random.default_rng(seed).integers(len(parts), size=(NUM_RESAMPLES, len(parts)))
-    values = figure(parts[draws].sum(axis=1))
+    # some draws at a time: all that they draw at once would fill the memory
+    values = np.concatenate([figure(parts[some].sum(axis=1)) for some in np.array_split(draws, 40)])
     known = values[~np.isnan(values)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)

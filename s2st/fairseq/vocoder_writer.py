@@ -17,6 +17,11 @@ from s2st.fairseq.vocoders import CONFIG, DURATION_KERNEL, DURATION_SETTINGS, NA
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 
 FILE = "g_00000000"  # their names count steps; ours are not theirs
+# Of the mel spectrograms that HiFi-GAN is trained by; speech-resynthesis reads them also to speak.
+AUDIO = {
+    **{"num_mels": 80, "num_freq": 1025, "n_fft": 1024, "hop_size": 256, "win_size": 1024},
+    **{"fmin": 0, "fmax": 8000, "fmax_for_loss": None},
+}
 NUM_DILATIONS = 3  # of a residual block there
 
 
@@ -54,7 +59,7 @@ def write_vocoder(folder: str, model: UnitHifigan, speakers: Sequence[str]) -> N
 
 def vocoder_settings(config: UnitHifiganConfig, speakers: Sequence[str]) -> dict[str, Any]:
     """Say what a model is like in the words of config.json."""
-    settings = {**SAME, **told(config, SETTINGS), "model_in_dim": config.input_dim, "f0": False}
+    settings = {**SAME, **AUDIO, **told(config, SETTINGS), "model_in_dim": config.input_dim, "f0": False}
     if config.predict_durations:
         widths = {"encoder_embed_dim": config.embedding_dim, **told(config, DURATION_SETTINGS)}
         settings |= {"dur_predictor_params": widths, "dur_prediction_weight": 1.0}

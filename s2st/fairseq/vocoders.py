@@ -130,8 +130,10 @@ def _refuse_others(settings: dict[str, Any], known: tuple[str, ...], address: st
 def _speakers(address: str, config: UnitHifiganConfig) -> list[str]:
     """Name the speakers: by what we wrote, which fairseq does not read, or by their numbers."""
     names = _read_json(address).get("speakers") or [str(number) for number in range(config.num_speakers)]
-    if not isinstance(names, list) or len(names) != config.num_speakers:
-        raise UserError(f"{address} names other than {config.num_speakers} speakers; remove 'speakers' from it")
+    if not isinstance(names, list) or not len(names) == len(set(map(str, names))) == config.num_speakers:
+        raise UserError(
+            f"{address} names other than {config.num_speakers} different speakers; remove 'speakers' from it"
+        )
     return [str(name) for name in names]
 
 

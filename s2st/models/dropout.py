@@ -29,4 +29,5 @@ def _numbers(shape: tuple[int, ...], chance: float) -> tuple[Tensor, int]:
     """
     count = torch.Size(shape).numel()
     numbers = torch.empty(count // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
-    return numbers.view(torch.int16)[:count].view(shape), round(chance * LEVELS) - LEVELS // 2
+    limit = min(round(chance * LEVELS), LEVELS - 1) - LEVELS // 2  # LEVELS itself is no int16
+    return numbers.view(torch.int16)[:count].view(shape), limit

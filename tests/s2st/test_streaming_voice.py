@@ -14,8 +14,10 @@ SIZES = {"num_units": 20, "embedding_dim": 16, "num_speakers": 3, "num_languages
 HIFIGAN = {"initial_channels": 32, "resblock_kernel_sizes": (3, 5), "resblock_dilations": ((1, 3), (1, 2))}
 ISTFT = {"upsample_rates": (4,), "upsample_kernel_sizes": (8,), "istft_hop": 80}
 INFO = {"speakers": ["a", "b", "c"], "languages": ["en", "hi"], "default_speakers": {"en": "a", "hi": "c"}}
+WIDE = {"initial_channels": 128, "resblock_kernel_sizes": (11,), "resblock_dilations": ((1, 3),)}
 MODELS = {
     "hifigan": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **HIFIGAN)),
+    "wide": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **WIDE)),
     "istft": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **HIFIGAN, **ISTFT)),
     "vocos": lambda: UnitVocos(UnitVocosConfig(**SIZES, channels=32, num_blocks=2)),
 }

@@ -132,7 +132,8 @@ def put(name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights, settings: settings.update(speakers=["ana"]), "names other than 2 speakers"),
+        (lambda weights, settings: settings.update(speakers=["ana"]), "names other than 2 different speakers"),
+        (lambda weights, settings: settings.update(speakers=["a", "a"]), "names other than 2 different speakers"),
         (lambda weights, settings: settings.update(num_embeddings=30), "does not fit its settings"),
         (drop("ups.1.weight_g"), "upsamples.1.parametrizations.weight.original0 are on one side only"),
         (put("f0_quant_embed.weight", torch.zeros(2)), "f0_quant_embed.weight are on one side only"),

@@ -12,7 +12,7 @@ def test_as_much_is_chosen_as_asked_and_anew_each_time() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("chance", [0.1, 0.3, 1 - 1e-9, 1.0])
+@pytest.mark.parametrize("chance", [1e-9, 0.1, 0.3, 1 - 1e-9, 1.0])
 def test_what_stays_is_scaled_and_has_the_gradient(chance: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     x = (torch.rand(101, 203) + 1).to(dtype).requires_grad_()

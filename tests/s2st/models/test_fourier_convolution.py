@@ -17,7 +17,7 @@ def test_is_the_convolution(length, kernel, dilation):
     torch.testing.assert_close(made, expected, atol=1e-4, rtol=0)
 
 
-def test_rounds_no_worse_than_the_convolution():
+def test_rounds_at_most_twice_as_much_as_the_convolution():
     torch.manual_seed(0)
     weight, x = torch.randn(64, 64, 11).double() / 27, torch.randn(1, 64, 500).double()
     exact = F.conv1d(x, weight, padding=5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.models.unit_hifigan import Conv, UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocoder import UnitVocoder
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 
@@ -15,8 +15,11 @@ VOICES = {"num_speakers": 4, "speaker_dim": 8, "num_languages": 3, "language_dim
 HIFIGAN = {**SIZES, "initial_channels": 64, "resblock_kernel_sizes": (3, 5), "resblock_dilations": ((1, 3), (1, 2))}
 VOCOS = {**SIZES, "channels": 32, "num_blocks": 2}
 ISTFT = {"upsample_rates": (4,), "upsample_kernel_sizes": (8,), "istft_hop": 80}
+# Wide enough for convolution by Fourier transforms.
+WIDE = {"initial_channels": 128, "resblock_kernel_sizes": (11,), "resblock_dilations": ((1, 3),)}
 MODELS = {
     "hifigan": lambda: UnitHifigan(UnitHifiganConfig(**HIFIGAN)),
+    "hifigan-wide": lambda: UnitHifigan(UnitHifiganConfig(**WIDE)),
     "hifigan-voices": lambda: UnitHifigan(UnitHifiganConfig(**HIFIGAN, **VOICES)),
     "istft-voices": lambda: UnitHifigan(UnitHifiganConfig(**HIFIGAN, **VOICES, **ISTFT)),
     "vocos": lambda: UnitVocos(UnitVocosConfig(**VOCOS)),
@@ -96,6 +99,12 @@ def test_a_padded_batch_speaks_as_each_alone(model, seed, prepared):
         model.prepare_to_speak()
     lengths = np.random.default_rng(seed).integers(1, 25, size=3).tolist()
     check(model, batch(model, [*lengths, 1, 40], seed), 1e-4)
+
+
+def test_a_wide_model_convolves_by_fourier_transforms():
+    model = UnitHifigan(UnitHifiganConfig(**WIDE))
+    model.prepare_to_speak()
+    assert any(layer.fourier is not None for layer in model.modules() if isinstance(layer, Conv))
 
 
 @torch.no_grad()
