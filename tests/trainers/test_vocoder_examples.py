@@ -61,7 +61,7 @@ def test_what_a_validation_is_given(monkeypatch):
     monkeypatch.setattr(vocoder_examples, "JUDGED_FRAMES", 30)
     monkeypatch.setattr(vocoder_examples, "examples", lambda *args: given.update(collate=args[-2], join=args[-1]))
     monkeypatch.setattr(vocoder_examples, "JoinUnits", lambda rows, *_: rows["num_samples"].to_pylist())
-    rows = pa.table({"num_samples": [2559, 2560]})
+    rows = pa.table({"num_samples": [2559, 2560, 2560], "units": [[1] * 8, [1] * 8, [1] * 7]})
     voices = vocoder_examples.Voices(("a",), ("en",), {"en": "a"})
     vocoder_examples.validation_examples("", rows, voices)
     assert given["join"] == [2560]
