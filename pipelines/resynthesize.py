@@ -45,15 +45,16 @@ class Resynthesizer:
         self.voice = Voice.load(vocoder, "cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Turn rows of UNITS into rows of RESYNTHESES, one batch a language."""
-        rows = table.to_pylist()
-        rejects = [{**row, "reason": reason} for row in rows if (reason := reason_against(row["units"]))]
-        datasets.set_aside(rejects, self.output)
+        """Turn rows of UNITS into rows of RESYNTHESES, one batch a voice."""
+        rejects = []
         known = self.voice.info.get("speakers", [])
         alike: dict[tuple[str, str | None], list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            if not reason_against(row["units"]):
+        for row in table.to_pylist():
+            if reason := reason_against(row["units"]):
+                rejects.append({**row, "reason": reason})
+            else:
                 alike[row["lang"], row["speaker"] if row["speaker"] in known else None].append(row)
+        datasets.set_aside(rejects, self.output)
         done = [spoken for (lang, speaker), some in alike.items() for spoken in self._speak(some, lang, speaker)]
         return pa.Table.from_pylist(done, schema=RESYNTHESES)
 

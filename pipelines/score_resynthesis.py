@@ -96,15 +96,14 @@ def _waveform(data: bytes) -> np.ndarray:
 
 def check_inputs(config: ScoreResynthesisConfig, step: Step) -> None:
     """Raise UserError unless one recognizer hears each language, where there are any, and all recordings are there."""
-    spoken = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["utterance_id"])["utterance_id"]
+    spoken = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["utterance_id", "lang"])
     known = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id"])["utterance_id"]
-    if missing := set(spoken.to_pylist()) - set(known.to_pylist()):
+    if missing := set(spoken["utterance_id"].to_pylist()) - set(known.to_pylist()):
         raise UserError(
             f"section '{step.name}': the manifest lacks '{min(missing)}', which was spoken; name the one of its units"
         )
     if step.input_list("recognizers"):
-        spoken = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["lang"])["lang"].to_pylist()
-        check_recognizers(step, set(spoken))
+        check_recognizers(step, set(spoken["lang"].to_pylist()))
 
 
 def run(config: ScoreResynthesisConfig, step: Step) -> Counts:

@@ -56,7 +56,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
                 filled += len(part)
             promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
+        raise _undecodable(error) from None
     # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
     if filled < len(waveform) or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
         raise AudioError("the audio is truncated")
@@ -82,8 +82,12 @@ def decode_part(data: bytes, start: int, count: int) -> np.ndarray:
                 file.seek(min(start, file.frames))
                 return file.read(count, dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})") from None
+        raise _undecodable(error) from None
     return decode(data)[start : start + count]
+
+
+def _undecodable(error: soundfile.LibsndfileError) -> AudioError:
+    return AudioError(f"the audio cannot be decoded ({error.error_string.strip().rstrip('.')})")
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:

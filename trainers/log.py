@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ray.train
+import torch
 from pyarrow import fs
 from tensorboardX import SummaryWriter
-from torch import Tensor, nn
+from torch import Tensor
 
 from s2st import audio, storage
-from s2st.models.losses import LogMel
+from s2st.evaluation.mel_distance import log_mel
 from stages.console import tell
 from trainers.objective import Objective
 from trainers.run import LoopConfig
@@ -24,7 +25,6 @@ UNTIMED = 3  # steps
 # the first and no more than the second.
 LEARNING_STEPS = (200, 2000)
 DRAWN = (-11.5, 2.0)  # values of log-mel spectrograms: LogMel's least, and about what speech reaches
-SHORTEST = 1024  # samples that a spectrogram needs
 
 
 def settled_step(config: LoopConfig) -> int:
@@ -162,7 +162,6 @@ class Curves:
 
 def picture(waveform: Tensor) -> Tensor:
     """Draw the log-mel spectrogram of a waveform (N,), low bands below: (80, T), from 0, silent, to 1."""
-    padded = nn.functional.pad(waveform.float().cpu(), (0, max(0, SHORTEST - len(waveform))))
-    log_mel = LogMel()(padded[None])[0].flip(0)
     silent, loud = DRAWN
-    return ((log_mel - silent) / (loud - silent)).clamp(0, 1)
+    bands = torch.from_numpy(log_mel(waveform.float().cpu().numpy())).T.flip(0)
+    return ((bands - silent) / (loud - silent)).clamp(0, 1)

@@ -10,15 +10,6 @@ from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig,
 from s2st.units import fit_merges, reduce
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Sharing such small products between threads costs more than it saves."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def random_units(num: int, num_units: int, max_length: int, seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     return [reduce(random.integers(0, num_units, random.integers(3, max_length)))[0] for _ in range(num)]

@@ -6,16 +6,6 @@ from s2st.decoding import translate_units
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig, grow, pad_tokens
 from s2st.units import PAD
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Sharing such small products between threads costs more than it saves."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 TINY = {
     "num_layers": 2,
     "model_dim": 16,

@@ -28,15 +28,6 @@ MODELS = {
 BF16_ERROR = 0.05  # of the loudest sample
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Sharing such small products between threads costs more than it saves."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
 def model(request: pytest.FixtureRequest) -> UnitVocoder:
     torch.manual_seed(0)
