@@ -85,6 +85,15 @@ def list_files(folder: str, suffix: str) -> list[str]:
     return sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(suffix))
 
 
+def file_states(folder: str) -> list[tuple[str, int, int]]:
+    """List the files below a folder, sorted: name, bytes, and when it was changed, in nanoseconds."""
+    system, path = resolve(folder)
+    infos = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    return sorted(
+        (info.path.removeprefix(path), info.size, info.mtime_ns) for info in infos if info.type == fs.FileType.File
+    )
+
+
 def delete_folder(folder: str) -> None:
     """Delete a folder with all that is in it, if it is there."""
     system, path = resolve(folder)

@@ -1,9 +1,10 @@
 """The right translator for a model folder."""
 
 from s2st import checkpoint
+from s2st.model_folder import read_model_folder
 from s2st.s2ut_translator import S2utTranslator
 from s2st.spectrogram_translator import SpectrogramTranslator
-from s2st.translator import SpeechTranslator, Translator, read_model_folder
+from s2st.translator import SpeechTranslator, Translator
 
 
 def load(folder: str, device: str = "cpu") -> SpeechTranslator:
