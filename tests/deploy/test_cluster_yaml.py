@@ -2,30 +2,27 @@
 
 import copy
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-ROOT = Path(__file__).parents[2]
 FILES = ("cluster.yaml", "deploy/cluster_gcp.yaml")
-RAY_VERSION = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
 
 
 @pytest.fixture(params=FILES)
-def cluster(request):
-    return yaml.safe_load((ROOT / request.param).read_text())
+def cluster(request, root):
+    return yaml.safe_load((root / request.param).read_text())
 
 
 @pytest.fixture
-def aws():
-    return yaml.safe_load((ROOT / "cluster.yaml").read_text())
+def aws(root):
+    return yaml.safe_load((root / "cluster.yaml").read_text())
 
 
 @pytest.fixture
-def gcp():
-    return yaml.safe_load((ROOT / "deploy/cluster_gcp.yaml").read_text())
+def gcp(root):
+    return yaml.safe_load((root / "deploy/cluster_gcp.yaml").read_text())
 
 
 def nodes(cluster):
@@ -62,8 +59,8 @@ def test_idle_nodes_leave(cluster):
     assert cluster["provider"]["cache_stopped_nodes"] is False  # stopped machines pay for their disks
 
 
-def test_the_image_has_the_pinned_ray(cluster):
-    assert cluster["docker"]["image"].endswith(f":ray{RAY_VERSION}")
+def test_the_image_has_the_pinned_ray(cluster, ray_version):
+    assert cluster["docker"]["image"].endswith(f":ray{ray_version}")
 
 
 def test_every_node_asks_for_the_token_and_has_it(cluster):
