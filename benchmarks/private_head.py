@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 RAY = str(Path(sys.executable).with_name("ray"))
-START_SECONDS = 180
+ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,30 @@ class Head:
 @contextlib.contextmanager
 def private_head(*options: str, environment: Mapping[str, str], port: int | None = None) -> Iterator[Head]:
     """Run a head with more `options` of `ray start`, and end all its processes after; needs Linux's /proc."""
+    for attempt in range(ATTEMPTS):
+        head, told = _start(options, environment, port)
+        try:
+            if "timed out during startup" in told and attempt + 1 < ATTEMPTS:
+                continue  # the machine is busy
+            if told:
+                raise RuntimeError(f"ray start failed:\n{told}")
+            yield head
+            return
+        finally:
+            end(head)
+            shutil.rmtree(head.folder, ignore_errors=True)
+
+
+def _start(options: Sequence[str], environment: Mapping[str, str], port: int | None) -> tuple[Head, str]:
+    """Start a head; gives what it said if it failed."""
     folder = tempfile.mkdtemp(prefix="s2sthead", dir="/tmp")  # short: sockets lie in it, and their paths are limited
     gcs, dashboard, agent = free_ports(3)
     head = Head(port or gcs, f"http://127.0.0.1:{dashboard}", folder)
     command = [RAY, "start", "--head", f"--port={head.port}", f"--dashboard-port={dashboard}"]
     command += [f"--dashboard-agent-listen-port={agent}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}"]
     command += ["--object-store-memory=200000000", "--disable-usage-stats", *options]
-    try:
-        started = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=START_SECONDS
-        )
-        if started.returncode:
-            raise RuntimeError(f"ray start failed:\n{started.stdout[-2000:]}{started.stderr[-2000:]}")
-        yield head
-    finally:
-        end(head)
-        shutil.rmtree(folder, ignore_errors=True)
+    started = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    return head, f"{started.stdout}{started.stderr}"[-2000:] if started.returncode else ""
 
 
 def free_ports(number: int) -> list[int]:
