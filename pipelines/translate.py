@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 
 from s2st import audio, checkpoint, griffin_lim, translators
+from s2st.baselines.cascade import CascadeTranslator
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.filterbank import check_lengths
@@ -102,8 +103,10 @@ class BatchTranslator:
         check_lengths([waveform], self.translator.max_source_frames)
         return waveform
 
-    def _target(self, row: dict[str, Any]) -> np.ndarray:
-        """Give what the model is to say: the true units, or, where it speaks spectrograms, the waveform."""
+    def _target(self, row: dict[str, Any]) -> Any:
+        """Give what the model is to say: the true units, or the waveform or the text where its voice speaks those."""
+        if isinstance(self.translator, CascadeTranslator):
+            return row["target_text"]
         if isinstance(self.translator, SpectrogramTranslator):
             return audio.decode(row["target_audio"])
         return np.asarray(row["target_units"], dtype=np.int32)
@@ -130,8 +133,10 @@ class BatchTranslator:
             )
         return done
 
-    def _ceilings(self, references: list[np.ndarray], lang: str) -> list[np.ndarray]:
-        """Give what the voice can say at best: the true units, or the true spectrogram."""
+    def _ceilings(self, references: list[Any], lang: str) -> list[np.ndarray]:
+        """Give what the voice can say at best: the true units, spectrogram or text."""
+        if isinstance(self.translator, CascadeTranslator):
+            return self.translator.speaker.speak(references, lang)
         if isinstance(self.translator, SpectrogramTranslator):
             return [griffin_lim.speak_resampled(speech_log_mel(to_mel_rate(true))) for true in references]
         return [waveform for waveform, _ in self.translator.voices[lang].speak(references, lang)]
@@ -149,13 +154,15 @@ def check(config: TranslateConfig, step: Step) -> None:
 def check_inputs(config: TranslateConfig, step: Step) -> None:
     """Raise UserError if the pairs are not of the kind that the model translates, or of other units."""
     folder, schema = source(step)
-    translator = checkpoint.read_config(f"{step.input('model')}/translator", *checkpoint.TRANSLATORS)
+    translator = translators.describe(step.input("model"))
     kind = translator["model"]
     if (kind == "unit_transformer") != (schema is PAIRS):
         needed = "pairs" if kind == "unit_transformer" else "speech_pairs"
         raise UserError(f"section '{step.name}': its model is a {kind}; name {needed} instead")
     check_search(config, step, translator)
     model = read_model_folder(step.input("model"))
+    if model["units"] is None:
+        raise UserError(f"section '{step.name}': its model has no codebook to compare units by; assemble it with one")
     codebooks = set(datasets.read_table(folder, schema, ["codebook"])["codebook"].to_pylist())
     if units := codebooks - {model["units"]}:
         raise UserError(
@@ -165,7 +172,9 @@ def check_inputs(config: TranslateConfig, step: Step) -> None:
 
 def check_search(config: TranslateConfig, step: Step, translator: dict[str, Any]) -> None:
     """Raise UserError if a setting of the search would do nothing; beam 1 may be told to what is greedy anyway."""
-    if translator["model"] in checkpoint.SPECTROGRAM_MODELS:
+    if translator["model"] in translators.BASELINES:
+        told, idle = f"is a {translator['model']}, whose parts search as they are set", LIMITS + CHOICES
+    elif translator["model"] in checkpoint.SPECTROGRAM_MODELS:
         told, idle = "speaks spectrograms, which are not searched for", LIMITS + CHOICES
     elif translator["config"].get("units_per_step", 1) > 1:
         told, idle = "stacks units, which are found greedily", CHOICES
