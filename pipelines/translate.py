@@ -4,6 +4,7 @@ With `pairs` the source is units, for a unit Transformer; with `speech_pairs` it
 """
 
 import dataclasses
+import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from s2st import audio, checkpoint, griffin_lim, translators
+from s2st import audio, checkpoint, griffin_lim, storage, translators
+from s2st.baselines import hosted_cost
 from s2st.baselines.cascade import CascadeTranslator
+from s2st.baselines.hosted import HostedTranslator
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.filterbank import check_lengths
@@ -29,6 +32,7 @@ from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
+COSTS = "_costs"  # folder in the output: what each worker had a hosted service do, and the price of it
 LIMITS = ("max_len_a", "max_len_b")
 CHOICES = ("beam", "length_penalty", "no_repeat_ngram", "temperature", "sampling", "top_k", "top_p")
 
@@ -66,7 +70,7 @@ class BatchTranslator:
 
     def __init__(self, model: str, config: TranslateConfig, output: str):
         """Pairs that the model cannot take are set aside beside the dataset `output`."""
-        self.output = output
+        self.output, self.name = output, uuid.uuid4().hex
         self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
         self.options, self.seed = config.options(self.translator.search), config.seed
 
@@ -107,7 +111,7 @@ class BatchTranslator:
         """Give what the model is to say: the true units, or the waveform or the text where its voice speaks those."""
         if isinstance(self.translator, CascadeTranslator):
             return row["target_text"]
-        if isinstance(self.translator, SpectrogramTranslator):
+        if isinstance(self.translator, SpectrogramTranslator | HostedTranslator):
             return audio.decode(row["target_audio"])
         return np.asarray(row["target_units"], dtype=np.int32)
 
@@ -116,6 +120,8 @@ class BatchTranslator:
         translate = self.translator.translate_units if units else self.translator.translate_batch
         sources, langs = [row["source"] for row in rows], [row["source_lang"] for row in rows]
         translations = translate(sources, langs, target, self.options)
+        if isinstance(self.translator, HostedTranslator):
+            storage.write_json(f"{self.output}/{COSTS}/{self.name}.json", self.translator.totals())
         done = []
         ceilings = self._ceilings([row["target"] for row in rows], target)
         for row, translation, ceiling in zip(rows, translations, ceilings, strict=True):
@@ -134,7 +140,12 @@ class BatchTranslator:
         return done
 
     def _ceilings(self, references: list[Any], lang: str) -> list[np.ndarray]:
-        """Give what the voice can say at best: the true units, spectrogram or text."""
+        """Give what the voice can say at best: the true units, spectrogram or text.
+
+        A hosted voice costs money, and for its best the recording stands.
+        """
+        if isinstance(self.translator, HostedTranslator):
+            return references
         if isinstance(self.translator, CascadeTranslator):
             return self.translator.speaker.speak(references, lang)
         if isinstance(self.translator, SpectrogramTranslator):
@@ -222,6 +233,10 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         loops = pc.sum(table["loops"]).as_py()
         share = f"{cut} of {len(table)}"
         tell(f"{step.name}: {share} translations did not end by themselves and are cut, {loops} of them loop")
+    if costs := hosted_cost.add_up(f"{step.output}/{COSTS}"):
+        storage.write_json(f"{step.output}/_cost.json", costs)
+        price = f", {costs['cost']:.2f} {costs['currency']}" if "cost" in costs else ""
+        tell(f"{step.name}: {costs['requests']} requests{price}")
     return Counts(num_chosen, len(table), num_rejects, round(sum(table["seconds"].to_pylist()) / 3600, 4))
 
 
