@@ -19,6 +19,7 @@ const answers = new Answers(find("answers"));
 
 let limits = { bytes: Infinity, seconds: Infinity };
 let file = null; // that Translate sends
+let reading = Promise.resolve(); // until a new file is read
 let stop = null; // what Stop does, while the microphone is open
 let cancel = null; // what Cancel does, while there is something to cancel
 
@@ -110,7 +111,10 @@ async function record() {
   stop = () => {
     stop = null;
     close();
-    attempt(() => take(new File([encodeWav(concatenate(blocks))], "recording.wav", { type: "audio/wav" })));
+    reading = attempt(async () => {
+      if (!samples) throw new Error("Nothing was recorded; talk a little longer.");
+      await take(new File([encodeWav(concatenate(blocks))], "recording.wav", { type: "audio/wav" }));
+    });
   };
   cancel = () => {
     stop = null;
@@ -124,6 +128,7 @@ async function record() {
 // --- translation ---
 
 async function translate() {
+  await reading;
   if (!file) throw new Error("Record something or choose a file first.");
   if (!choices.models.length) await loadModels();
   const controller = new AbortController();
@@ -176,7 +181,8 @@ find("record").addEventListener("click", () => {
 });
 find("choose").addEventListener("click", () => find("file").click());
 find("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) attempt(() => take(target.files[0]));
+  const [chosen] = target.files;
+  if (chosen) reading = attempt(() => take(chosen));
   target.value = ""; // the same file may be chosen again
 });
 find("live").addEventListener("change", () => enter("idle"));
@@ -189,7 +195,8 @@ document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   const idle = !find("choose").disabled && !find("live").checked;
-  if (idle && event.dataTransfer.files.length) attempt(() => take(event.dataTransfer.files[0]));
+  const [dropped] = event.dataTransfer.files;
+  if (idle && dropped) reading = attempt(() => take(dropped));
 });
 for (const [kind, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
   document.addEventListener(kind, (event) => {

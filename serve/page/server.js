@@ -56,7 +56,7 @@ export async function openLive(choice) {
   const key = sessionStorage.getItem(KEY);
   const address = new URL(`v1/live?${new URLSearchParams(choice)}`, document.baseURI);
   address.protocol = address.protocol.replace("http", "ws");
-  const socket = new WebSocket(address, key ? ["bearer", key] : []);
+  const socket = connect(address, key ? ["bearer", key] : []); // pages cannot set a WebSocket's headers
   socket.binaryType = "arraybuffer";
   try {
     await new Promise((resolve, reject) => {
@@ -68,4 +68,12 @@ export async function openLive(choice) {
     throw new Refusal("The server refuses live translation.", 0);
   }
   return socket;
+}
+
+function connect(address, protocols) {
+  try {
+    return new WebSocket(address, protocols);
+  } catch {
+    throw new Refusal("Live translation takes no API key with / or = in it; ask for another key.", 0);
+  }
 }

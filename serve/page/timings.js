@@ -1,11 +1,12 @@
 // The bar of timings: where the server's time went.
 
-const STEPS = ["decode", "encoder", "translator", "vocoder"];
+const STEPS = ["decode", "encoder", "translator", "vocoder"]; // some models translate as a whole: translator alone
 
 /** Show the seconds of each step, of the rest (queues, transport between models) and of all for `seconds` of speech. */
 export function showTimings(root, timings, seconds) {
-  const rest = Math.max(0, timings.total - STEPS.reduce((sum, step) => sum + timings[step], 0));
-  const parts = [...STEPS.map((step) => [step, timings[step]]), ["rest", rest]];
+  const parts = STEPS.filter((step) => step in timings).map((step) => [step, timings[step]]);
+  const rest = timings.total - parts.reduce((sum, [, time]) => sum + time, 0);
+  parts.push(["rest", Math.max(0, rest)]);
   root.querySelector(".bar").replaceChildren(
     ...parts.map(([step, time]) => {
       const part = document.createElement("div");

@@ -28,7 +28,7 @@ TIMINGS = {"decode": 0.004, "encoder": 0.12, "translator": 0.09, "vocoder": 0.05
 
 
 @dataclass
-class StandIn:
+class State:
     """What the tests set and see."""
 
     key: str | None = None  # that requests must carry
@@ -36,7 +36,10 @@ class StandIn:
     answer: dict = field(default_factory=dict)  # what differs from the usual answer
     seconds: float = 0.0  # that a translation takes
     requests: list[dict] = field(default_factory=list)  # query, and the waveform that was heard
-    live_error: str | None = None  # told after the first sentence
+    live_error: str | None = None  # told after the first live sentence; "" closes the connection without a word
+
+    def reset(self):
+        self.__init__()
 
     def allows(self, headers):
         return not self.key or f"Bearer {self.key}" == headers.get("authorization")
@@ -54,7 +57,7 @@ def translation_of(waveform):
     return {"units": units, "durations": durations, "timings": TIMINGS, "seconds": len(waveform) / 16_000}, spoken
 
 
-def build(state: StandIn) -> FastAPI:
+def build(state: State) -> FastAPI:
     app = FastAPI()
     app.include_router(page.router)
 
@@ -118,8 +121,9 @@ async def talk(websocket, state):
             await websocket.send_json({"index": sentences, **times, **answer})
             await websocket.send_bytes(audio.encode(spoken, "WAV"))
             sentences += 1
-            if state.live_error:
-                await websocket.send_json({"error": state.live_error})
+            if state.live_error is not None:
+                if state.live_error:
+                    await websocket.send_json({"error": state.live_error})
                 await websocket.close()
                 return heard
     await websocket.send_json({"done": True, "sentences": sentences})
@@ -127,11 +131,11 @@ async def talk(websocket, state):
     return heard
 
 
-class Running:
-    """The stand-in on a free port, in a thread of this process."""
+class StandIn:
+    """The server on a free port, in a thread of this process."""
 
     def __init__(self):
-        self.state = StandIn()
+        self.state = State()
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.server = uvicorn.Server(uvicorn.Config(build(self.state), log_level="error", timeout_graceful_shutdown=1))
