@@ -33,8 +33,9 @@ function enter(state, told = "") {
   find("status").textContent = told;
   find("record-text").textContent = state === "recording" ? "Stop" : live ? "Start talking" : "Record";
   find("translate").textContent = busy ? "Cancel" : "Translate";
+  find("record").setAttribute("aria-disabled", state === "working"); // a disabled button would lose the focus
+  if (live && !busy && document.activeElement === find("translate")) find("record").focus();
   find("translate").hidden = live && !busy;
-  find("record").disabled = state === "working";
   find("choose").disabled = find("live").disabled = find("request").querySelector("fieldset").disabled = busy;
   find("choose").hidden = find("chosen").hidden = live;
   find("sides").hidden = live || !(file || busy);
@@ -176,8 +177,9 @@ async function talk() {
 // --- what the user does ---
 
 find("record").addEventListener("click", () => {
-  if (document.body.dataset.state === "recording") stop();
-  else attempt(find("live").checked ? talk : record);
+  const { state } = document.body.dataset;
+  if (state === "recording") stop();
+  else if (state !== "working") attempt(find("live").checked ? talk : record);
 });
 find("choose").addEventListener("click", () => find("file").click());
 find("file").addEventListener("change", ({ target }) => {

@@ -45,7 +45,7 @@ def test_all_that_the_files_name_is_there(client):
 
 def test_nothing_in_the_page_needs_a_weaker_policy():
     def look(tag, attributes):
-        for name, value in attributes:
+        for name, _ in attributes:
             assert not name.startswith("on"), f"{tag} has {name}"
             assert name != "style", f"{tag} has a style"
         assert tag != "style"

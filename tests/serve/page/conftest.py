@@ -1,18 +1,15 @@
 """The page in a real browser, before a stand-in of the server."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 from s2st import audio
+from tests.serve.page.browser import CHROMIUM, launch
 from tests.serve.page.stand_in import StandIn
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MICROPHONE_HZ = 1_000  # of the tone that the microphone hears
 PATIENCE_MS = 30_000  # for what takes some milliseconds on a machine with nothing else to do
-# What the browser writes to its console of every answer that is no success; the tests look at what the page makes of it.
+# The browser's own notes of answers that are no success; the tests look at what the page makes of those.
 ALLOWED_ERRORS = ("Failed to load resource", "WebSocket connection to")
 
 
@@ -28,11 +25,10 @@ def chromium(tmp_path_factory):
     options = [
         *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
         f"--use-file-for-fake-audio-capture={heard}",
-        *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),  # Chromium asks it of root
     ]
     sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = launch(playwright, *options)
         yield browser
         browser.close()
 

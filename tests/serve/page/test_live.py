@@ -1,5 +1,7 @@
 """The microphone streams, and the answers are played in order."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soundfile
@@ -14,7 +16,8 @@ NOTES = """
     window.started = [];
     const start = AudioBufferSourceNode.prototype.start;
     AudioBufferSourceNode.prototype.start = function (...times) {
-        window.started.push({ at: this.context.currentTime, lasts: this.buffer.duration, first: this.buffer.getChannelData(0)[0] });
+        const [first] = this.buffer.getChannelData(0);
+        window.started.push({ at: this.context.currentTime, lasts: this.buffer.duration, first });
         start.apply(this, times);
     };
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -58,7 +61,7 @@ def test_answers_come_and_are_played_in_order(talk, stand_in, wait_until):
 
     wait_until(page, f"window.started.length === {count}")
     started = page.evaluate("window.started")
-    for before, after in zip(started, started[1:], strict=False):
+    for before, after in pairwise(started):
         assert after["at"] >= before["at"] + before["lasts"] - 0.02
     assert page.evaluate(MICROPHONE_STATE) == ["ended"]
     with page.expect_download() as download:
@@ -97,6 +100,7 @@ def test_cancel_closes_the_microphone_and_is_silent(talk, stand_in):
     expect(page.locator("#answers li").first).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("status")).to_have_text("Cancelled.")
+    expect(page.get_by_role("button", name="Start talking")).to_be_focused()
     assert page.evaluate(MICROPHONE_STATE) == ["ended"]
 
 

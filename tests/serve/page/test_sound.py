@@ -16,9 +16,11 @@ RESAMPLE = """async ([rate, samples, cuts]) => {
 }"""
 
 
-@pytest.fixture
-def page(open_page):
-    return open_page()
+@pytest.fixture(scope="module")
+def page(chromium, running):
+    page = chromium.new_page()
+    page.goto(running.address)
+    return page
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
