@@ -90,7 +90,9 @@ def recording(format: str, rate: int, channels: int) -> bytes:
 def bomb() -> bytes:
     """Make an hour of silence as FLAC: some 100 KB."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.zeros(BOMB_SECONDS * 8_000, np.int16), 8_000, format="FLAC")
+    with soundfile.SoundFile(buffer, "w", 8_000, 1, format="FLAC") as file:
+        for _ in range(BOMB_SECONDS):
+            file.write(np.zeros(8_000, np.int16))
     return buffer.getvalue()
 
 

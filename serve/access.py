@@ -79,7 +79,7 @@ class Guard:
 
         async def bounded() -> Message:
             nonlocal count
-            if promised.isdecimal() and int(promised) > limit:
+            if promised.isdecimal() and float(promised) > limit:
                 raise too_large
             message = await receive()
             count += len(message.get("body", b""))

@@ -42,9 +42,25 @@ VOICE = Query(
     None,
     max_length=MOST_NAMED,
     description="name of a speaker; without it, the one that the voice was mostly trained on",
+    examples=["female"],
 )
 BEAM = Query(None, ge=1, le=MAX_BEAM, description="width of the beam search: 1 is fastest", examples=[5])
-SPEECH: dict[int | str, dict[str, Any]] = {
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
+    status: {"model": answers.Refusal, "description": reason}
+    for status, reason in {
+        400: "the form or the JSON is broken",
+        401: "no key was shown",
+        403: "the caller is on another machine, or a page of another origin",
+        408: "the body came too slowly",
+        413: "the body is too large, or has too many units",
+        415: "the recording cannot be decoded, is too long, too short or silent",
+        422: "a value of the request is missing or wrong",
+        503: "the server is busy, and says by Retry-After when to ask again",
+        504: "the answer took too long",
+    }.items()
+}
+SPEECH: Responses = REFUSALS | {
     200: {"content": {answers.WAV: {}}, "description": "WAV, 16 kHz, mono, 16 bit; or JSON, if Accept asks for it"}
 }
 
@@ -107,7 +123,7 @@ def add_translation(app: FastAPI, server: Server) -> None:
 def add_units(app: FastAPI, server: Server) -> None:
     """Add the routes for one half of a translation: speech to units, and units to speech."""
 
-    @app.post("/v1/units", response_model=answers.UnitsAnswer, openapi_extra=BODY)
+    @app.post("/v1/units", responses=REFUSALS, response_model=answers.UnitsAnswer, openapi_extra=BODY)
     async def units(request: Request, model: str | None = MODEL) -> Response:
         """Give the units of a recording."""
         chosen = in_parts(server, model)
