@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE, DRAWING = DOCS / "clusters.md", DOCS / "autoscaling.svg"
 PLACE = re.compile(r"(<!-- results: autoscaling -->\n).*?(<!-- end -->)", re.DOTALL)
 HEAD_ID = "f" * 51 + "00000"  # that the provider expects
-IDLE_MINUTES = 0.2
+IDLE_MINUTES = 1.0  # less, and a busy machine ends a node before its first worker process is there
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 300  # for the last worker to leave
 RECIPE = """
@@ -66,9 +66,14 @@ Counts = list[tuple[float, int, int]]  # seconds, workers with a GPU, workers wi
 
 def cluster(port: int) -> dict[str, Any]:
     """Configure the autoscaler: the node types of cluster.yaml in small, by Ray's simulated provider."""
+    nothing = ("setup_commands", "head_setup_commands", "worker_setup_commands", "initialization_commands")
+    nothing += ("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude")
     provider = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
     return {
+        **{key: [] for key in nothing},
         "cluster_name": "simulated",
+        "file_mounts": {},
+        "auth": {},
         "max_workers": 3,
         "idle_timeout_minutes": IDLE_MINUTES,
         "provider": {
@@ -82,8 +87,8 @@ def cluster(port: int) -> dict[str, Any]:
         "head_node_type": "ray.head.default",
         "available_node_types": {
             "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-            "cpu": {"resources": {"CPU": 2}, "node_config": {}, "min_workers": 0, "max_workers": 1},
-            "gpu": {"resources": {"CPU": 2, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
+            "cpu": {"resources": {"CPU": 8}, "node_config": {}, "min_workers": 0, "max_workers": 1},
+            "gpu": {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
         },
     }
 
@@ -103,43 +108,47 @@ def measure() -> Counts:
             "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
         }
-        options = ("--num-cpus=0", f"--autoscaling-config={config}")
+        options = ("--num-cpus=0", "--include-dashboard=false", f"--autoscaling-config={config}")
         with private_head(*options, environment=environment, port=port) as head:
             os.environ |= {"RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{head.port}", "RAY_AUTH_MODE": "disabled"}
             return _watched(recipe)
 
 
 def _watched(recipe: Path) -> Counts:
-    """Run a recipe on the cluster of RAY_ADDRESS with somebody who counts."""
+    """Run a recipe on the cluster of RAY_ADDRESS with somebody who counts, until the workers have left."""
     ray.init(log_to_driver=False, logging_level="error")
     counts: Counts = []
-    done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(counts, done))
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(counts, ended))
     watcher.start()
     try:
         _, steps, parallel = open_recipe(str(recipe), [])
         run_steps(steps, parallel)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while _workers() != (0, 0) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
     finally:
-        done.set()
+        ended.set()
         watcher.join()
         ray.shutdown()
     return counts
 
 
-def _watch(counts: Counts, done: threading.Event) -> None:
-    """Note each change of the number of workers, until the work is done and they have left."""
-    start, left = time.monotonic(), float("inf")
-    while True:
-        workers = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != HEAD_ID]
-        gpu = sum("GPU" in resources for resources in workers)
-        found = (gpu, len(workers) - gpu)
+def _watch(counts: Counts, ended: threading.Event) -> None:
+    """Note each change of the number of workers."""
+    start, last = time.monotonic(), False
+    while not last:
+        last = ended.wait(LOOK_SECONDS)
+        found = _workers()
         if not counts or counts[-1][1:] != found:
             counts.append((round(time.monotonic() - start, 1), *found))
-        if done.is_set():
-            left = min(left, time.monotonic() + PATIENCE_SECONDS)
-            if not workers or time.monotonic() > left:
-                return
-        time.sleep(LOOK_SECONDS)
+
+
+def _workers() -> tuple[int, int]:
+    """Count the nodes beside the head: those with a GPU, and those without."""
+    workers = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != HEAD_ID]
+    gpu = sum("GPU" in resources for resources in workers)
+    return gpu, len(workers) - gpu
 
 
 def drawing(counts: Counts) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def reach(folder: str) -> None:
         except (OSError, pa.ArrowException) as error:
             raise UserError(_refusal(folder, str(error).partition("\n")[0])) from None
     elif not Path(folder, LOCK).exists():
-        raise UserError(_elsewhere(folder, [os.uname().nodename]))
+        raise UserError(_elsewhere(folder, [platform.node()]))
 
 
 def _refusal(folder: str, reason: str) -> str:

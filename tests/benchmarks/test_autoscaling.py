@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
 
 from benchmarks import autoscaling
 
@@ -35,6 +36,7 @@ def test_workers_come_for_a_unit_dump_and_leave():
 
 def test_the_simulated_cluster_has_the_node_types_of_the_real_one():
     simulated = autoscaling.cluster(6379)
+    validate_config(prepare_config({**simulated}))
     real = yaml.safe_load((ROOT / "cluster.yaml").read_text())["available_node_types"]
     for name in ("cpu", "gpu"):
         assert set(simulated["available_node_types"][name]["resources"]) == set(real[name]["resources"])

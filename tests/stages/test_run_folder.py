@@ -1,4 +1,4 @@
-import os
+import platform
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -92,4 +92,8 @@ def test_a_node_without_the_folder_of_the_run_is_named(local_ray, tmp_path):
 def test_a_step_on_such_a_node_says_so(tmp_path):
     (step,) = steps_in(tmp_path / "elsewhere")
     told = run_step._function(step)["error"]
-    assert f"elsewhere is not there on {os.uname().nodename}, and the nodes of a cluster share no disk" in told
+    assert f"elsewhere is not there on {platform.node()}, and the nodes of a cluster share no disk" in told
+
+
+def test_a_bucket_that_takes_files_is_reached(bucket):
+    run_folder.reach(bucket(200))
