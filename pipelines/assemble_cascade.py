@@ -6,13 +6,18 @@ A codebook is optional: it tells the units of what the cascade says, by which it
 from s2st import storage
 from s2st.baselines import baseline
 from s2st.baselines.cascade import KIND, CascadeConfig, check_heard
+from s2st.config import UserError
 from s2st.recognizers import languages_of
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
 
 def check_inputs(config: CascadeConfig, step: Step) -> None:
-    """Raise UserError unless the recognizers hear every language that is translated."""
+    """Raise UserError unless Whisper or the recognizers hear every language that is translated."""
+    if config.whisper is not None and step.inputs.get("recognizers"):
+        raise UserError(f"section '{step.name}' has both whisper and recognizers; name one of the two")
+    if config.whisper is not None:
+        return
     heard = [lang for folder in step.input_list("recognizers") for lang in languages_of(folder)]
     check_heard(config, heard, f"section '{step.name}'")
 
