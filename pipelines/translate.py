@@ -23,10 +23,11 @@ from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.filterbank import check_lengths
 from s2st.features.speech_mel import speech_log_mel, to_mel_rate
+from s2st.model_folder import read_model_folder
 from s2st.pairing import target_languages
 from s2st.schemas import PAIRS, SPEECH_PAIRS, TRANSLATIONS
 from s2st.spectrogram_translator import SpectrogramTranslator
-from s2st.translator import Translator, read_model_folder
+from s2st.translator import Translator, check_units
 from stages import cluster, datasets
 from stages.console import tell
 from stages.run import main
@@ -101,7 +102,7 @@ class BatchTranslator:
         """Give the units or the waveform; raises UserError for too few or too many, AudioError for no audio."""
         if isinstance(self.translator, Translator):
             units = np.asarray(row["source_units"], dtype=np.int32)
-            self.translator.check_units(units, row["source_lang"])
+            check_units(self.translator.translator, units, row["source_lang"])
             return units
         waveform = audio.decode(row["source_audio"])
         check_lengths([waveform], self.translator.max_source_frames)

@@ -6,9 +6,10 @@ from s2st import checkpoint
 from s2st.baselines.cascade import CascadeTranslator
 from s2st.baselines.hosted import HostedTranslator
 from s2st.config import UserError, unknown
+from s2st.model_folder import read_model_folder
 from s2st.s2ut_translator import S2utTranslator
 from s2st.spectrogram_translator import SpectrogramTranslator
-from s2st.translator import SpeechTranslator, Translator, read_model_folder
+from s2st.translator import SpeechTranslator, Translator
 
 BASELINES: dict[str, type[CascadeTranslator] | type[HostedTranslator]] = {
     "cascade": CascadeTranslator,

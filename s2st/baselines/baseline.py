@@ -14,9 +14,10 @@ from s2st.audio import SAMPLE_RATE
 from s2st.beam_search import SearchOptions
 from s2st.config import Config, UserError, build, to_mapping
 from s2st.features.filterbank import check_lengths, num_fbank_frames
+from s2st.model_folder import read_model_folder
 from s2st.pairing import check_directions, target_languages
 from s2st.speech_to_units import SpeechToUnits, units_info
-from s2st.translator import SpeechTranslator, Translation, read_model_folder
+from s2st.translator import SpeechTranslator, Translation
 from s2st.units import reduce
 
 NO_UNITS = np.zeros(0, np.int32)

@@ -19,10 +19,10 @@ from s2st.corpora import espeak
 from s2st.interop.text_models import TextModelConfig, TextModels
 from s2st.interop.vits import VitsConfig, VitsSpeaker
 from s2st.interop.whisper import WhisperConfig, load_whisper
+from s2st.model_folder import read_model_folder
 from s2st.pairing import source_languages, target_languages
 from s2st.recognizers import Recognizers
 from s2st.speech_to_units import SpeechToUnits
-from s2st.translator import read_model_folder
 
 KIND = "cascade"
 
