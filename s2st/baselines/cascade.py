@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from s2st import audio
 from s2st.baselines import baseline
 from s2st.baselines.baseline import SILENT, Baseline, Spoken
 from s2st.baselines.phrases import PhraseDictionary
@@ -73,6 +72,11 @@ class CascadeConfig:
             if given and given != needed:
                 raise ValueError(f"{name} has {', '.join(sorted(given))}, but needs {', '.join(sorted(needed))}")
 
+    @property
+    def all_languages(self) -> list[str]:
+        """All that are heard or spoken, sorted."""
+        return sorted({*source_languages(self.directions), *target_languages(self.directions)})
+
 
 class CascadeTranslator(Baseline):
     """Recognisers, a translator of text and a voice, one after the other."""
@@ -126,7 +130,7 @@ def load_texts(config: CascadeConfig, device: str) -> TextTranslator:
     """Read what translates text."""
     if config.text_models:
         return TextModels.load(config.text_models, device)
-    return PhraseDictionary.of_phrasebook([*source_languages(config.directions), *target_languages(config.directions)])
+    return PhraseDictionary.of_phrasebook(config.all_languages)
 
 
 def load_speaker(config: CascadeConfig, device: str) -> Speaker:
@@ -154,4 +158,4 @@ class EspeakSpeaker:
         voice = self.voices.get(lang) or espeak.voice_of(lang)
         # one call a text: within a call, what was said before is heard in the phase of the pitch
         spoken = [espeak.speak(voice, [espeak.Line(text)])[0] for text in texts]
-        return [audio.resample(samples.astype(np.float32) / 32768, espeak.SAMPLE_RATE) for samples in spoken]
+        return [espeak.to_waveform(samples) for samples in spoken]
