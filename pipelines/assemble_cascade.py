@@ -6,13 +6,25 @@ A codebook is optional: it tells the units of what the cascade says, by which it
 from s2st import storage
 from s2st.baselines import baseline
 from s2st.baselines.cascade import KIND, CascadeConfig, check_heard
+from s2st.baselines.phrases import check_languages
+from s2st.config import UserError
 from s2st.recognizers import languages_of
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step
 
 
+def check(config: CascadeConfig, step: Step) -> None:
+    """Raise UserError unless something hears, and texts of all languages can be translated."""
+    if (config.whisper is not None) == bool(step.inputs.get("recognizers")):
+        raise UserError(f"section '{step.name}' needs recognizers or whisper to hear with; name one of the two")
+    if not config.text_models:
+        check_languages(config.all_languages)
+
+
 def check_inputs(config: CascadeConfig, step: Step) -> None:
     """Raise UserError unless the recognizers hear every language that is translated."""
+    if config.whisper is not None:  # what it hears is known once it is read
+        return
     heard = [lang for folder in step.input_list("recognizers") for lang in languages_of(folder)]
     check_heard(config, heard, f"section '{step.name}'")
 
@@ -32,6 +44,7 @@ STAGE = Stage(
     CascadeConfig,
     run,
     reads={"recognizers": Input(many=True, optional=True), "codebook": Input(optional=True)},
+    check=check,
     check_inputs=check_inputs,
 )
 

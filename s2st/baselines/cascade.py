@@ -1,6 +1,7 @@
 """The cascade: speech -> text (a recogniser) -> text of the other language -> speech (a voice); each part replaceable.
 
-Parts that run offline: the project's own recognisers or Moonshine, the phrases of the phrasebook, espeak-ng.
+Parts that run offline: the project's own recognisers or Moonshine, the phrases of the phrasebook, espeak-ng. Parts of
+transformers: Whisper, models that translate text, VITS.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from s2st import audio
 from s2st.baselines import baseline
 from s2st.baselines.baseline import SILENT, Baseline, Spoken
 from s2st.baselines.phrases import PhraseDictionary
 from s2st.config import UserError
 from s2st.corpora import espeak
+from s2st.interop.text_models import TextModelConfig, TextModels
+from s2st.interop.vits import VitsConfig, VitsSpeaker
+from s2st.interop.whisper import WhisperConfig, load_whisper
 from s2st.model_folder import read_model_folder
 from s2st.pairing import source_languages, target_languages
 from s2st.recognizers import Recognizers
@@ -47,13 +50,32 @@ class Speaker(Protocol):
 @dataclass(frozen=True)
 class CascadeConfig:
     directions: tuple[str, ...]  # such as en-hi
+    whisper: WhisperConfig | None = None  # hears; none: the recognisers that the folder has
+    text_models: dict[str, TextModelConfig] = field(
+        default_factory=dict
+    )  # by direction; none: phrases of the phrasebook
+    speech_models: dict[str, VitsConfig] = field(default_factory=dict)  # by language; none: espeak-ng
     voices: dict[str, str] = field(default_factory=dict)  # of espeak-ng, such as hi: hi+f2; else its own of a language
     max_seconds: float = 50.0  # of a recording
 
     def __post_init__(self) -> None:
         baseline.check_settings(self.directions, self.max_seconds)
-        if unspoken := sorted(set(self.voices) - set(target_languages(self.directions))):
+        spoken = set(target_languages(self.directions))
+        if self.voices and self.speech_models:
+            raise ValueError("voices are espeak-ng's, which is not used beside speech_models; remove one")
+        if unspoken := sorted(set(self.voices) - spoken):
             raise ValueError(f"voices names '{unspoken[0]}', which no direction ends in; remove it")
+        for name, given, needed in (
+            ("text_models", set(self.text_models), set(self.directions)),
+            ("speech_models", set(self.speech_models), spoken),
+        ):
+            if given and given != needed:
+                raise ValueError(f"{name} has {', '.join(sorted(given))}, but needs {', '.join(sorted(needed))}")
+
+    @property
+    def all_languages(self) -> list[str]:
+        """All that are heard or spoken, sorted."""
+        return sorted({*source_languages(self.directions), *target_languages(self.directions)})
 
 
 class CascadeTranslator(Baseline):
@@ -75,13 +97,9 @@ class CascadeTranslator(Baseline):
     def load(cls, folder: str, device: str = "cpu") -> "CascadeTranslator":
         """Read a model folder that `pipelines.assemble_cascade` wrote; raises UserError if it is none."""
         config = baseline.read_settings(folder, KIND, CascadeConfig)
-        names = read_model_folder(folder)["recognizers"]
-        recognizers = Recognizers([f"{folder}/recognizers/{name}" for name in names]).by_language
-        check_heard(config, recognizers, folder)
-        texts = PhraseDictionary.of_phrasebook(
-            [*source_languages(config.directions), *target_languages(config.directions)]
-        )
-        return cls(config, recognizers, texts, EspeakSpeaker(config.voices), baseline.load_codebook(folder, device))
+        recognizers = load_recognizers(folder, config, device)
+        texts, speaker = load_texts(config, device), load_speaker(config, device)
+        return cls(config, recognizers, texts, speaker, baseline.load_codebook(folder, device))
 
     def say(self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str) -> list[Spoken]:
         """Hear, translate and speak waveforms (N,), those of one language at once; of silence comes silence."""
@@ -95,6 +113,31 @@ class CascadeTranslator(Baseline):
             for place, text, waveform in zip(found, texts, said, strict=True):
                 spoken[place] = Spoken(found[place], text, waveform)
         return spoken
+
+
+def load_recognizers(folder: str, config: CascadeConfig, device: str) -> Mapping[str, Recognizer]:
+    """Read what hears each language that is spoken."""
+    sources = sorted(set(source_languages(config.directions)))
+    if config.whisper is not None:
+        return load_whisper(config.whisper, sources, device)
+    names = read_model_folder(folder)["recognizers"]
+    recognizers = Recognizers([f"{folder}/recognizers/{name}" for name in names]).by_language
+    check_heard(config, recognizers, folder)
+    return recognizers
+
+
+def load_texts(config: CascadeConfig, device: str) -> TextTranslator:
+    """Read what translates text."""
+    if config.text_models:
+        return TextModels.load(config.text_models, device)
+    return PhraseDictionary.of_phrasebook(config.all_languages)
+
+
+def load_speaker(config: CascadeConfig, device: str) -> Speaker:
+    """Read what speaks."""
+    if config.speech_models:
+        return VitsSpeaker.load(config.speech_models, device)
+    return EspeakSpeaker(config.voices)
 
 
 def check_heard(config: CascadeConfig, languages: Iterable[str], where: str) -> None:
@@ -115,4 +158,4 @@ class EspeakSpeaker:
         voice = self.voices.get(lang) or espeak.voice_of(lang)
         # one call a text: within a call, what was said before is heard in the phase of the pitch
         spoken = [espeak.speak(voice, [espeak.Line(text)])[0] for text in texts]
-        return [audio.resample(samples.astype(np.float32) / 32768, espeak.SAMPLE_RATE) for samples in spoken]
+        return [espeak.to_waveform(samples) for samples in spoken]

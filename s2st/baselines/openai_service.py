@@ -48,7 +48,7 @@ class OpenAi(Service):
     def translate(self, text: str, source: str, to: str) -> str:
         """Ask a language model for the translation; see Service."""
         messages = [{"role": "system", "content": _task("text", source, to)}, {"role": "user", "content": text}]
-        body = {"model": self.config.text_model, "temperature": 0, "messages": messages}
+        body = {"model": self.config.text_model, "messages": messages}
         answer = self.client.post_for_json(f"{self.config.url}/chat/completions", json=body)
         return answer.text("choices", 0, "message", "content")
 

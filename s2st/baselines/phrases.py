@@ -4,7 +4,7 @@ It runs offline and has nothing to train. That of the phrasebook holds every sen
 split too: a cascade with it shows what its recogniser and its voice lose, and not what a translator of text would.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
@@ -23,13 +23,9 @@ class PhraseDictionary:
         self.spellings = {lang: [spoken_text(phrase, lang) for phrase in known] for lang, known in phrases.items()}
 
     @classmethod
-    def of_phrasebook(cls, languages: Iterable[str]) -> "PhraseDictionary":
+    def of_phrasebook(cls, languages: Collection[str]) -> "PhraseDictionary":
         """Take every sentence of the phrasebook; raises UserError for a language that it lacks."""
-        languages, known = sorted(set(languages)), phrasebook_grammar.languages()
-        if missing := [lang for lang in languages if lang not in known]:
-            raise UserError(
-                f"the phrasebook has no '{missing[0]}' (it has {', '.join(known)}); name text_models that translate it"
-            )
+        check_languages(languages)
         return cls({lang: [each.say(lang) for each in phrasebook_grammar.sentences()] for lang in languages})
 
     def translate(self, texts: Sequence[str], source: str, to: str) -> list[str]:
@@ -40,3 +36,12 @@ class PhraseDictionary:
     def _nearest(self, spelled: str, lang: str) -> int:
         """Give the place of the nearest phrase, the first of equally near ones."""
         return process.extractOne(spelled, self.spellings[lang], scorer=Levenshtein.distance)[2]
+
+
+def check_languages(languages: Iterable[str]) -> None:
+    """Raise UserError for a language that the phrasebook lacks."""
+    known = phrasebook_grammar.languages()
+    if missing := sorted(set(languages) - set(known)):
+        raise UserError(
+            f"the phrasebook has no '{missing[0]}' (it has {', '.join(known)}); name text_models that translate it"
+        )

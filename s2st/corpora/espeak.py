@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from s2st import audio
 from s2st.config import UserError
 
 LANGUAGES = {"en": "en-us"}  # what espeak calls a language, where it is not its ISO 639-1 code
@@ -87,6 +88,11 @@ def variants() -> set[str]:
 def speak(voice: str, lines: Sequence[Line]) -> list[np.ndarray]:
     """Speak lines with a voice such as `hi+f2`: int16 samples (N,) a line at SAMPLE_RATE, silence trimmed."""
     return [trim(samples) for samples, _ in _speak(voice, lines)]
+
+
+def to_waveform(samples: np.ndarray) -> np.ndarray:
+    """Turn samples as `speak` gives them into a waveform (N,): float32 in [-1, 1], 16 kHz."""
+    return audio.resample(samples.astype(np.float32) / 32768, SAMPLE_RATE)
 
 
 def speak_phones(voice: str, lines: Sequence[Line]) -> list[tuple[np.ndarray, list[Phone]]]:

@@ -9,6 +9,7 @@ from pipelines.translate import TranslateConfig
 from s2st import audio, storage, translators
 from s2st.baselines.cascade import CascadeConfig
 from s2st.config import UserError
+from s2st.interop.whisper import WhisperConfig
 from s2st.schemas import SPEECH_PAIRS
 from stages import datasets
 from stages.stage import Step
@@ -44,6 +45,14 @@ def test_a_cascade_stands_alone(assemble, tmp_path, tiny_model, tone):
 def test_parts_that_do_not_go_together_are_told(assemble):
     with pytest.raises(UserError, match="section 'cascade': no recognizer hears 'hi'; name one in recognizers"):
         assemble(directions=("en-hi", "hi-en"))
+    for config, inputs, message in (
+        (CascadeConfig(("en-hi",), WhisperConfig("a")), ["letters"], "needs recognizers or whisper to hear with"),
+        (CascadeConfig(("en-hi",)), [], "needs recognizers or whisper to hear with; name one of the two"),
+        (CascadeConfig(("en-fr",)), ["letters"], "the phrasebook has no 'fr' .it has en, hi, ko.; name text_models"),
+    ):
+        step = Step("cascade", "pipelines.assemble_cascade", "", {}, {"recognizers": inputs})
+        with pytest.raises(UserError, match=message):
+            assemble_cascade.check(config, step)
 
 
 def translate_step(folder):
