@@ -38,8 +38,11 @@ def write_bytes(address: str, data: bytes) -> None:
 
 
 def read_json(address: str) -> Any:
-    """Read a JSON file; raises FileNotFoundError."""
-    return json.loads(read_bytes(address))
+    """Read a JSON file; raises FileNotFoundError, and UserError for what is no JSON."""
+    try:
+        return json.loads(read_bytes(address))
+    except ValueError as error:  # also of text that is not UTF-8
+        raise UserError(f"{address} is no JSON ({error}); it may be half-written, so make it again") from None
 
 
 def write_json(address: str, value: Any) -> None:
@@ -83,6 +86,15 @@ def list_files(folder: str, suffix: str) -> list[str]:
     selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
     infos = system.get_file_info(selector)
     return sorted(info.path for info in infos if info.type == fs.FileType.File and info.path.endswith(suffix))
+
+
+def file_states(folder: str) -> list[tuple[str, int, int]]:
+    """List the files below a folder, sorted: name, bytes, and when it was changed, in nanoseconds."""
+    system, path = resolve(folder)
+    infos = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    return sorted(
+        (info.path.removeprefix(path), info.size, info.mtime_ns) for info in infos if info.type == fs.FileType.File
+    )
 
 
 def delete_folder(folder: str) -> None:

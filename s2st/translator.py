@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from s2st import checkpoint, storage
+from s2st import checkpoint
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import UnitHypothesis, translate_units
+from s2st.model_folder import check_units_agree, read_model_folder
 from s2st.models.transformer import store_by_columns
 from s2st.models.unit_transformer import UnitTransformer
 from s2st.speech_to_units import SpeechToUnits
@@ -28,6 +29,8 @@ class Translation:
     durations: np.ndarray  # of each of `units`, in frames of 20 ms
     finished: bool  # False if the model did not say where to end, and was cut
     loops: bool  # it was cut, and repeats itself to its end
+    source_text: str = ""  # that was heard, where a translator goes through text
+    text: str = ""  # ... and that was spoken
 
 
 class SpeechTranslator:
@@ -87,15 +90,6 @@ class Translator(SpeechTranslator):
         """Give the reduced units of each waveform."""
         return [reduce(units)[0] for units in self.speech_to_units(waveforms)]
 
-    def check_units(self, units: np.ndarray, source: str) -> None:
-        """Raise UserError for reduced units, of the language `source`, that are none or too many."""
-        count, most = len(self.translator.vocabulary.source_tokens(units, source)), self.translator.config.max_positions
-        if not len(units) or count > most:
-            raise UserError(
-                f"a source of {len(units)} units ({count} tokens) cannot be translated; the model reads 1 unit to "
-                f"{most} tokens"
-            )
-
     def translate_batch(
         self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str, options: SearchOptions | None = None
     ) -> list[Translation]:
@@ -107,11 +101,21 @@ class Translator(SpeechTranslator):
     ) -> list[Translation]:
         """Translate reduced units to one language and speak them."""
         for units, source in zip(sequences, sources, strict=True):
-            self.check_units(units, source)
+            check_units(self.translator, units, source)
         targets = [to] * len(sequences)
         found = translate_units(self.translator, sequences, sources, targets, options or self.search)
         hypotheses = [best for best, *_ in found]
         return speak(self.voices[to], to, hypotheses, sequences)
+
+
+def check_units(translator: UnitTransformer, units: np.ndarray, source: str) -> None:
+    """Raise UserError for reduced units, of the language `source`, that are none or too many for a translator."""
+    count, most = len(translator.vocabulary.source_tokens(units, source)), translator.config.max_positions
+    if not len(units) or count > most:
+        raise UserError(
+            f"a source of {len(units)} units ({count} tokens) cannot be translated; the model reads 1 unit to "
+            f"{most} tokens"
+        )
 
 
 def speak(
@@ -133,15 +137,17 @@ def load_parts(folder: str, device: str, *kinds: str) -> Parts:
     model = read_model_folder(folder)
     speech_to_units = SpeechToUnits.load(f"{folder}/codebook", device)
     translator, info = load_translator(folder, device, *kinds)
-    by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(model["vocoders"].values())}
-    for part, known in {"translator": info, **{f"vocoders/{name}": v.info for name, v in by_name.items()}}.items():
-        if known.get("units", speech_to_units.fingerprint) != speech_to_units.fingerprint:
-            raise UserError(
-                f"{folder}/{part} was trained on units {known['units']}, but {folder}/codebook makes "
-                f"{speech_to_units.fingerprint}; put parts of one training together"
-            )
-    voices = {lang: by_name[name] for lang, name in model["vocoders"].items()}
+    voices = load_voices(folder, device)
+    vocoders = {model["vocoders"][lang]: voice.info for lang, voice in voices.items()}
+    check_units_agree(folder, speech_to_units.fingerprint, info, vocoders)
     return Parts(speech_to_units, translator, voices, tuple(model["directions"]))
+
+
+def load_voices(folder: str, device: str) -> dict[str, Voice]:
+    """Read the voices of a model folder, by language; languages of one vocoder share it."""
+    vocoders = read_model_folder(folder)["vocoders"]
+    by_name = {name: Voice.load(f"{folder}/vocoders/{name}", device) for name in set(vocoders.values())}
+    return {lang: by_name[name] for lang, name in vocoders.items()}
 
 
 def load_translator(folder: str, device: str, *kinds: str) -> tuple[nn.Module, dict[str, Any]]:
@@ -150,20 +156,6 @@ def load_translator(folder: str, device: str, *kinds: str) -> tuple[nn.Module, d
     if device == "cpu":
         store_by_columns(translator)
     return translator.to(device), info
-
-
-def read_model_folder(folder: str) -> dict[str, Any]:
-    """Read model.json of a model folder: {"units", "directions", "vocoders": {language: name}}."""
-    try:
-        return storage.read_json(f"{folder}/model.json")
-    except FileNotFoundError:
-        if storage.is_file(f"{folder}/{checkpoint.CONFIG}"):
-            raise UserError(
-                f"{folder} is one part of a model; name the folder that pipelines.assemble makes of all"
-            ) from None
-        raise UserError(
-            f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model"
-        ) from None
 
 
 def pick_source(directions: Sequence[str], spoken: Set[str], to: str, source: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Serve a model folder on this machine: python -m serve runs/demo/model."""
+"""Serve model folders over HTTP: python -m serve runs/demo/model."""
 
 import argparse
 import signal
@@ -9,27 +9,33 @@ from ray import serve
 
 from s2st.config import UserError
 from serve.app import build
+from serve.settings import is_local, name_models
 from stages.cluster import connect
 from stages.run import stop_on_mistakes
-
-HOST = "127.0.0.1"  # who wants more puts a proxy with passwords in front
 
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m serve", description="Serve a model over HTTP, on this machine.")
-    parser.add_argument("model", nargs="?", default="runs/demo/model", help="model folder (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m serve", description="Serve models over HTTP.")
+    parser.add_argument("models", nargs="*", default=["runs/demo/model"], help="model folders (runs/demo/model)")
     parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; others than this need --api-keys")
+    parser.add_argument("--api-keys", metavar="FILE", help="file with one key a line; callers must show one of them")
     parser.add_argument("--beam", type=int, default=5, help="width of the beam search (default: %(default)s)")
     arguments = parser.parse_args()
-    application = build({"model": arguments.model, "beam": arguments.beam})
-    check_port(arguments.port)
-    print(f"loading {arguments.model} ...", flush=True)
+    if not is_local(arguments.host) and not arguments.api_keys:
+        raise UserError(f"--host {arguments.host} lets other machines call; give --api-keys FILE, with one key a line")
+    settings = {"models": name_models(arguments.models), "beam": arguments.beam, "api_keys": arguments.api_keys}
+    application = build(settings)
+    check_port(arguments.host, arguments.port)
+    print(f"loading {', '.join(arguments.models)} ...", flush=True)
     connect()
-    serve.start(http_options={"host": HOST, "port": arguments.port})
+    serve.start(http_options={"host": arguments.host, "port": arguments.port})
     serve.run(application, name="s2st")
-    address = f"http://{HOST}:{arguments.port}"
-    print(f"ready at {address}; try: curl -F file=@in.wav '{address}/translate?to=LANG' -o out.wav", flush=True)
+    address = f"http://{arguments.host}:{arguments.port}"
+    print(
+        f"ready at {address}; try: curl --data-binary @in.wav '{address}/v1/translate?to=LANG' -o out.wav", flush=True
+    )
     wait_for_a_signal()
     serve.shutdown()
 
@@ -43,12 +49,12 @@ def wait_for_a_signal() -> None:
         pass
 
 
-def check_port(port: int) -> None:
+def check_port(host: str, port: int) -> None:
     """Raise UserError if something listens at the port already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from None
 

@@ -1,76 +1,217 @@
-"""The deployments of the graph: each holds one model and answers batches of requests."""
+"""The deployments behind the gateway: each holds one part of the models, and answers batches of requests.
+
+A model goes by the name of its version (serve.models): a replica loads it when it is first asked for.
+"""
 
 import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from ray import serve
 
+from s2st import translators
 from s2st.audio import SAMPLE_RATE
 from s2st.beam_search import SearchOptions
+from s2st.config import UserError
 from s2st.decoding import translate_units
+from s2st.models.unit_transformer import UnitTransformer
 from s2st.speech_to_units import SpeechToUnits
-from s2st.translator import load_translator, read_model_folder
+from s2st.translator import SpeechTranslator, check_units, load_translator, load_voices
 from s2st.units import reduce
 from s2st.voice import Voice
+from serve.batching import Batches
+from serve.models import folder_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-BATCH_SECONDS = 60  # of speech that the encoder takes at once
-BATCH_WAIT_SECONDS = 0.01  # that a request waits for others to share a batch with
 CPUS = 0.2  # of each replica: the graph fits on one core, and a request is with one model at a time
-BATCH_REQUESTS = 16  # that the translator and the vocoder take at once
+MAX_MODELS = 8  # that a replica keeps loaded; the one that was not used for longest makes room
+BATCH_SECONDS = 60  # of speech that is taken at once
+BATCH_UNITS = 2_400  # that are translated or spoken at once
+ONGOING = 64  # requests that a replica takes in at once
+
+HEALTH_SECONDS = 2  # after which a replica that died is found, at the latest
+
+OPTIONS: dict[str, Any] = {
+    "max_ongoing_requests": ONGOING,
+    "health_check_period_s": HEALTH_SECONDS,
+    "ray_actor_options": {"num_cpus": CPUS},
+}
+WHEN_ASKED_FOR = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 1}
 
 
-@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
-class SpeechEncoder:
+@dataclass(frozen=True)
+class Heard:
+    """Speech as units."""
+
+    units: np.ndarray  # (L,), reduced
+    durations: np.ndarray  # (L,), frames of each
+    seconds: float  # that its batch took, as everywhere below
+
+
+@dataclass(frozen=True)
+class Found:
+    """Units of the other language."""
+
+    heard: Heard | None  # None where a model hears speech itself
+    units: np.ndarray  # (L,), reduced
+    finished: bool
+    loops: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Units as speech."""
+
+    found: Found
+    waveform: np.ndarray  # (N,), float32 in [-1, 1], 16 kHz
+    durations: np.ndarray  # of `found.units`, in frames
+    seconds: float
+
+
+class ModelLostError(RuntimeError):
+    """A model that was read before cannot be read again."""
+
+
+class Holder:
+    """Holds the models that were asked for last, and answers in batches; subclasses say how a model is read."""
+
+    def __init__(self, compute: Callable[..., list[Any]], size: Callable[[Any], int], max_size: int):
+        """Answer by `compute(model, *rest, items)` where a key is (version, *rest); sizes are those of Batches."""
+        self.compute = compute
+        self.batches = Batches(self._compute, size, max_size)
+
+    @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
+    async def model(self, version: str) -> Any:
+        """Give a model, which is read when it is first asked for; raises UserError if it is broken."""
+        return await asyncio.to_thread(self.read, folder_of(version))
+
+    async def warm(self, version: str) -> None:
+        """Read a model before it is needed; raises UserError if it is broken."""
+        await self.model(version)
+
+    def read(self, folder: str) -> Any:
+        """Read the part of a model folder that this deployment holds."""
+        raise NotImplementedError
+
+    async def _compute(self, key: tuple[Any, ...], items: list[Any]) -> list[Any]:
+        try:
+            model = await self.model(key[0])
+        except UserError as error:  # it was read before, so this is no fault of who asks
+            raise ModelLostError(str(error)) from None
+        return await asyncio.to_thread(self.compute, model, *key[1:], items)
+
+
+@serve.deployment(**OPTIONS)
+class SpeechEncoder(Holder):
     """Waveforms to reduced units."""
 
-    def __init__(self, model: str):
-        self.speech_to_units = SpeechToUnits.load(f"{model}/codebook", DEVICE, BATCH_SECONDS)
+    def __init__(self) -> None:
+        super().__init__(encode, len, BATCH_SECONDS * SAMPLE_RATE)
 
-    @serve.batch(
-        max_batch_size=BATCH_SECONDS * SAMPLE_RATE,
-        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
-        batch_size_fn=lambda waveforms: sum(map(len, waveforms)),
-    )
-    async def __call__(self, waveforms: list[np.ndarray]) -> list[np.ndarray]:
-        """Give the reduced units of each waveform (N,)."""
-        units = await asyncio.to_thread(self.speech_to_units, waveforms)
-        return [reduce(sequence)[0] for sequence in units]
+    def read(self, folder: str) -> SpeechToUnits:
+        """Read what makes units of speech."""
+        return SpeechToUnits.load(f"{folder}/codebook", DEVICE, BATCH_SECONDS)
+
+    async def __call__(self, waveform: np.ndarray, version: str) -> Heard:
+        """Give the units of a waveform (N,)."""
+        return await self.batches.ask((version,), waveform)
 
 
-@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
-class UnitTranslator:
+def encode(speech_to_units: SpeechToUnits, waveforms: list[np.ndarray]) -> list[Heard]:
+    """Give the units of waveforms (N,)."""
+    start = time.perf_counter()
+    units = speech_to_units(waveforms)
+    seconds = time.perf_counter() - start
+    return [Heard(*reduce(sequence), seconds) for sequence in units]
+
+
+@serve.deployment(**OPTIONS)
+class UnitTranslator(Holder):
     """Reduced units to reduced units of another language."""
 
-    def __init__(self, model: str, beam: int):
-        self.translator: Any = load_translator(model, DEVICE, "unit_transformer")[0]
-        self.options = SearchOptions(beam=beam)
+    def __init__(self) -> None:
+        super().__init__(find, lambda item: len(item[0].units), BATCH_UNITS)
 
-    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
-    async def __call__(self, units: list[np.ndarray], sources: list[str], targets: list[str]) -> list[np.ndarray]:
-        """Translate each sequence of units (L,) from its source to its target language."""
-        found = await asyncio.to_thread(translate_units, self.translator, units, sources, targets, self.options)
-        return [best.units for best, *_ in found]
+    def read(self, folder: str) -> UnitTransformer:
+        """Read the translator."""
+        return load_translator(folder, DEVICE, "unit_transformer")[0]  # type: ignore[return-value]
+
+    async def __call__(self, heard: Heard, version: str, source: str, to: str, beam: int) -> Found:
+        """Translate units from the language `source` to the language `to`."""
+        return await self.batches.ask((version, beam), (heard, source, to))  # a batch holds any languages
 
 
-@serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": CPUS})
-class UnitVocoder:
+def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, str]]) -> list[Found]:
+    """Translate what was heard, each from its source to its target language."""
+    start = time.perf_counter()
+    for heard, source, _ in items:
+        check_units(translator, heard.units, source)
+    heard, sources, targets = zip(*items, strict=True)
+    found = translate_units(translator, [one.units for one in heard], sources, targets, SearchOptions(beam=beam))
+    seconds = time.perf_counter() - start
+    return [
+        Found(one, best.units, best.finished, best.loops, seconds) for one, (best, *_) in zip(heard, found, strict=True)
+    ]
+
+
+@serve.deployment(**OPTIONS)
+class UnitVocoder(Holder):
     """Reduced units to waveforms."""
 
-    def __init__(self, model: str):
-        vocoders = read_model_folder(model)["vocoders"]
-        by_name = {name: Voice.load(f"{model}/vocoders/{name}", DEVICE) for name in set(vocoders.values())}
-        self.voices = {lang: by_name[name] for lang, name in vocoders.items()}
+    def __init__(self) -> None:
+        super().__init__(speak, lambda found: len(found.units), BATCH_UNITS)
 
-    @serve.batch(max_batch_size=BATCH_REQUESTS, batch_wait_timeout_s=BATCH_WAIT_SECONDS)
-    async def __call__(self, units: list[np.ndarray], targets: list[str]) -> list[np.ndarray]:
-        """Speak each sequence of units (L,) in its language; gives waveforms (N,)."""
-        waveforms: list[Any] = [None] * len(units)
-        for lang in set(targets):
-            places = [i for i, target in enumerate(targets) if target == lang]
-            spoken = await asyncio.to_thread(self.voices[lang].speak, [units[i] for i in places], lang)
-            for place, (waveform, _) in zip(places, spoken, strict=True):
-                waveforms[place] = waveform
-        return waveforms
+    def read(self, folder: str) -> dict[str, Voice]:
+        """Read the voices, by language."""
+        return load_voices(folder, DEVICE)
+
+    async def __call__(self, found: Found, version: str, to: str, voice: str | None, full: bool = False) -> Spoken:
+        """Speak units in the language `to`, by the speaker `voice` or the one that was heard most."""
+        return await self.batches.ask((version, to, voice, full), found)
+
+
+def speak(voices: dict[str, Voice], to: str, speaker: str | None, full: bool, requests: list[Found]) -> list[Spoken]:
+    """Speak units that were found, in one language by one speaker."""
+    start = time.perf_counter()
+    spoken = voices[to].speak([found.units for found in requests], to, full, speaker)
+    seconds = time.perf_counter() - start
+    return [
+        Spoken(found, waveform, durations, seconds)
+        for found, (waveform, durations) in zip(requests, spoken, strict=True)
+    ]
+
+
+@serve.deployment(**OPTIONS, autoscaling_config=WHEN_ASKED_FOR)
+class WholeTranslator(Holder):
+    """Waveforms to waveforms of another language, by models that are not asked in parts: S2UT, spectrograms, others."""
+
+    def __init__(self) -> None:
+        super().__init__(translate, len, BATCH_SECONDS * SAMPLE_RATE)
+
+    def read(self, folder: str) -> SpeechTranslator:
+        """Read a translator of any kind."""
+        return translators.load(folder, DEVICE)
+
+    async def __call__(self, waveform: np.ndarray, version: str, source: str, to: str, beam: int) -> Spoken:
+        """Translate a waveform (N,) from the language `source` to the language `to`."""
+        return await self.batches.ask((version, source, to, beam), waveform)
+
+
+def translate(
+    translator: SpeechTranslator, source: str, to: str, beam: int, waveforms: list[np.ndarray]
+) -> list[Spoken]:
+    """Translate waveforms (N,) of one language to another."""
+    start = time.perf_counter()
+    options = dataclasses.replace(translator.search, beam=beam)
+    translations = translator.translate_batch(waveforms, [source] * len(waveforms), to, options)
+    seconds = time.perf_counter() - start
+    return [
+        Spoken(Found(None, one.units, one.finished, one.loops, seconds), one.waveform, one.durations, 0.0)
+        for one in translations
+    ]

@@ -19,6 +19,7 @@ import numpy as np
 
 from s2st.config import UserError
 
+LANGUAGES = {"en": "en-us"}  # what espeak calls a language, where it is not its ISO 639-1 code
 SAMPLE_RATE = 22_050  # of the samples that `speak` gives; the voices themselves are made for it
 NORMAL_RATE = 165  # words a minute; espeak's own 175 is a little hurried
 NORMAL_PITCH = 50  # of 0..99
@@ -71,6 +72,11 @@ class Phone:
 
     name: str  # IPA without marks of stress, or SILENCE
     start: int  # sample
+
+
+def voice_of(lang: str, variant: str = "") -> str:
+    """Name a voice of a language (ISO 639-1), such as `hi+f2`; without a variant, espeak's own."""
+    return "+".join(filter(None, (LANGUAGES.get(lang, lang), variant)))
 
 
 def variants() -> set[str]:
@@ -171,7 +177,7 @@ def _data() -> Path:
     try:
         import espeakng_loader
     except ImportError:
-        raise UserError(f"the phrasebook speaks with espeak-ng, which is not installed; {INSTALL}") from None
+        raise UserError(f"espeak-ng, which is to speak, is not installed; {INSTALL}") from None
     return Path(espeakng_loader.get_data_path())
 
 

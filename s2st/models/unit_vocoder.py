@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from s2st.audio import HOP
 
 LONGEST_UNIT = 500  # frames, 10 s: a badly trained predictor must not fill the memory
+UNLIKENESS = 0.1  # of embeddings that begin as centroids, in the dimensions that these do not fill
 ISTFT_REACH = 2  # frames on each side of a frame whose windows overlap it in `inverse_stft`
 
 
@@ -79,6 +80,22 @@ class UnitVocoder(nn.Module):
         self.duration_predictor = DurationPredictor(config) if config.predict_durations else None
         self.num_languages, self.num_speakers = config.num_languages, config.num_speakers
         self.cumulative_rounding = config.cumulative_rounding
+
+    @torch.no_grad()
+    def begin_from(self, centroids: Tensor) -> None:
+        """Let embeddings begin as the centroids of their units, so that units that sound alike are spoken alike.
+
+        centroids (K, D): each dimension is scaled, and the first principal components are as far apart as random
+        embeddings are. Not in the reference, where all units begin equally unlike: a rare one then learns from its own
+        few frames only.
+        """
+        if len(centroids) < 2:
+            return
+        scaled = (centroids - centroids.mean(0)) / centroids.std(0).clamp(min=1e-8)
+        directions, sizes, _ = torch.linalg.svd(scaled, full_matrices=False)
+        components = (directions * sizes)[:, : self.unit_embedding.embedding_dim]
+        self.unit_embedding.weight.mul_(UNLIKENESS)
+        self.unit_embedding.weight[:, : components.shape[1]] = components / components.std().clamp(min=1e-8)
 
     def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """Make the waveform. features (B, input_dim, T), zero where mask (B, 1, T) is false -> (B, N)."""

@@ -1,3 +1,4 @@
+import base64
 import io
 
 import httpx
@@ -5,9 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from s2st.audio import num_frames
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.translator import Translator
+from serve.settings import model_name
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def wav(samples, rate=16_000, format="WAV"):
 
 
 def post(server, data, **query):
-    return httpx.post(f"{server}/translate", params=query, files={"file": ("speech.wav", data)}, timeout=60)
+    return httpx.post(f"{server}/v1/translate", params=query, files={"file": ("speech.wav", data)}, timeout=60)
 
 
 def test_speech_goes_round_the_graph(server, tiny_model, tone):
@@ -81,27 +84,85 @@ def test_what_cannot_be_translated_is_refused(server, data, query, status, messa
     assert message in answer.text
 
 
-def test_bodies_of_unknown_length_are_refused(server):
-    answer = httpx.post(f"{server}/translate", params={"to": "hi"}, content=iter([b"x" * 1000]), timeout=60)
-    assert answer.status_code == 411
+def test_a_body_without_a_form_or_a_length_is_a_recording(server, tone):
+    data = wav(tone)
+    answer = httpx.post(
+        f"{server}/v1/translate", params={"to": "hi"}, content=iter([data[:999], data[999:]]), timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.content == post(server, data, to="hi").content
 
 
-def test_what_the_server_knows(server):
+def test_bodies_of_unknown_length_that_are_too_large_are_refused(server):
+    parts = (b"x" * (1 << 20) for _ in range(11))
+    answer = httpx.post(f"{server}/v1/translate", params={"to": "hi"}, content=parts, timeout=60)
+    assert answer.status_code == 413
+
+
+def test_json_tells_all_that_the_models_said(server, tiny_model, tone):
+    answer = httpx.post(
+        f"{server}/v1/translate?to=hi&beam=1", content=wav(tone), headers={"Accept": "application/json"}, timeout=60
+    ).json()
+    spoken = np.round(tone * 32_768).astype(np.float32) / 32_768
+    alone = Translator.load(tiny_model).translate(spoken, "hi", options=SearchOptions(beam=1))
+    assert (answer["model"], answer["from"], answer["to"], answer["seconds"]) == (
+        model_name(tiny_model),
+        "en",
+        "hi",
+        1.0,
+    )
+    assert answer["units"] == alone.units.tolist()
+    assert answer["durations"] == alone.durations.tolist()
+    assert answer["source_units"] == alone.source_units.tolist()
+    assert sum(answer["source_durations"]) == num_frames(len(tone))
+    waveform, _ = soundfile.read(io.BytesIO(base64.b64decode(answer["audio"])))
+    np.testing.assert_allclose(waveform, alone.waveform, atol=1e-3)
+    parts = answer["timings"]
+    assert 0 < parts["decode"] + parts["encoder"] + parts["translator"] + parts["vocoder"] <= parts["total"]
+
+
+def test_units_and_speech_are_two_halves(server, tone):
+    both = httpx.post(
+        f"{server}/v1/translate?to=hi", content=wav(tone), headers={"Accept": "application/json"}, timeout=60
+    ).json()
+    units = httpx.post(f"{server}/v1/units", content=wav(tone), timeout=60).json()
+    assert units["units"] == both["source_units"]
+    assert units["frame_seconds"] == 0.02
+    spoken = httpx.post(f"{server}/v1/speak", json={"units": both["units"], "to": "hi"}, timeout=60)
+    assert spoken.content == base64.b64decode(both["audio"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"units": [3, 99], "to": "hi"}, 422, "units go from 0 to 19"),
+        ({"units": [3, -1], "to": "hi"}, 422, "units go from 0 to 19"),
+        ({"units": [3, 3], "to": "hi"}, 422, "units repeat"),
+        ({"units": [3, 4] * 2000, "to": "hi"}, 413, "too many"),
+        ({"units": [3], "to": "ko"}, 422, "does not speak 'ko'"),
+        ({"units": [3], "to": "hi", "voice": "b"}, 422, "has no voice 'b'"),
+        ({"units": [], "to": "hi"}, 422, "at least 1 item"),
+    ],
+)
+def test_units_that_cannot_be_spoken_are_refused(server, body, status, message):
+    answer = httpx.post(f"{server}/v1/speak", json=body, timeout=60)
+    assert answer.status_code == status
+    assert message in answer.text
+
+
+def test_what_the_server_knows(server, tiny_model):
     assert httpx.get(f"{server}/healthz").json() == {"status": "ok"}
-    assert httpx.get(f"{server}/models").json()["directions"] == ["en-hi", "hi-en"]
-
-
-def test_models_that_hear_speech_are_refused(tiny_direct_models):
-    from serve.app import build
-
-    with pytest.raises(UserError, match="holds a mel_lstm, but only a unit_transformer is served"):
-        build({"model": tiny_direct_models["mel_lstm"]})
+    assert httpx.get(f"{server}/readyz").json() == {"status": "ok", "models": [model_name(tiny_model)]}
+    known = httpx.get(f"{server}/v1/models").json()
+    assert known["models"][0]["directions"] == ["en-hi", "hi-en"]
+    assert known["models"][0]["languages"] == {"en": ["a"], "hi": ["a"]}
+    assert known["limits"]["seconds"] == 50
 
 
 def test_mistyped_arguments_are_told_at_once():
     from serve.app import build
 
-    with pytest.raises(UserError, match="unknown argument 'modle'"):
+    with pytest.raises(UserError, match="unknown setting 'modle'; did you mean 'models'"):
         build({"modle": "x"})
     with pytest.raises(UserError, match="there is no model in"):
         build({"model": "nowhere"})

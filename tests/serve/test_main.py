@@ -11,8 +11,8 @@ import pytest
 from s2st import audio
 from s2st.config import UserError
 from serve.__main__ import check_port
-from serve.app import Gateway
-from serve.deployments import SpeechEncoder, UnitTranslator, UnitVocoder
+from serve.deployments import SpeechEncoder, UnitTranslator, UnitVocoder, WholeTranslator
+from serve.gateway import Gateway
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def start(*arguments):
 
 
 def test_the_graph_fits_on_one_core():
-    deployments = (Gateway, SpeechEncoder, UnitTranslator, UnitVocoder)
+    deployments = (Gateway, SpeechEncoder, UnitTranslator, UnitVocoder, WholeTranslator)
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in deployments) <= 1
 
 
@@ -37,7 +37,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tiny_model, tone, free_port
         lines = iter(server.stdout.readline, "")
         assert any(line.startswith(f"ready at http://127.0.0.1:{port}") for line in lines), server.stderr.read()
         files = {"file": ("speech.wav", audio.encode(tone, "WAV"))}
-        answer = httpx.post(f"http://127.0.0.1:{port}/translate?to=hi", files=files, timeout=60)
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/translate?to=hi", files=files, timeout=60)
         assert answer.status_code == 200, answer.text
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
@@ -58,4 +58,4 @@ def test_a_port_in_use_is_told():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UserError, match="cannot listen on port .*--port"):
-            check_port(taken.getsockname()[1])
+            check_port("127.0.0.1", taken.getsockname()[1])

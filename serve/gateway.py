@@ -1,0 +1,67 @@
+"""The deployment that all requests come to: it holds the HTTP interface, and asks the models."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.config import BackpressureConfig
+from ray.serve.handle import DeploymentHandle
+
+from s2st.config import UserError
+from serve.deployments import CPUS, HEALTH_SECONDS, ONGOING
+from serve.graph import Graph
+from serve.models import Model, read_models
+from serve.routes import RETRY_SECONDS, create_app
+from serve.settings import ServeSettings, read_keys, read_settings
+
+QUEUED = 32  # requests that wait before the server says that it is busy
+
+logger = logging.getLogger("ray.serve")
+
+
+@serve.deployment(
+    ray_actor_options={"num_cpus": CPUS},
+    max_ongoing_requests=ONGOING,
+    health_check_period_s=HEALTH_SECONDS,
+    max_queued_requests=QUEUED,
+    backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_SECONDS),
+)
+@serve.ingress()
+class Gateway:
+    """Parses requests, asks the models, answers with audio. Its settings are Serve's `user_config`."""
+
+    def __init__(
+        self,
+        encoder: DeploymentHandle,
+        translator: DeploymentHandle,
+        vocoder: DeploymentHandle,
+        whole: DeploymentHandle,
+    ):
+        self.graph = Graph(encoder, translator, vocoder, whole)
+        self.settings: ServeSettings | None = None
+        self.keys: tuple[bytes, ...] = ()
+        self.models: dict[str, Model] = {}
+        self.refused: str | None = None  # why the last settings were not taken
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self)  # type: ignore[arg-type]
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take new settings and load the models that they name, while requests go on with the old ones.
+
+        What cannot be used ends the first deployment, with its reason; later, the server goes on as it was.
+        """
+        try:
+            settings = read_settings(user_config)
+            keys = read_keys(settings)
+            models = await asyncio.to_thread(read_models, settings.models)
+            await self.graph.warm(models)
+        except UserError as error:
+            if self.settings is None:
+                raise
+            self.refused = str(error)
+            logger.error("the new settings are refused, the old ones stay: %s", error)
+            return
+        self.settings, self.keys, self.models, self.refused = settings, keys, models, None

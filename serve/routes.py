@@ -1,0 +1,246 @@
+"""The HTTP interface: what can be asked, and how it is answered."""
+
+import asyncio
+import time
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, FailFast, Field, StrictInt
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from s2st.config import UserError
+from s2st.speech_to_units import frames_per_second
+from serve import answers, page
+from serve.access import Cors, Guard
+from serve.deployments import ModelLostError
+from serve.graph import Graph, Order, ReplicaLostError
+from serve.models import Model, check_voice, pick_model
+from serve.settings import MAX_BEAM, ServeSettings
+from serve.uploads import BODY, read_speech
+
+RETRY_SECONDS = 2  # after which a caller may ask again when the server is busy
+MOST_NAMED = 64  # characters of a name: answers repeat it
+TO = Query(max_length=MOST_NAMED, description="language to translate to", examples=["hi"])
+FROM = Query(
+    None,
+    alias="from",
+    max_length=MOST_NAMED,
+    description="language spoken; needed if several are translated",
+    examples=["en"],
+)
+MODEL = Query(
+    None,
+    max_length=MOST_NAMED,
+    description="name of a model (GET /v1/models); without it, the first that knows the direction",
+    examples=["demo"],
+)
+VOICE = Query(
+    None,
+    max_length=MOST_NAMED,
+    description="name of a speaker; without it, the one that the voice was mostly trained on",
+    examples=["female"],
+)
+BEAM = Query(None, ge=1, le=MAX_BEAM, description="width of the beam search: 1 is fastest", examples=[5])
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
+    status: {"model": answers.Refusal, "description": reason}
+    for status, reason in {
+        400: "the form or the JSON is broken",
+        401: "no key was shown",
+        403: "the caller is on another machine, or a page of another origin",
+        408: "the body came too slowly",
+        413: "the body is too large, or has too many units",
+        415: "the recording cannot be decoded, is too long, too short or silent",
+        422: "a value of the request is missing or wrong",
+        503: "the server is busy, and says by Retry-After when to ask again",
+        504: "the answer took too long",
+    }.items()
+}
+SPEECH: Responses = REFUSALS | {
+    200: {"content": {answers.WAV: {}}, "description": "WAV, 16 kHz, mono, 16 bit; or JSON, if Accept asks for it"}
+}
+
+
+class Server(Protocol):
+    """What the interface needs to know of the gateway."""
+
+    settings: ServeSettings
+    keys: tuple[bytes, ...]
+    models: dict[str, Model]
+    graph: Graph
+    refused: str | None
+
+
+class SpeakRequest(BaseModel):
+    """Units to be spoken."""
+
+    units: Annotated[list[StrictInt], FailFast()] = Field(min_length=1, examples=[[17, 3, 88]])
+    to: str = Field(max_length=MOST_NAMED, description="language that the units speak", examples=["hi"])
+    model: str | None = Field(None, max_length=MOST_NAMED)
+    voice: str | None = Field(None, max_length=MOST_NAMED)
+    full: bool = Field(False, description="one unit for each frame; otherwise they are reduced")
+
+
+def create_app(server: Server) -> FastAPI:
+    """Make the interface of a server."""
+    app = FastAPI(title="Speech-to-speech translation", version="1")
+    app.add_middleware(Guard, gateway=server)
+    app.add_middleware(Cors, gateway=server)
+    add_error_handlers(app)
+    add_translation(app, server)
+    add_units(app, server)
+    add_status(app, server)
+    app.include_router(page.router)
+    return app
+
+
+def add_translation(app: FastAPI, server: Server) -> None:
+    """Add the routes that translate."""
+
+    @app.post("/v1/translate", responses=SPEECH, response_model=answers.TranslationAnswer, openapi_extra=BODY)
+    async def translate(
+        request: Request,
+        to: str = TO,
+        source: str | None = FROM,
+        model: str | None = MODEL,
+        voice: str | None = VOICE,
+        beam: int | None = BEAM,
+    ) -> Response:
+        """Translate a recording: any format that libsndfile reads, at any rate, mono or stereo."""
+        start = time.perf_counter()
+        order = make_order(server, to, source, model, voice, beam)
+        waveform = await read_speech(request, server.settings)
+        decode_seconds = time.perf_counter() - start
+        spoken = await within(server, server.graph.translate(waveform, order))
+        if not answers.wants_json(request):
+            return answers.wav(spoken.waveform)
+        return answers.translation(spoken, order, len(waveform), decode_seconds, time.perf_counter() - start)
+
+
+def add_units(app: FastAPI, server: Server) -> None:
+    """Add the routes for one half of a translation: speech to units, and units to speech."""
+
+    @app.post("/v1/units", responses=REFUSALS, response_model=answers.UnitsAnswer, openapi_extra=BODY)
+    async def units(request: Request, model: str | None = MODEL) -> Response:
+        """Give the units of a recording."""
+        chosen = in_parts(server, model)
+        waveform = await read_speech(request, server.settings)
+        heard = await within(server, server.graph.units(waveform, chosen))
+        return answers.units(heard, chosen.name, frames_per_second(chosen.about.units))
+
+    @app.post("/v1/speak", responses=SPEECH, response_model=answers.SpeechAnswer)
+    async def speak(request: Request, wanted: SpeakRequest) -> Response:
+        """Speak units."""
+        model = in_parts(server, wanted.model)
+        if wanted.to not in model.about.voices:
+            spoken_languages = ", ".join(model.about.voices)
+            raise UserError(f"model '{model.name}' does not speak '{wanted.to}'; it speaks {spoken_languages}")
+        check_voice(model, wanted.to, wanted.voice)
+        order = Order(model, "", wanted.to, wanted.voice, server.settings.beam)
+        sequence = check_sequence(wanted.units, model, server.settings)
+        spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
+        if not answers.wants_json(request):
+            return answers.wav(spoken.waveform)
+        return JSONResponse(answers.spoken_fields(spoken, order))
+
+
+def add_status(app: FastAPI, server: Server) -> None:
+    """Add the routes that tell what the server is and does."""
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """Tell what this server translates."""
+        described = [
+            {
+                "name": model.name,
+                "kind": model.about.kind,
+                "directions": model.about.directions,
+                "languages": model.about.voices,
+                "units": model.about.units,
+            }
+            for model in server.models.values()
+        ]
+        limits = {"bytes": server.settings.max_bytes, "seconds": server.settings.max_seconds}
+        return {"models": described, "limits": limits, "refused": server.refused}
+
+    @app.get("/healthz")
+    async def health() -> dict[str, str]:
+        """Tell that the server answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def ready() -> dict[str, Any]:
+        """Tell that all models answer; 503 if not."""
+        try:
+            await within(server, server.graph.warm(server.models))
+        except UserError:  # who asks need show no key, and is not told of folders
+            raise ModelLostError from None
+        return {"status": "ok", "models": list(server.models)}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Tell what is wrong in one sentence, with the status that says whose fault it is."""
+
+    @app.exception_handler(UserError)
+    async def mistake(request: Request, error: Exception) -> Response:
+        return refusal(422, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: Exception) -> Response:
+        # The first only, and without what was sent: the answer must not grow with the request.
+        first = error.errors()[0]  # type: ignore[attr-defined]
+        return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
+
+    @app.exception_handler(BackPressureError)
+    @app.exception_handler(DeploymentUnavailableError)
+    @app.exception_handler(ReplicaLostError)
+    @app.exception_handler(ModelLostError)
+    @app.exception_handler(RayActorError)
+    async def busy(request: Request, error: Exception) -> Response:
+        return refusal(503, "the server is busy; ask again in a moment", **{"Retry-After": str(RETRY_SECONDS)})
+
+    @app.exception_handler(TimeoutError)
+    async def slow(request: Request, error: Exception) -> Response:
+        return refusal(504, "the answer took too long; send a shorter recording, or ask again later")
+
+
+def refusal(status: int, text: str, **headers: str) -> JSONResponse:
+    """Answer with one sentence; halves of characters, which JSON may hold and UTF-8 not, are replaced."""
+    return JSONResponse({"detail": text.encode("utf-8", "replace").decode()}, status, headers=headers)
+
+
+def make_order(
+    server: Server, to: str, source: str | None, model: str | None, voice: str | None, beam: int | None
+) -> Order:
+    """Check what is asked for against the models; raises UserError."""
+    chosen, source = pick_model(server.models, to, source, model)
+    check_voice(chosen, to, voice)
+    return Order(chosen, source, to, voice, beam or server.settings.beam)
+
+
+def in_parts(server: Server, name: str | None) -> Model:
+    """Give the model of that name, or the first one, of those that make units; raises UserError if there is none."""
+    known = {model.name: model for model in server.models.values() if model.in_parts}
+    if not known or (name is not None and name not in known):
+        raise UserError(f"there is no model '{name}' that makes units" if known else "no model here makes units")
+    return known[name] if name is not None else next(iter(known.values()))
+
+
+def check_sequence(units: list[int], model: Model, settings: ServeSettings) -> np.ndarray:
+    """Give units as an array (L,), int32; raises UserError for ones that the model does not have, or too many."""
+    rate, most = frames_per_second(model.about.units), model.about.num_units
+    if len(units) > settings.max_seconds * rate:
+        raise HTTPException(413, f"{len(units)} units are too many; send at most {int(settings.max_seconds * rate)}")
+    if min(units) < 0 or max(units) >= most:
+        raise UserError(f"units go from 0 to {most - 1} in model '{model.name}'; others were sent")
+    return np.array(units, np.int32)
+
+
+async def within(server: Server, answer: Any) -> Any:
+    """Wait for an answer; raises TimeoutError after the time that one may take."""
+    async with asyncio.timeout(server.settings.timeout_seconds):
+        return await answer
