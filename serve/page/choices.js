@@ -5,6 +5,7 @@ const NAMES = new Intl.DisplayNames("en", { type: "language" });
 export class Choices {
   constructor(form) {
     this.selects = Object.fromEntries(["model", "from", "to", "voice"].map((name) => [name, form.elements[name]]));
+    this.fieldset = form.querySelector("fieldset");
     this.models = [];
     form.addEventListener("change", () => this.#refresh());
   }
@@ -12,6 +13,7 @@ export class Choices {
   /** Take the models of GET /v1/models. */
   fill(models) {
     this.models = models;
+    this.fieldset.hidden = !models.length;
     this.#refresh();
   }
 

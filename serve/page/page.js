@@ -9,6 +9,7 @@ import { Side } from "./side.js";
 import { showTimings } from "./timings.js";
 import { concatenate, decode, encodeWav, SAMPLE_RATE } from "./waveform.js";
 
+const REDRAW_SAMPLES = SAMPLE_RATE / 4; // of a recording that grows
 const UNREAD_BY_SERVER = /\.(m4a|mp4|aac|webm|weba|3gp)$/i; // libsndfile has none of these; browsers have
 
 const find = (id) => document.getElementById(id);
@@ -97,6 +98,7 @@ async function take(chosen) {
 async function record() {
   const blocks = [];
   let samples = 0;
+  let drawn = 0;
   file = null;
   source.clear();
   translation.clear();
@@ -104,7 +106,10 @@ async function record() {
   const hear = (block) => {
     blocks.push(block);
     samples += block.length;
-    source.showGrowing(concatenate(blocks));
+    if (samples >= drawn + REDRAW_SAMPLES) {
+      source.showGrowing(concatenate(blocks));
+      drawn = samples;
+    }
     if (samples > limits.seconds * SAMPLE_RATE) stop?.();
   };
   enter("working", "Waiting for the microphone.");

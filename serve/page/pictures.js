@@ -24,17 +24,18 @@ function colour(canvas, name) {
 export function drawWaveform(canvas, samples) {
   const { context, width, height } = prepare(canvas);
   const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0.05);
-  const middle = height / 2;
+  const reach = height / 2 - 1; // of the loudest sample, from the middle
   const columns = Math.floor(width);
   context.fillStyle = colour(canvas, "--s0");
   for (let column = 0; column < columns; column++) {
-    const part = samples.subarray(
-      Math.floor((column * samples.length) / columns),
-      Math.ceil(((column + 1) * samples.length) / columns),
-    );
-    const [low, high] = part.reduce(([least, most], s) => [Math.min(least, s), Math.max(most, s)], [0, 0]);
-    const top = middle - (high / peak) * (middle - 1);
-    context.fillRect(column, top, 1, Math.max(1, ((high - low) / peak) * (middle - 1)));
+    const end = Math.ceil(((column + 1) * samples.length) / columns);
+    let low = 0;
+    let high = 0;
+    for (let i = Math.floor((column * samples.length) / columns); i < end; i++) {
+      low = Math.min(low, samples[i]);
+      high = Math.max(high, samples[i]);
+    }
+    context.fillRect(column, height / 2 - (high / peak) * reach, 1, Math.max(1, ((high - low) / peak) * reach));
   }
 }
 

@@ -39,12 +39,13 @@ async function ask(path, options = {}) {
 }
 
 async function refusal(answer) {
+  const seconds = Number(answer.headers.get("Retry-After"));
+  if (answer.status === 503 && seconds) {
+    return new Refusal(`The server is busy. Try again in ${seconds} ${seconds === 1 ? "second" : "seconds"}.`, 503);
+  }
   const { detail } = await answer.json().catch(() => ({}));
   const told = typeof detail === "string" ? sentence(detail) : `The server answers with an error (${answer.status}).`;
-  if (answer.status !== 503) return new Refusal(told, answer.status);
-  const seconds = Number(answer.headers.get("Retry-After")) || 1;
-  const busy = typeof detail === "string" ? told : "The server is busy.";
-  return new Refusal(`${busy} Try again in ${seconds} ${seconds === 1 ? "second" : "seconds"}.`, 503);
+  return new Refusal(told, answer.status);
 }
 
 export function sentence(text) {

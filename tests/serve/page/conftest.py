@@ -51,17 +51,18 @@ def stand_in(running):
 @pytest.fixture
 def open_page(chromium, running, stand_in):
     """A function that opens the page; in the end no page may have met an error or asked another host."""
-    contexts, faults = [], []
+    contexts, addresses, faults = [], [], []
 
     def note(message):
         if message.type == "error" and not message.text.startswith(ALLOWED_ERRORS):
             faults.append(message.text)
 
     def check(request):
-        if not request.url.startswith((running.address, "blob:")):
+        if not request.url.startswith((*addresses, "blob:")):
             faults.append(f"asked for {request.url}")
 
-    def open_one(script=None, **options):
+    def open_one(script=None, address=running.address, **options):
+        addresses.append(address)
         context = chromium.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -72,7 +73,7 @@ def open_page(chromium, running, stand_in):
         if script:
             page.add_init_script(script)
         with page.expect_response("**/v1/models"):
-            page.goto(running.address)
+            page.goto(address)
         return page
 
     yield open_one

@@ -131,17 +131,24 @@ async def talk(websocket, state):
     return heard
 
 
-class StandIn:
-    """The server on a free port, in a thread of this process."""
+class Served:
+    """An application on a free port, in a thread of this process."""
 
-    def __init__(self):
-        self.state = State()
+    def __init__(self, app: FastAPI):
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(build(self.state), log_level="error", timeout_graceful_shutdown=1))
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         self.thread = threading.Thread(target=self.server.run, args=([listener],))
         self.thread.start()
 
     def stop(self):
         self.server.should_exit = True
         self.thread.join()
+
+
+class StandIn(Served):
+    """The stand-in, with its state."""
+
+    def __init__(self):
+        self.state = State()
+        super().__init__(build(self.state))
