@@ -12,12 +12,14 @@ from pydantic import BaseModel, FailFast, Field, StrictInt
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
 from serve import answers, page
 from serve.access import Cors, Guard
 from serve.deployments import ModelLostError
 from serve.graph import Graph, Order, ReplicaLostError
+from serve.load import BusyError, Load
 from serve.models import Model, check_voice, pick_model
 from serve.settings import MAX_BEAM, ServeSettings
 from serve.uploads import BODY, read_speech
@@ -72,6 +74,7 @@ class Server(Protocol):
     keys: tuple[bytes, ...]
     models: dict[str, Model]
     graph: Graph
+    load: Load
     refused: str | None
 
 
@@ -115,7 +118,8 @@ def add_translation(app: FastAPI, server: Server) -> None:
         order = make_order(server, to, source, model, voice, beam)
         waveform = await read_speech(request, server.settings)
         decode_seconds = time.perf_counter() - start
-        spoken = await within(server, server.graph.translate(waveform, order))
+        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.translate(waveform, order))
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         return answers.translation(spoken, order, len(waveform), decode_seconds, time.perf_counter() - start)
@@ -129,7 +133,8 @@ def add_units(app: FastAPI, server: Server) -> None:
         """Give the units of a recording."""
         chosen = in_parts(server, model)
         waveform = await read_speech(request, server.settings)
-        heard = await within(server, server.graph.units(waveform, chosen))
+        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            heard = await within(server, server.graph.units(waveform, chosen))
         return answers.units(heard, chosen.name, frames_per_second(chosen.about.units))
 
     @app.post("/v1/speak", responses=SPEECH, response_model=answers.SpeechAnswer)
@@ -142,7 +147,9 @@ def add_units(app: FastAPI, server: Server) -> None:
         check_voice(model, wanted.to, wanted.voice)
         order = Order(model, "", wanted.to, wanted.voice, server.settings.beam)
         sequence = check_sequence(wanted.units, model, server.settings)
-        spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
+        seconds = len(sequence) / frames_per_second(model.about.units)
+        with server.load.take(seconds, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         return JSONResponse(answers.spoken_fields(spoken, order))
@@ -159,7 +166,7 @@ def add_status(app: FastAPI, server: Server) -> None:
                 "name": model.name,
                 "kind": model.about.kind,
                 "directions": model.about.directions,
-                "languages": model.about.voices,
+                "languages": model.voices,
                 "units": model.about.units,
             }
             for model in server.models.values()
@@ -195,6 +202,7 @@ def add_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]  # type: ignore[attr-defined]
         return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
 
+    @app.exception_handler(BusyError)
     @app.exception_handler(BackPressureError)
     @app.exception_handler(DeploymentUnavailableError)
     @app.exception_handler(ReplicaLostError)
