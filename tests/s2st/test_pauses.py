@@ -54,9 +54,7 @@ def test_detectors_of_two_recordings_know_nothing_of_each_other(prompts):
 @pytest.mark.parametrize("seed", range(5))
 def test_pieces_are_all_that_is_loud_in_order_whatever_the_blocks(seed):
     random = np.random.default_rng(seed)
-    parts = [
-        random.uniform(-level, level, random.integers(3_000, 40_000)) for _ in range(8) for level in (0.001, 0.5)
-    ]
+    parts = [random.uniform(-level, level, random.integers(3_000, 40_000)) for _ in range(8) for level in (0.001, 0.5)]
     recording = np.concatenate(parts).astype(np.float32)
     pieces = pieces_of(recording, size=int(random.integers(1_000, 50_000)), max_seconds=4.0)
     assert [piece.start for piece in pieces] == [piece.start for piece in pieces_of(recording, max_seconds=4.0)]
