@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
@@ -61,7 +62,7 @@ def load(folder: str, *expect: str) -> tuple[nn.Module, dict[str, Any]]:
     config = read_config(folder, *expect)
     config_type, model_type = MODELS[config["model"]]
     model = model_type(build(config_type, config["config"], f"{folder}/{CONFIG}: config"))
-    tensors = safetensors.torch.load(storage.read_bytes(f"{folder}/{WEIGHTS}"))
+    tensors = _read_weights(f"{folder}/{WEIGHTS}")
     # A tensor that a model uses under several names is stored under one of them.
     try:
         missing, unexpected = model.load_state_dict(tensors, strict=False)
@@ -94,11 +95,24 @@ def read_config(folder: str, *expect: str) -> dict[str, Any]:
         config = storage.read_json(f"{folder}/{CONFIG}")
     except FileNotFoundError:
         raise UserError(f"there is no model in {folder} (no {CONFIG}); give a folder that a trainer wrote") from None
+    if not isinstance(config, dict) or not all(isinstance(config.get(key), dict) for key in ("config", "info")):
+        raise UserError(
+            f"{folder}/{CONFIG} is no model's: it needs 'model', 'config' and 'info'; write the model again"
+        )
     if config.get("model") not in MODELS:
         raise UserError(f"{folder}/{CONFIG} names the model {config.get('model')!r}; known: {', '.join(MODELS)}")
     if expect and config["model"] not in expect:
         raise UserError(f"{folder} holds a {config['model']}, but a {' or '.join(expect)} is needed there")
     return config
+
+
+def _read_weights(file: str) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load(storage.read_bytes(file))
+    except FileNotFoundError:
+        raise UserError(f"there are no weights {file}; write the model again") from None
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{file} cannot be read ({error}); it may be half-written, so write the model again") from None
 
 
 def vocoder_info(folder: str) -> dict[str, Any]:

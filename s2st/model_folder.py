@@ -23,7 +23,7 @@ class ModelFolder:
 def read_model_folder(folder: str) -> dict[str, Any]:
     """Read model.json of a model folder: {"units", "directions", "vocoders": {language: name}}."""
     try:
-        return storage.read_json(f"{folder}/model.json")
+        model = storage.read_json(f"{folder}/model.json")
     except FileNotFoundError:
         if storage.is_file(f"{folder}/{checkpoint.CONFIG}"):
             raise UserError(
@@ -32,6 +32,9 @@ def read_model_folder(folder: str) -> dict[str, Any]:
         raise UserError(
             f"there is no model in {folder} (no model.json); 'make demo' puts one into runs/demo/model"
         ) from None
+    if not isinstance(model, dict) or not {"units", "directions", "vocoders"} <= set(model):
+        raise UserError(f"{folder}/model.json needs 'units', 'directions' and 'vocoders'; assemble the model again")
+    return model
 
 
 def describe(folder: str) -> ModelFolder:

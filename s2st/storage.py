@@ -38,8 +38,11 @@ def write_bytes(address: str, data: bytes) -> None:
 
 
 def read_json(address: str) -> Any:
-    """Read a JSON file; raises FileNotFoundError."""
-    return json.loads(read_bytes(address))
+    """Read a JSON file; raises FileNotFoundError, and UserError for what is no JSON."""
+    try:
+        return json.loads(read_bytes(address))
+    except ValueError as error:  # also of text that is not UTF-8
+        raise UserError(f"{address} is no JSON ({error}); it may be half-written, so make it again") from None
 
 
 def write_json(address: str, value: Any) -> None:

@@ -1,7 +1,10 @@
 """Who is answered, and how much may be sent: checked before a request is read."""
 
+import asyncio
 import hmac
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
@@ -29,7 +32,7 @@ class Cors(CORSMiddleware):
 
 
 class Guard:
-    """Refuses callers without a key, or from other machines where no keys are set, and bodies that are too large."""
+    """Refuses callers without a key, or from other machines where no keys are set, and bodies too large or too slow."""
 
     def __init__(self, app: ASGIApp, gateway: Any):
         self.app, self.gateway = app, gateway
@@ -43,16 +46,23 @@ class Guard:
             closed = WebSocketClose(4401, refused[1])
             return await (closed if scope["type"] == "websocket" else answer)(scope, receive, send)
         if scope["type"] == "http":
-            receive = self._bounded(scope, receive)
+            receive = self._in_time(self._bounded(scope, receive))
         return await self.app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Give the status and the reason for which a caller is refused, or None."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        own = origin is not None and origin.partition("://")[2] == host
+        # browsers ask nobody before a page opens a WebSocket to another origin, or posts a form to it
+        if origin is not None and not own and origin not in self.gateway.settings.cors_origins:
+            return 403, "pages of other origins may not call; name them in cors_origins"
         if not self.gateway.keys:
-            host = (scope.get("client") or ("",))[0]
+            caller = (scope.get("client") or ("",))[0]
             outside = "this server answers callers on its own machine only; set api_keys to answer others"
-            return None if is_local(host) else (403, outside)
-        shown = shown_key(scope)
+            # The name must be local, too: behind a proxy, or a page's name that is made to lead here, the caller is.
+            return None if is_local(caller) and is_local(host_name(host)) else (403, outside)
+        shown = shown_key(headers)
         # all keys are compared, each in constant time, so that the time tells nothing
         if not sum(hmac.compare_digest(shown, key) for key in self.gateway.keys):
             return 401, "an API key is needed: send the header Authorization: Bearer KEY"
@@ -69,7 +79,7 @@ class Guard:
 
         async def bounded() -> Message:
             nonlocal count
-            if promised.isdigit() and int(promised) > limit:
+            if promised.isdecimal() and float(promised) > limit:
                 raise too_large
             message = await receive()
             count += len(message.get("body", b""))
@@ -79,12 +89,35 @@ class Guard:
 
         return bounded
 
+    def _in_time(self, receive: Receive) -> Receive:
+        """Raise HTTPException where a body is not there in the time that an answer may take."""
+        end = time.monotonic() + self.gateway.settings.timeout_seconds
+        complete = False
 
-def shown_key(scope: Scope) -> bytes:
+        async def in_time() -> Message:
+            nonlocal complete
+            if complete:  # what follows tells that the caller has gone, which has no limit
+                return await receive()
+            try:
+                async with asyncio.timeout(end - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "the body took too long to come; send it faster, or less") from None
+            complete = not message.get("more_body", False)
+            return message
+
+        return in_time
+
+
+def host_name(host: str) -> str:
+    """Give the name or address of a header Host, without its port and brackets."""
+    return (urlsplit(f"//{host}").hostname or "") if host.count("[") == host.count("]") else ""
+
+
+def shown_key(headers: Headers) -> bytes:
     """Give the key that a request shows: as a bearer; of a WebSocket, whose headers no page can set, as a protocol."""
-    headers = Headers(scope=scope)
     kind, _, key = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
-        return key.strip().encode()
+        return key.strip().encode("latin-1")
     protocols = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
-    return protocols[1].encode() if len(protocols) > 1 and protocols[0] == "bearer" else b""
+    return protocols[1].encode("latin-1") if len(protocols) > 1 and protocols[0] == "bearer" else b""

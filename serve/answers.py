@@ -16,6 +16,12 @@ WAV = "audio/wav"
 DIGITS = 6  # of seconds
 
 
+class Refusal(BaseModel):
+    """Why there is no answer."""
+
+    detail: str = Field(description="one sentence", examples=["the audio is silent"])
+
+
 class Timings(BaseModel):
     """Seconds that each part took, with what shared its batch."""
 

@@ -6,7 +6,7 @@ A model goes by the name of its version (serve.models): a replica loads it when 
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +24,23 @@ from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import SpeechTranslator, check_units, load_translator, load_voices
 from s2st.units import reduce
 from s2st.voice import Voice
+from serve.batching import Batches
 from serve.models import folder_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CPUS = 0.2  # of each replica: the graph fits on one core, and a request is with one model at a time
 MAX_MODELS = 8  # that a replica keeps loaded; the one that was not used for longest makes room
-BATCH_WAIT_SECONDS = 0.01  # that a request waits for others to share a batch with
 BATCH_SECONDS = 60  # of speech that is taken at once
 BATCH_UNITS = 2_400  # that are translated or spoken at once
 ONGOING = 64  # requests that a replica takes in at once
 
-OPTIONS: dict[str, Any] = {"max_ongoing_requests": ONGOING, "ray_actor_options": {"num_cpus": CPUS}}
+HEALTH_SECONDS = 2  # after which a replica that died is found, at the latest
+
+OPTIONS: dict[str, Any] = {
+    "max_ongoing_requests": ONGOING,
+    "health_check_period_s": HEALTH_SECONDS,
+    "ray_actor_options": {"num_cpus": CPUS},
+}
 WHEN_ASKED_FOR = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 1}
 
 
@@ -68,8 +74,17 @@ class Spoken:
     seconds: float
 
 
+class ModelLostError(RuntimeError):
+    """A model that was read before cannot be read again."""
+
+
 class Holder:
-    """Keeps the models that were asked for last; subclasses say how one is read."""
+    """Holds the models that were asked for last, and answers in batches; subclasses say how a model is read."""
+
+    def __init__(self, compute: Callable[..., list[Any]], size: Callable[[Any], int], max_size: int):
+        """Answer by `compute(model, *rest, items)` where a key is (version, *rest); sizes are those of Batches."""
+        self.compute = compute
+        self.batches = Batches(self._compute, size, max_size)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
     async def model(self, version: str) -> Any:
@@ -84,42 +99,20 @@ class Holder:
         """Read the part of a model folder that this deployment holds."""
         raise NotImplementedError
 
-    async def in_groups(
-        self, keys: Sequence[tuple[Any, ...]], items: Sequence[Any], compute: Callable[..., list[Any]]
-    ) -> list[Any]:
-        """Give `compute(model, *rest, items)` of each group of items that have one key (version, *rest).
-
-        Results are in the order of the items. Where a group is refused, each is asked alone, and has the UserError as
-        its result if it is refused again: one bad request does no harm to others.
-        """
-        results: list[Any] = [None] * len(items)
-        for key in dict.fromkeys(keys):
-            places = [i for i, other in enumerate(keys) if other == key]
-            found = await self._compute(key, [items[i] for i in places], compute)
-            for place, result in zip(places, found, strict=True):
-                results[place] = result
-        return results
-
-    async def _compute(self, key: tuple[Any, ...], items: list[Any], compute: Callable[..., list[Any]]) -> list[Any]:
+    async def _compute(self, key: tuple[Any, ...], items: list[Any]) -> list[Any]:
         try:
             model = await self.model(key[0])
-            return await asyncio.to_thread(compute, model, *key[1:], items)
-        except UserError as error:
-            if len(items) == 1:
-                return [error]
-            return [result for item in items for result in await self._compute(key, [item], compute)]
-
-
-def answer(result: Any) -> Any:
-    """Give a result of a batch, or raise it if it is an error."""
-    if isinstance(result, UserError):
-        raise result
-    return result
+        except UserError as error:  # it was read before, so this is no fault of who asks
+            raise ModelLostError(str(error)) from None
+        return await asyncio.to_thread(self.compute, model, *key[1:], items)
 
 
 @serve.deployment(**OPTIONS)
 class SpeechEncoder(Holder):
     """Waveforms to reduced units."""
+
+    def __init__(self) -> None:
+        super().__init__(encode, len, BATCH_SECONDS * SAMPLE_RATE)
 
     def read(self, folder: str) -> SpeechToUnits:
         """Read what makes units of speech."""
@@ -127,15 +120,7 @@ class SpeechEncoder(Holder):
 
     async def __call__(self, waveform: np.ndarray, version: str) -> Heard:
         """Give the units of a waveform (N,)."""
-        return answer(await self._batch(waveform, (version,)))
-
-    @serve.batch(
-        max_batch_size=BATCH_SECONDS * SAMPLE_RATE,
-        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
-        batch_size_fn=lambda waveforms: sum(map(len, waveforms)),
-    )
-    async def _batch(self, waveforms: list[np.ndarray], keys: list[tuple[str]]) -> list[Heard | UserError]:
-        return await self.in_groups(keys, waveforms, encode)
+        return await self.batches.ask((version,), waveform)
 
 
 def encode(speech_to_units: SpeechToUnits, waveforms: list[np.ndarray]) -> list[Heard]:
@@ -150,24 +135,16 @@ def encode(speech_to_units: SpeechToUnits, waveforms: list[np.ndarray]) -> list[
 class UnitTranslator(Holder):
     """Reduced units to reduced units of another language."""
 
+    def __init__(self) -> None:
+        super().__init__(find, lambda item: len(item[0].units), BATCH_UNITS)
+
     def read(self, folder: str) -> UnitTransformer:
         """Read the translator."""
         return load_translator(folder, DEVICE, "unit_transformer")[0]  # type: ignore[return-value]
 
     async def __call__(self, heard: Heard, version: str, source: str, to: str, beam: int) -> Found:
         """Translate units from the language `source` to the language `to`."""
-        return answer(await self._batch(heard, (version, beam, source, to)))
-
-    @serve.batch(
-        max_batch_size=BATCH_UNITS,
-        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
-        batch_size_fn=lambda requests: count_units(heard.units for heard in requests),
-    )
-    async def _batch(self, requests: list[Heard], keys: list[tuple[Any, ...]]) -> list[Found | UserError]:
-        # languages are no part of the group: a batch holds any
-        grouped = [key[:2] for key in keys]
-        items = [(heard, *key[2:]) for heard, key in zip(requests, keys, strict=True)]
-        return await self.in_groups(grouped, items, find)
+        return await self.batches.ask((version, beam), (heard, source, to))  # a batch holds any languages
 
 
 def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, str]]) -> list[Found]:
@@ -187,21 +164,16 @@ def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, s
 class UnitVocoder(Holder):
     """Reduced units to waveforms."""
 
+    def __init__(self) -> None:
+        super().__init__(speak, lambda found: len(found.units), BATCH_UNITS)
+
     def read(self, folder: str) -> dict[str, Voice]:
         """Read the voices, by language."""
         return load_voices(folder, DEVICE)
 
     async def __call__(self, found: Found, version: str, to: str, voice: str | None, full: bool = False) -> Spoken:
         """Speak units in the language `to`, by the speaker `voice` or the one that was heard most."""
-        return answer(await self._batch(found, (version, to, voice, full)))
-
-    @serve.batch(
-        max_batch_size=BATCH_UNITS,
-        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
-        batch_size_fn=lambda requests: count_units(found.units for found in requests),
-    )
-    async def _batch(self, requests: list[Found], keys: list[tuple[Any, ...]]) -> list[Spoken | UserError]:
-        return await self.in_groups(keys, requests, speak)
+        return await self.batches.ask((version, to, voice, full), found)
 
 
 def speak(voices: dict[str, Voice], to: str, speaker: str | None, full: bool, requests: list[Found]) -> list[Spoken]:
@@ -219,21 +191,16 @@ def speak(voices: dict[str, Voice], to: str, speaker: str | None, full: bool, re
 class WholeTranslator(Holder):
     """Waveforms to waveforms of another language, by models that are not asked in parts: S2UT, spectrograms, others."""
 
+    def __init__(self) -> None:
+        super().__init__(translate, len, BATCH_SECONDS * SAMPLE_RATE)
+
     def read(self, folder: str) -> SpeechTranslator:
         """Read a translator of any kind."""
         return translators.load(folder, DEVICE)
 
     async def __call__(self, waveform: np.ndarray, version: str, source: str, to: str, beam: int) -> Spoken:
         """Translate a waveform (N,) from the language `source` to the language `to`."""
-        return answer(await self._batch(waveform, (version, source, to, beam)))
-
-    @serve.batch(
-        max_batch_size=BATCH_SECONDS * SAMPLE_RATE,
-        batch_wait_timeout_s=BATCH_WAIT_SECONDS,
-        batch_size_fn=lambda waveforms: sum(map(len, waveforms)),
-    )
-    async def _batch(self, waveforms: list[np.ndarray], keys: list[tuple[Any, ...]]) -> list[Spoken | UserError]:
-        return await self.in_groups(keys, waveforms, translate)
+        return await self.batches.ask((version, source, to, beam), waveform)
 
 
 def translate(
@@ -248,8 +215,3 @@ def translate(
         Spoken(Found(None, one.units, one.finished, one.loops, seconds), one.waveform, one.durations, 0.0)
         for one in translations
     ]
-
-
-def count_units(sequences: Iterable[np.ndarray]) -> int:
-    """Count units of sequences (L,); one alone never counts as more than a batch takes."""
-    return sum(min(len(units), BATCH_UNITS) for units in sequences)

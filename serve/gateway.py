@@ -10,7 +10,7 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.handle import DeploymentHandle
 
 from s2st.config import UserError
-from serve.deployments import CPUS, ONGOING
+from serve.deployments import CPUS, HEALTH_SECONDS, ONGOING
 from serve.graph import Graph
 from serve.models import Model, read_models
 from serve.routes import RETRY_SECONDS, create_app
@@ -24,6 +24,7 @@ logger = logging.getLogger("ray.serve")
 @serve.deployment(
     ray_actor_options={"num_cpus": CPUS},
     max_ongoing_requests=ONGOING,
+    health_check_period_s=HEALTH_SECONDS,
     max_queued_requests=QUEUED,
     backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_SECONDS),
 )
@@ -42,6 +43,7 @@ class Gateway:
         self.settings: ServeSettings | None = None
         self.keys: tuple[bytes, ...] = ()
         self.models: dict[str, Model] = {}
+        self.refused: str | None = None  # why the last settings were not taken
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self)  # type: ignore[arg-type]
@@ -59,6 +61,7 @@ class Gateway:
         except UserError as error:
             if self.settings is None:
                 raise
+            self.refused = str(error)
             logger.error("the new settings are refused, the old ones stay: %s", error)
             return
-        self.settings, self.keys, self.models = settings, keys, models
+        self.settings, self.keys, self.models, self.refused = settings, keys, models, None

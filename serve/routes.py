@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field, StrictInt
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -15,18 +16,51 @@ from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
 from serve import answers
 from serve.access import Cors, Guard
-from serve.graph import Graph, Order
+from serve.deployments import ModelLostError
+from serve.graph import Graph, Order, ReplicaLostError
 from serve.models import Model, check_voice, pick_model
 from serve.settings import MAX_BEAM, ServeSettings
 from serve.uploads import BODY, read_speech
 
 RETRY_SECONDS = 2  # after which a caller may ask again when the server is busy
-TO = Query(description="language to translate to", examples=["hi"])
-FROM = Query(None, alias="from", description="language spoken; needed if several are translated", examples=["en"])
-MODEL = Query(None, description="name of a model (GET /v1/models); without it, the first that knows the direction")
-VOICE = Query(None, description="name of a speaker; without it, the one that the voice was mostly trained on")
-BEAM = Query(None, ge=1, le=MAX_BEAM, description="width of the beam search: 1 is fastest")
-SPEECH: dict[int | str, dict[str, Any]] = {
+MOST_NAMED = 64  # characters of a name: answers repeat it
+TO = Query(max_length=MOST_NAMED, description="language to translate to", examples=["hi"])
+FROM = Query(
+    None,
+    alias="from",
+    max_length=MOST_NAMED,
+    description="language spoken; needed if several are translated",
+    examples=["en"],
+)
+MODEL = Query(
+    None,
+    max_length=MOST_NAMED,
+    description="name of a model (GET /v1/models); without it, the first that knows the direction",
+    examples=["demo"],
+)
+VOICE = Query(
+    None,
+    max_length=MOST_NAMED,
+    description="name of a speaker; without it, the one that the voice was mostly trained on",
+    examples=["female"],
+)
+BEAM = Query(None, ge=1, le=MAX_BEAM, description="width of the beam search: 1 is fastest", examples=[5])
+Responses = dict[int | str, dict[str, Any]]
+REFUSALS: Responses = {
+    status: {"model": answers.Refusal, "description": reason}
+    for status, reason in {
+        400: "the form or the JSON is broken",
+        401: "no key was shown",
+        403: "the caller is on another machine, or a page of another origin",
+        408: "the body came too slowly",
+        413: "the body is too large, or has too many units",
+        415: "the recording cannot be decoded, is too long, too short or silent",
+        422: "a value of the request is missing or wrong",
+        503: "the server is busy, and says by Retry-After when to ask again",
+        504: "the answer took too long",
+    }.items()
+}
+SPEECH: Responses = REFUSALS | {
     200: {"content": {answers.WAV: {}}, "description": "WAV, 16 kHz, mono, 16 bit; or JSON, if Accept asks for it"}
 }
 
@@ -38,15 +72,16 @@ class Server(Protocol):
     keys: tuple[bytes, ...]
     models: dict[str, Model]
     graph: Graph
+    refused: str | None
 
 
 class SpeakRequest(BaseModel):
     """Units to be spoken."""
 
-    units: list[int] = Field(min_length=1, examples=[[17, 3, 88]])
-    to: str = Field(description="language that the units speak", examples=["hi"])
-    model: str | None = None
-    voice: str | None = None
+    units: Annotated[list[StrictInt], FailFast()] = Field(min_length=1, examples=[[17, 3, 88]])
+    to: str = Field(max_length=MOST_NAMED, description="language that the units speak", examples=["hi"])
+    model: str | None = Field(None, max_length=MOST_NAMED)
+    voice: str | None = Field(None, max_length=MOST_NAMED)
     full: bool = Field(False, description="one unit for each frame; otherwise they are reduced")
 
 
@@ -88,7 +123,7 @@ def add_translation(app: FastAPI, server: Server) -> None:
 def add_units(app: FastAPI, server: Server) -> None:
     """Add the routes for one half of a translation: speech to units, and units to speech."""
 
-    @app.post("/v1/units", response_model=answers.UnitsAnswer, openapi_extra=BODY)
+    @app.post("/v1/units", responses=REFUSALS, response_model=answers.UnitsAnswer, openapi_extra=BODY)
     async def units(request: Request, model: str | None = MODEL) -> Response:
         """Give the units of a recording."""
         chosen = in_parts(server, model)
@@ -129,7 +164,7 @@ def add_status(app: FastAPI, server: Server) -> None:
             for model in server.models.values()
         ]
         limits = {"bytes": server.settings.max_bytes, "seconds": server.settings.max_seconds}
-        return {"models": described, "limits": limits}
+        return {"models": described, "limits": limits, "refused": server.refused}
 
     @app.get("/healthz")
     async def health() -> dict[str, str]:
@@ -139,30 +174,42 @@ def add_status(app: FastAPI, server: Server) -> None:
     @app.get("/readyz")
     async def ready() -> dict[str, Any]:
         """Tell that all models answer; 503 if not."""
-        await within(server, server.graph.warm(server.models))
+        try:
+            await within(server, server.graph.warm(server.models))
+        except UserError:  # who asks need show no key, and is not told of folders
+            raise ModelLostError from None
         return {"status": "ok", "models": list(server.models)}
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Tell what is wrong in one sentence, with the status that says whose fault it is."""
 
-    def sentence(status: int, text: str, **headers: str) -> JSONResponse:
-        return JSONResponse({"detail": text}, status, headers=headers)
-
     @app.exception_handler(UserError)
     async def mistake(request: Request, error: Exception) -> Response:
-        return sentence(422, str(error.cause if hasattr(error, "cause") else error))
+        return refusal(422, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: Exception) -> Response:
+        # The first only, and without what was sent: the answer must not grow with the request.
+        first = error.errors()[0]  # type: ignore[attr-defined]
+        return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
 
     @app.exception_handler(BackPressureError)
     @app.exception_handler(DeploymentUnavailableError)
+    @app.exception_handler(ReplicaLostError)
+    @app.exception_handler(ModelLostError)
     @app.exception_handler(RayActorError)
     async def busy(request: Request, error: Exception) -> Response:
-        headers = {"Retry-After": str(RETRY_SECONDS)}
-        return sentence(503, "the server is busy; ask again in a moment", **headers)
+        return refusal(503, "the server is busy; ask again in a moment", **{"Retry-After": str(RETRY_SECONDS)})
 
     @app.exception_handler(TimeoutError)
     async def slow(request: Request, error: Exception) -> Response:
-        return sentence(504, "the answer took too long; send a shorter recording, or ask again later")
+        return refusal(504, "the answer took too long; send a shorter recording, or ask again later")
+
+
+def refusal(status: int, text: str, **headers: str) -> JSONResponse:
+    """Answer with one sentence; halves of characters, which JSON may hold and UTF-8 not, are replaced."""
+    return JSONResponse({"detail": text.encode("utf-8", "replace").decode()}, status, headers=headers)
 
 
 def make_order(

@@ -31,10 +31,10 @@ async def read_speech(request: Request, settings: ServeSettings) -> np.ndarray:
 
 async def read_body(request: Request) -> bytes:
     """Give the bytes of the file; its name and type are not looked at."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return await request.body()
-    form = await request.form(max_files=1, max_fields=16)
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise HTTPException(422, "send the recording as the field 'file' of the form, or as the body itself")
-    return await file.read()
+    async with request.form(max_files=1, max_fields=16) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise HTTPException(422, "send the recording as the field 'file' of the form, or as the body itself")
+        return await file.read()

@@ -1,0 +1,64 @@
+import asyncio
+
+import pytest
+
+from s2st.config import UserError
+from serve.batching import Batches
+
+
+class Doubler:
+    """Doubles numbers, and keeps what it was given."""
+
+    def __init__(self, seconds=0.0):
+        self.batches, self.seconds = [], seconds
+
+    async def __call__(self, key, items):
+        self.batches.append((key, list(items)))
+        await asyncio.sleep(self.seconds)
+        if 13 in items:
+            raise UserError("13 is not doubled")
+        return [2 * item for item in items]
+
+
+def asked(doubler, *requests, max_size=100):
+    async def ask():
+        batches = Batches(doubler, lambda item: item, max_size)
+        return await asyncio.gather(*(batches.ask(*request) for request in requests), return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def test_who_waits_at_once_is_answered_together_within_the_size():
+    doubler = Doubler()
+    assert asked(doubler, ("a", 40), ("a", 50), ("b", 1), ("a", 60), ("a", 5)) == [80, 100, 2, 120, 10]
+    assert doubler.batches == [("a", [40, 50, 5]), ("b", [1]), ("a", [60])]
+
+
+def test_one_that_is_too_large_has_a_batch_of_its_own():
+    doubler = Doubler()
+    assert asked(doubler, ("a", 500), ("a", 1)) == [1000, 2]
+    assert doubler.batches == [("a", [500]), ("a", [1])]
+
+
+def test_one_that_is_refused_does_no_harm_to_others():
+    first, refused, last = asked(Doubler(), ("a", 1), ("a", 13), ("a", 2))
+    assert (first, last) == (2, 4)
+    assert isinstance(refused, UserError)
+
+
+def test_who_has_gone_is_not_worked_for():
+    doubler = Doubler(seconds=0.05)
+
+    async def ask():
+        batches = Batches(doubler, lambda item: item, 100)
+        first = asyncio.create_task(batches.ask("a", 1))
+        await asyncio.sleep(0.01)
+        gone, stays = asyncio.create_task(batches.ask("a", 2)), asyncio.create_task(batches.ask("a", 3))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return await first, await stays
+
+    assert asyncio.run(ask()) == (2, 6)
+    assert doubler.batches == [("a", [1]), ("a", [3])]

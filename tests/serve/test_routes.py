@@ -1,0 +1,70 @@
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+
+from s2st import audio
+from s2st.config import UserError
+from serve.deployments import ModelLostError
+from serve.graph import ReplicaLostError
+
+
+@pytest.fixture
+def speech(tone):
+    return audio.encode(tone, "WAV")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UserError("too long"), 422),
+        (BackPressureError(num_queued_requests=1, max_queued_requests=1), 503),
+        (ActorDiedError(), 503),
+        (ReplicaLostError("died"), 503),
+        (ModelLostError("changed"), 503),
+    ],
+)
+def test_an_error_has_its_status_and_one_sentence(error, status, quick_server, calling, speech):
+    server = quick_server()
+    server.graph.error = error
+    answer = calling(server).post("/v1/translate?to=hi", content=speech)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"detail"}
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_what_takes_too_long_is_given_up(quick_server, calling, speech):
+    server = quick_server(timeout_seconds=0.2)
+    server.graph.wait_seconds = 30.0
+    answer = calling(server).post("/v1/translate?to=hi", content=speech)
+    assert answer.status_code == 504
+    assert server.graph.cancelled
+
+
+def test_a_refusal_does_not_repeat_what_was_sent(quick_server, calling):
+    answer = calling(quick_server()).post("/v1/speak", json={"units": ["secret"] * 10_000, "to": "hi"})
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": "body.units.0: Input should be a valid integer"}
+
+
+def test_not_ready_while_a_model_is_lost(quick_server, calling):
+    server = quick_server()
+    server.graph.error = UserError("a folder with a secret name")
+    answer = calling(server).get("/readyz")
+    assert answer.status_code == 503
+    assert "secret" not in answer.text
+
+
+def test_the_interface_describes_itself(quick_server, calling):
+    described = calling(quick_server()).get("/openapi.json").json()
+    asked = {path: methods for path, methods in described["paths"].items() if path.startswith("/v1/")}
+    assert {"/v1/translate", "/v1/units", "/v1/speak", "/v1/models"} <= set(asked)
+    for path, methods in asked.items():
+        for method, operation in methods.items():
+            assert operation["description"], (method, path)
+            for parameter in operation.get("parameters", ()):
+                assert parameter["description"], (path, parameter["name"])
+                assert "example" in str(parameter), (path, parameter["name"])
+            for status in (413, 415, 503, 504) if "requestBody" in operation else ():
+                assert str(status) in operation["responses"], (path, status)
+    references = set(str(described).split("'#/components/schemas/")[1:])
+    assert {reference.partition("'")[0] for reference in references} <= set(described["components"]["schemas"])
