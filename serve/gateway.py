@@ -11,9 +11,10 @@ from ray.serve.handle import DeploymentHandle
 
 from s2st.config import UserError
 from serve.deployments import CPUS, HEALTH_SECONDS, ONGOING
+from serve.errors import RETRY_SECONDS
 from serve.graph import Graph
 from serve.models import Model, read_models
-from serve.routes import RETRY_SECONDS, create_app
+from serve.routes import create_app
 from serve.settings import ServeSettings, read_keys, read_settings
 
 QUEUED = 32  # requests that wait before the server says that it is busy
