@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, File, Form, Response, UploadFile
 from fastapi.responses import JSONResponse
+from pydantic import Field
 
 from serve import answers
+from serve.errors import REFUSALS
 from serve.requests import MOST_NAMED, Server, make_order, within
 from serve.uploads import decode_speech
 
@@ -16,13 +18,17 @@ DEFAULT_TO = "en"  # as OpenAI's translates to English only
 class AudioTranslation(answers.TranslationAnswer):
     """What such clients read is `text`; the rest is as everywhere."""
 
-    text: str = answers.Field(description="units of the translation, with spaces between")
+    text: str = Field(description="units of the translation, with spaces between")
 
 
 def add_audio_translations(app: FastAPI, server: Server) -> None:
     """Add the route."""
 
-    @app.post("/v1/audio/translations", responses={200: {"model": AudioTranslation, "content": {answers.WAV: {}}}})
+    @app.post(
+        "/v1/audio/translations",
+        responses=REFUSALS | {200: {"content": {answers.WAV: {}}, "description": "JSON, or WAV if it is asked for"}},
+        response_model=AudioTranslation,
+    )
     async def audio_translations(
         file: Annotated[UploadFile, File(description="recording; other fields of OpenAI's are not looked at")],
         model: Annotated[str, Form(max_length=MOST_NAMED, description="name of a model (GET /v1/models)")],

@@ -15,7 +15,7 @@ from serve import answers
 from serve.access import Cors, Guard
 from serve.audio_translations import add_audio_translations
 from serve.deployments import ModelLostError
-from serve.errors import BUSY, RETRY_SECONDS, sentence_of
+from serve.errors import BUSY, REFUSALS, RETRY_SECONDS, Responses, sentence_of
 from serve.graph import Order
 from serve.live import add_live
 from serve.models import Model, check_voice
@@ -24,21 +24,6 @@ from serve.settings import ServeSettings
 from serve.streams import STREAM, stream_translation
 from serve.uploads import BODY, read_speech
 
-Responses = dict[int | str, dict[str, Any]]
-REFUSALS: Responses = {
-    status: {"model": answers.Refusal, "description": reason}
-    for status, reason in {
-        400: "the form or the JSON is broken",
-        401: "no key was shown",
-        403: "the caller is on another machine, or a page of another origin",
-        408: "the body came too slowly",
-        413: "the body is too large, or has too many units",
-        415: "the recording cannot be decoded, is too long, too short or silent",
-        422: "a value of the request is missing or wrong",
-        503: "the server is busy, and says by Retry-After when to ask again",
-        504: "the answer took too long",
-    }.items()
-}
 SPEECH: Responses = REFUSALS | {
     200: {"content": {answers.WAV: {}}, "description": "WAV, 16 kHz, mono, 16 bit; or JSON, if Accept asks for it"}
 }

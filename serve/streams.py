@@ -23,6 +23,7 @@ from serve.uploads import spool
 LINES = "application/x-ndjson"
 STREAM = Query(
     False,
+    examples=[True],
     description="answer while the translation is made, and take long recordings, which are translated sentence by "
     f"sentence: WAV without a length, or {LINES} if Accept asks for it",
 )
