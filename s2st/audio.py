@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -43,31 +44,60 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     """
     if not data:
         raise AudioError("the audio is empty")
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.frames > max_seconds * file.samplerate:
-                raise AudioError(f"the audio is longer than {max_seconds:.0f} s; cut it")
-            if file.channels > MAX_CHANNELS:
-                raise AudioError(f"the audio has {file.channels} channels, more than {MAX_CHANNELS}")
-            _check_rate(file.samplerate)
-            waveform, filled = np.empty(-(-file.frames * SAMPLE_RATE // file.samplerate), np.float32), 0
-            for part in resample_blocks(_blocks(file), file.samplerate):
-                waveform[filled : filled + len(part)] = part
-                filled += len(part)
-            promised_bytes = re.search(r"data : (\d+) \(should be", file.extra_info)
-    except soundfile.LibsndfileError as error:
-        raise _undecodable(error) from None
-    # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
-    if filled < len(waveform) or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
-        raise AudioError("the audio is truncated")
+    with Recording(io.BytesIO(data), max_seconds) as recording:
+        waveform, filled = np.empty(recording.num_samples, np.float32), 0
+        for part in recording.blocks():
+            waveform[filled : filled + len(part)] = part
+            filled += len(part)
     if len(waveform) < WINDOW:
         raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
-    peak = max(waveform.max(), -waveform.min())
-    if not np.isfinite(peak):
-        raise AudioError("the audio holds samples that are not numbers")
-    if peak < SILENCE:
+    if max(waveform.max(), -waveform.min()) < SILENCE:
         raise AudioError("the audio is silent")
     return waveform
+
+
+class Recording:
+    """A recording in any format libsndfile reads, decoded a block at a time. Close it after use.
+
+    Raises AudioError for what is no audio, or longer than `max_seconds`.
+    """
+
+    def __init__(self, file: BinaryIO, max_seconds: float = MAX_SECONDS):
+        try:
+            self._file = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError as error:
+            raise _undecodable(error) from None
+        self.num_samples = -(-self._file.frames * SAMPLE_RATE // self._file.samplerate)  # at SAMPLE_RATE
+        if self._file.frames > max_seconds * self._file.samplerate:
+            raise AudioError(f"the audio is longer than {max_seconds:.0f} s; cut it")
+        if self._file.channels > MAX_CHANNELS:
+            raise AudioError(f"the audio has {self._file.channels} channels, more than {MAX_CHANNELS}")
+        _check_rate(self._file.samplerate)
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Give its samples as waveforms (N,), mono, SAMPLE_RATE, that join to num_samples.
+
+        Raises AudioError where they cannot be decoded, are no numbers, or end before the header says.
+        """
+        count = 0
+        try:
+            for part in resample_blocks(_blocks(self._file), self._file.samplerate):
+                if not np.isfinite(part).all():
+                    raise AudioError("the audio holds samples that are not numbers")
+                count += len(part)
+                yield part
+            promised_bytes = re.search(r"data : (\d+) \(should be", self._file.extra_info)
+        except soundfile.LibsndfileError as error:
+            raise _undecodable(error) from None
+        # A WAV that was written to a pipe promises 2^31 bytes or more, as nobody knew its length: that is no fault.
+        if count < self.num_samples or (promised_bytes and int(promised_bytes[1]) < STREAMED_WAV_BYTES):
+            raise AudioError("the audio is truncated")
 
 
 def decode_part(data: bytes, start: int, count: int) -> np.ndarray:

@@ -82,19 +82,24 @@ def search(
         cache.select(repeats, repeats[:, None])
         beginnings, ends, limits = beginnings[repeats], ends[repeats], limits[repeats]
         prefixes = None if prefixes is None else prefixes[repeats]
-    state = _Search(cache, beginnings, ends, limits, allowed, options, prefixes, generator)
+    state = Search(cache, beginnings, ends, limits, allowed, options, prefixes, generator)
     while len(state.sentences):
         state.step(decode)
     found = state.found
     if options.sampling:
         found = [list(chain(*found[i : i + options.n_best])) for i in range(0, len(found), options.n_best)]
-    if not all(found):
+    return [best_of(each, options.n_best) for each in found]
+
+
+def best_of(found: list[Hypothesis], count: int) -> list[Hypothesis]:
+    """Give the best hypotheses that were found of a sentence; raises ValueError if there is none."""
+    if not found:
         raise ValueError("no token had a probability: are the logits finite, and is a token allowed?")
-    return [sorted(each, key=lambda hypothesis: -hypothesis.score)[: options.n_best] for each in found]
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)[:count]
 
 
 @dataclass
-class _Search:
+class Search:
     """The state of a search, a row a sentence; finished sentences leave it."""
 
     cache: DecoderCache
@@ -134,6 +139,21 @@ class _Search:
         rows = torch.arange(len(origins), device=origins.device)[:, None] * self.tokens.size(1) + origins
         self.tokens = torch.cat([past, tokens[:, :, None]], 2)
         self._keep_unfinished(rows)
+
+    def settled(self, sentence: int) -> np.ndarray:
+        """Give the tokens (T,), int64, that will begin the best hypothesis of a sentence, however the search goes on.
+
+        All that may still become the best share them: the beams, and the best of those that have ended.
+        """
+        row = self.sentences == sentence
+        rivals = list(self.tokens[row][self.scores[row].isfinite()][:, 1:].cpu().numpy())
+        if self.found[sentence]:
+            rivals.append(best_of(self.found[sentence], 1)[0].tokens)
+        if not rivals:
+            return np.zeros(0, np.int64)
+        length = min(map(len, rivals))
+        agree = (np.stack([tokens[:length] for tokens in rivals]) == rivals[0][:length]).all(0)
+        return rivals[0][: length if agree.all() else int(agree.argmin())]
 
     def _log_probs(self, logits: Tensor) -> Tensor:
         """logits (N * K, 1, V) -> (N, K, V), -inf where a token may not come next."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from s2st.beam_search import SearchOptions, search
+from s2st.beam_search import Hypothesis, SearchOptions, search
 from s2st.models.unit_transformer import UnitTransformer, pad_tokens
 from s2st.units import NUM_SPECIALS, UnitVocabulary
 
@@ -65,21 +66,35 @@ def translate_tokens(
 
     tokens (N, S) of `source_tokens`, padded, lengths (N,), languages (N,) symbols of the targets, prefixes (N, P).
     """
+    inputs = search_inputs(model, tokens, lengths, languages, options, banned_units)
+    found = search(model.decode, **inputs, prefixes=prefixes, generator=generator)
+    return [[unit_hypothesis(model.vocabulary, hypothesis) for hypothesis in each] for each in found]
+
+
+def search_inputs(
+    model: UnitTransformer,
+    tokens: Tensor,
+    lengths: Tensor,
+    languages: Tensor,
+    options: SearchOptions,
+    banned_units: Collection[int] = (),
+) -> dict[str, Any]:
+    """Read sources, as `translate_tokens` has them, and give what `beam_search.search` and Search begin with."""
     assert not model.training, "call model.eval() first: dropout would disturb the search"
-    vocabulary = model.vocabulary
-    limits = ((lengths - vocabulary.num_source_marks) * options.max_len_a + options.max_len_b).long()
-    found = search(
-        model.decode,
-        model.start(tokens, lengths),
-        beginnings=languages,
-        ends=languages,
-        limits=limits.clamp(1, model.config.max_positions - 1),
-        allowed=_allowed_tokens(vocabulary, banned_units).to(tokens.device),
-        options=options,
-        prefixes=prefixes,
-        generator=generator,
-    )
-    return [[UnitHypothesis(vocabulary.decode(h.tokens), h.score, h.finished, h.loops) for h in each] for each in found]
+    limits = ((lengths - model.vocabulary.num_source_marks) * options.max_len_a + options.max_len_b).long()
+    return {
+        "cache": model.start(tokens, lengths),
+        "beginnings": languages,
+        "ends": languages,
+        "limits": limits.clamp(1, model.config.max_positions - 1),
+        "allowed": _allowed_tokens(model.vocabulary, banned_units).to(tokens.device),
+        "options": options,
+    }
+
+
+def unit_hypothesis(vocabulary: UnitVocabulary, found: Hypothesis) -> UnitHypothesis:
+    """Give the units of a hypothesis of tokens."""
+    return UnitHypothesis(vocabulary.decode(found.tokens), found.score, found.finished, found.loops)
 
 
 def _check_sizes(

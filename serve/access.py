@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -18,6 +18,7 @@ from serve.settings import is_local
 OPEN_PATHS = ("/", "/healthz", "/readyz")  # the page, which asks for a key, and what watchers over the server ask
 OPEN_FOLDER = "/page/"  # its files
 FORM_BYTES = 64 << 10  # of a form around its file
+LONG_FACTOR = 10  # times the time of others have the bodies of long recordings
 
 
 class Cors(CORSMiddleware):
@@ -47,7 +48,7 @@ class Guard:
             closed = WebSocketClose(4401, refused[1])
             return await (closed if scope["type"] == "websocket" else answer)(scope, receive, send)
         if scope["type"] == "http":
-            receive = self._in_time(self._bounded(scope, receive))
+            receive = self._in_time(scope, self._bounded(scope, receive))
         return await self.app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
@@ -71,10 +72,10 @@ class Guard:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Count what comes, and raise HTTPException once it is too much."""
-        limit = self.gateway.settings.max_bytes + FORM_BYTES
-        too_large = HTTPException(
-            413, f"the file is larger than {self.gateway.settings.max_bytes >> 20} MB; send a shorter recording"
-        )
+        settings = self.gateway.settings
+        most = settings.max_stream_bytes if wants_stream(scope) else settings.max_bytes
+        limit = most + FORM_BYTES
+        too_large = HTTPException(413, f"the file is larger than {most >> 20} MB; send a shorter recording")
         promised = Headers(scope=scope).get("content-length", "")
         count = 0
 
@@ -90,9 +91,10 @@ class Guard:
 
         return bounded
 
-    def _in_time(self, receive: Receive) -> Receive:
-        """Raise HTTPException where a body is not there in the time that an answer may take."""
-        end = time.monotonic() + self.gateway.settings.timeout_seconds
+    def _in_time(self, scope: Scope, receive: Receive) -> Receive:
+        """Raise HTTPException where a body is not there in the time that an answer may take, or LONG_FACTOR times."""
+        factor = LONG_FACTOR if wants_stream(scope) else 1
+        end = time.monotonic() + factor * self.gateway.settings.timeout_seconds
         complete = False
 
         async def in_time() -> Message:
@@ -108,6 +110,12 @@ class Guard:
             return message
 
         return in_time
+
+
+def wants_stream(scope: Scope) -> bool:
+    """Tell whether a request is one that may bring a long recording, by its query."""
+    asked = QueryParams(scope["query_string"]).get("stream", "")
+    return scope["path"] == "/v1/translate" and asked.lower() in ("true", "1", "yes", "on")
 
 
 def host_name(host: str) -> str:

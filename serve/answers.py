@@ -87,24 +87,24 @@ def spoken_fields(spoken: Spoken, order: Order) -> dict[str, Any]:
     }
 
 
-def translation(spoken: Spoken, order: Order, num_samples: int, decode_seconds: float, seconds: float) -> Response:
-    """Answer with a whole translation as JSON."""
+def translation(
+    spoken: Spoken, order: Order, num_samples: int, decode_seconds: float, seconds: float
+) -> dict[str, Any]:
+    """Give the fields of TranslationAnswer."""
     found, heard = spoken.found, spoken.found.heard
     timings: dict[str, float] = {"decode": decode_seconds, "translator": found.seconds, "total": seconds}
     if heard is not None:
         timings |= {"encoder": heard.seconds, "vocoder": spoken.seconds}
-    return JSONResponse(
-        {
-            **spoken_fields(spoken, order),
-            "from": order.source,
-            "seconds": round(num_samples / audio.SAMPLE_RATE, DIGITS),
-            "source_units": [] if heard is None else heard.units.tolist(),
-            "source_durations": [] if heard is None else heard.durations.tolist(),
-            "finished": found.finished,
-            "loops": found.loops,
-            "timings": {name: round(value, DIGITS) for name, value in timings.items()},
-        }
-    )
+    return {
+        **spoken_fields(spoken, order),
+        "from": order.source,
+        "seconds": round(num_samples / audio.SAMPLE_RATE, DIGITS),
+        "source_units": [] if heard is None else heard.units.tolist(),
+        "source_durations": [] if heard is None else heard.durations.tolist(),
+        "finished": found.finished,
+        "loops": found.loops,
+        "timings": {name: round(value, DIGITS) for name, value in timings.items()},
+    }
 
 
 def units(heard: Heard, model: str, frames_per_second: int) -> Response:

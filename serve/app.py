@@ -23,5 +23,6 @@ def build(arguments: dict[str, Any]) -> serve.Application:
     read_keys(settings)
     for folder in settings.models.values():
         translators.load(folder)  # a broken file of weights shows itself only when it is read
-    parts = [part.bind() for part in (SpeechEncoder, UnitTranslator, UnitVocoder, WholeTranslator)]
+    translator = UnitTranslator.bind()
+    parts = [SpeechEncoder.bind(), translator, UnitVocoder.bind(translator), WholeTranslator.bind()]
     return Gateway.options(user_config=to_mapping(settings)).bind(*parts)

@@ -6,19 +6,23 @@ A model goes by the name of its version (serve.models): a replica loads it when 
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from ray import serve
+from ray.exceptions import RayTaskError
+from ray.serve.handle import DeploymentHandle
 
 from s2st import translators
 from s2st.audio import SAMPLE_RATE
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.decoding import translate_units
+from s2st.growing_speech import GrowingSpeech
+from s2st.growing_translation import translate_growing
 from s2st.models.unit_transformer import UnitTransformer
 from s2st.speech_to_units import SpeechToUnits
 from s2st.translator import SpeechTranslator, check_units, load_translator, load_voices
@@ -33,6 +37,7 @@ MAX_MODELS = 8  # that a replica keeps loaded; the one that was not used for lon
 BATCH_SECONDS = 60  # of speech that is taken at once
 BATCH_UNITS = 2_400  # that are translated or spoken at once
 ONGOING = 64  # requests that a replica takes in at once
+GROW_SECONDS = 0.02  # that is worked at what grows before it is passed on
 
 HEALTH_SECONDS = 2  # after which a replica that died is found, at the latest
 
@@ -146,6 +151,14 @@ class UnitTranslator(Holder):
         """Translate units from the language `source` to the language `to`."""
         return await self.batches.ask((version, beam), (heard, source, to))  # a batch holds any languages
 
+    async def grow(self, heard: Heard, version: str, source: str, to: str, beam: int) -> AsyncIterator[np.ndarray]:
+        """Translate alone, and give units (L,) as soon as they are settled."""
+        translator = await self.model(version)
+        check_units(translator, heard.units, source)
+        growing = translate_growing(translator, heard.units, source, to, SearchOptions(beam=beam))
+        async for parts in in_thread(growing):
+            yield np.concatenate(parts)
+
 
 def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, str]]) -> list[Found]:
     """Translate what was heard, each from its source to its target language."""
@@ -164,8 +177,9 @@ def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, s
 class UnitVocoder(Holder):
     """Reduced units to waveforms."""
 
-    def __init__(self) -> None:
+    def __init__(self, translator: DeploymentHandle) -> None:
         super().__init__(speak, lambda found: len(found.units), BATCH_UNITS)
+        self.translator = translator.options(stream=True)
 
     def read(self, folder: str) -> dict[str, Voice]:
         """Read the voices, by language."""
@@ -174,6 +188,21 @@ class UnitVocoder(Holder):
     async def __call__(self, found: Found, version: str, to: str, voice: str | None, full: bool = False) -> Spoken:
         """Speak units in the language `to`, by the speaker `voice` or the one that was heard most."""
         return await self.batches.ask((version, to, voice, full), found)
+
+    async def grow(
+        self, heard: Heard, version: str, source: str, to: str, voice: str | None, beam: int
+    ) -> AsyncIterator[np.ndarray]:
+        """Translate what was heard and speak it, as far as it is settled: the waveform in chunks (N,)."""
+        voices = await self.model(version)
+        speech = GrowingSpeech(voices[to], to, voice)
+        try:
+            async for units in self.translator.grow.remote(heard, version, source, to, beam):
+                async for chunks in in_thread(speech.add(units)):
+                    yield np.concatenate(chunks)
+        except RayTaskError as error:  # told to the caller as the translator raised it
+            raise error.cause from None
+        async for chunks in in_thread(speech.end()):
+            yield np.concatenate(chunks)
 
 
 def speak(voices: dict[str, Voice], to: str, speaker: str | None, full: bool, requests: list[Found]) -> list[Spoken]:
@@ -215,3 +244,19 @@ def translate(
         Spoken(Found(None, one.units, one.finished, one.loops, seconds), one.waveform, one.durations, 0.0)
         for one in translations
     ]
+
+
+async def in_thread(items: Iterator[Any]) -> AsyncIterator[list[Any]]:
+    """Work at an iterator beside the event loop, and give what it gave in each GROW_SECONDS."""
+    while gathered := await asyncio.to_thread(gather, items):
+        yield gathered
+
+
+def gather(items: Iterator[Any]) -> list[Any]:
+    """Take items for GROW_SECONDS: at least one, unless there is none."""
+    end, taken = time.perf_counter() + GROW_SECONDS, []
+    for item in items:
+        taken.append(item)
+        if time.perf_counter() >= end:
+            break
+    return taken

@@ -11,10 +11,11 @@ from ray.serve.handle import DeploymentHandle
 
 from s2st.config import UserError
 from serve.deployments import CPUS, HEALTH_SECONDS
+from serve.errors import RETRY_SECONDS
 from serve.graph import Graph
 from serve.load import Load
 from serve.models import Model, read_models
-from serve.routes import RETRY_SECONDS, create_app
+from serve.routes import create_app
 from serve.settings import ServeSettings, read_keys, read_settings
 
 ONGOING = 32  # requests that are read and answered at once: fewer than the models take in, so those refuse none

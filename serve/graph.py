@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,27 @@ class Graph:
             return [heard, found, self._of(self.vocoder, version).remote(found, version, order.to, order.voice)]
 
         return await ask(chain)
+
+    async def grow(self, waveform: np.ndarray, order: Order) -> AsyncIterator[np.ndarray]:
+        """Translate a waveform (N,), and give that of the translation in chunks while it is made; raises as `ask` does.
+
+        It is asked once: what was given cannot be taken back.
+        """
+        version = order.model.version
+        if not order.model.in_parts:
+            yield (await self.translate(waveform, order)).waveform
+            return
+        heard = self._of(self.encoder, version).remote(waveform, version)
+        vocoder = self._of(self.vocoder, version).options(stream=True)
+        growing = vocoder.grow.remote(heard, version, order.source, order.to, order.voice, order.beam)
+        try:
+            async for chunk in growing:
+                yield chunk
+        except Exception as error:
+            raise (ReplicaLostError(str(error)) if is_loss(error) else getattr(error, "cause", error)) from None
+        finally:
+            for response in (heard, growing):
+                response.cancel()
 
     async def units(self, waveform: np.ndarray, model: Model) -> Heard:
         """Give the units of a waveform (N,); raises as `ask` does."""

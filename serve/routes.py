@@ -1,81 +1,33 @@
 """The HTTP interface: what can be asked, and how it is answered."""
 
-import asyncio
 import time
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, FailFast, Field, StrictInt
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
 from serve import answers, page
 from serve.access import Cors, Guard
+from serve.audio_translations import add_audio_translations
 from serve.deployments import ModelLostError
-from serve.graph import Graph, Order, ReplicaLostError
-from serve.load import BusyError, Load
-from serve.models import Model, check_voice, pick_model
-from serve.settings import MAX_BEAM, ServeSettings
+from serve.errors import BUSY, REFUSALS, RETRY_SECONDS, Responses, sentence_of
+from serve.graph import Order
+from serve.live import add_live
+from serve.models import Model, check_voice
+from serve.requests import BEAM, FROM, MODEL, MOST_NAMED, TO, VOICE, Server, make_order, within
+from serve.settings import ServeSettings
+from serve.streams import STREAM, stream_translation
 from serve.uploads import BODY, read_speech
 
-RETRY_SECONDS = 2  # after which a caller may ask again when the server is busy
-MOST_NAMED = 64  # characters of a name: answers repeat it
-TO = Query(max_length=MOST_NAMED, description="language to translate to", examples=["hi"])
-FROM = Query(
-    None,
-    alias="from",
-    max_length=MOST_NAMED,
-    description="language spoken; needed if several are translated",
-    examples=["en"],
-)
-MODEL = Query(
-    None,
-    max_length=MOST_NAMED,
-    description="name of a model (GET /v1/models); without it, the first that knows the direction",
-    examples=["demo"],
-)
-VOICE = Query(
-    None,
-    max_length=MOST_NAMED,
-    description="name of a speaker; without it, the one that the voice was mostly trained on",
-    examples=["female"],
-)
-BEAM = Query(None, ge=1, le=MAX_BEAM, description="width of the beam search: 1 is fastest", examples=[5])
-Responses = dict[int | str, dict[str, Any]]
-REFUSALS: Responses = {
-    status: {"model": answers.Refusal, "description": reason}
-    for status, reason in {
-        400: "the form or the JSON is broken",
-        401: "no key was shown",
-        403: "the caller is on another machine, or a page of another origin",
-        408: "the body came too slowly",
-        413: "the body is too large, or has too many units",
-        415: "the recording cannot be decoded, is too long, too short or silent",
-        422: "a value of the request is missing or wrong",
-        503: "the server is busy, and says by Retry-After when to ask again",
-        504: "the answer took too long",
-    }.items()
-}
 SPEECH: Responses = REFUSALS | {
     200: {"content": {answers.WAV: {}}, "description": "WAV, 16 kHz, mono, 16 bit; or JSON, if Accept asks for it"}
 }
-
-
-class Server(Protocol):
-    """What the interface needs to know of the gateway."""
-
-    settings: ServeSettings
-    keys: tuple[bytes, ...]
-    models: dict[str, Model]
-    graph: Graph
-    load: Load
-    refused: str | None
 
 
 class SpeakRequest(BaseModel):
@@ -95,6 +47,8 @@ def create_app(server: Server) -> FastAPI:
     app.add_middleware(Cors, gateway=server)
     add_error_handlers(app)
     add_translation(app, server)
+    add_audio_translations(app, server)
+    add_live(app, server)
     add_units(app, server)
     add_status(app, server)
     app.include_router(page.router)
@@ -112,17 +66,21 @@ def add_translation(app: FastAPI, server: Server) -> None:
         model: str | None = MODEL,
         voice: str | None = VOICE,
         beam: int | None = BEAM,
+        stream: bool = STREAM,
     ) -> Response:
         """Translate a recording: any format that libsndfile reads, at any rate, mono or stereo."""
         start = time.perf_counter()
         order = make_order(server, to, source, model, voice, beam)
+        if stream:
+            return await stream_translation(server, request, order)
         waveform = await read_speech(request, server.settings)
         decode_seconds = time.perf_counter() - start
         with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
             spoken = await within(server, server.graph.translate(waveform, order))
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
-        return answers.translation(spoken, order, len(waveform), decode_seconds, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return JSONResponse(answers.translation(spoken, order, len(waveform), decode_seconds, seconds))
 
 
 def add_units(app: FastAPI, server: Server) -> None:
@@ -171,7 +129,9 @@ def add_status(app: FastAPI, server: Server) -> None:
             }
             for model in server.models.values()
         ]
-        limits = {"bytes": server.settings.max_bytes, "seconds": server.settings.max_seconds}
+        settings = server.settings
+        limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
+        limits |= {"stream_bytes": settings.max_stream_bytes, "stream_seconds": settings.max_stream_seconds}
         return {"models": described, "limits": limits, "refused": server.refused}
 
     @app.get("/healthz")
@@ -194,7 +154,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     async def mistake(request: Request, error: Exception) -> Response:
-        return refusal(422, str(error))
+        return refusal(422, sentence_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: Exception) -> Response:
@@ -202,32 +162,20 @@ def add_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]  # type: ignore[attr-defined]
         return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
 
-    @app.exception_handler(BusyError)
-    @app.exception_handler(BackPressureError)
-    @app.exception_handler(DeploymentUnavailableError)
-    @app.exception_handler(ReplicaLostError)
-    @app.exception_handler(ModelLostError)
-    @app.exception_handler(RayActorError)
-    async def busy(request: Request, error: Exception) -> Response:
-        return refusal(503, "the server is busy; ask again in a moment", **{"Retry-After": str(RETRY_SECONDS)})
-
     @app.exception_handler(TimeoutError)
     async def slow(request: Request, error: Exception) -> Response:
-        return refusal(504, "the answer took too long; send a shorter recording, or ask again later")
+        return refusal(504, sentence_of(error))
+
+    async def busy(request: Request, error: Exception) -> Response:
+        return refusal(503, sentence_of(error), **{"Retry-After": str(RETRY_SECONDS)})
+
+    for kind in BUSY:
+        app.add_exception_handler(kind, busy)
 
 
 def refusal(status: int, text: str, **headers: str) -> JSONResponse:
     """Answer with one sentence; halves of characters, which JSON may hold and UTF-8 not, are replaced."""
     return JSONResponse({"detail": text.encode("utf-8", "replace").decode()}, status, headers=headers)
-
-
-def make_order(
-    server: Server, to: str, source: str | None, model: str | None, voice: str | None, beam: int | None
-) -> Order:
-    """Check what is asked for against the models; raises UserError."""
-    chosen, source = pick_model(server.models, to, source, model)
-    check_voice(chosen, to, voice)
-    return Order(chosen, source, to, voice, beam or server.settings.beam)
 
 
 def in_parts(server: Server, name: str | None) -> Model:
@@ -246,9 +194,3 @@ def check_sequence(units: list[int], model: Model, settings: ServeSettings) -> n
     if min(units) < 0 or max(units) >= most:
         raise UserError(f"units go from 0 to {most - 1} in model '{model.name}'; others were sent")
     return np.array(units, np.int32)
-
-
-async def within(server: Server, answer: Any) -> Any:
-    """Wait for an answer; raises TimeoutError after the time that one may take."""
-    async with asyncio.timeout(server.settings.timeout_seconds):
-        return await answer

@@ -123,6 +123,12 @@ class UnitVocoder(nn.Module):
         """Frames on each side of a frame that its samples depend on, none beyond."""
         raise NotImplementedError
 
+    @property
+    def duration_context(self) -> int:
+        """Units on each side of a unit that its predicted duration depends on, none beyond."""
+        predictor = self.duration_predictor
+        return 0 if predictor is None else predictor.conv1.kernel_size[0] // 2 + predictor.conv2.kernel_size[0] // 2
+
     @torch.no_grad()
     def speak(
         self,
@@ -201,20 +207,31 @@ class UnitVocoder(nn.Module):
             parts.insert(0, self.language_embedding(language).unsqueeze(1).expand(-1, units.shape[1], -1))
         return torch.cat(parts, dim=2).transpose(1, 2)
 
-    def _predict_durations(self, units: Tensor, mask: Tensor) -> Tensor:
-        """units (B, L), mask (B, L) -> durations (B, L), at least 1."""
+    def expected_durations(self, units: Tensor, mask: Tensor) -> Tensor:
+        """Predict durations that are not rounded yet. units (B, L), mask (B, L) -> (B, L), float64, in frames."""
         if self.duration_predictor is None:
             raise ValueError("this vocoder predicts no durations: pass those of its units")
-        if units.shape[1] == 0:
-            return units
         with torch.autocast(units.device.type, enabled=False):  # else rounding in bf16 changes durations
             log_durations = self.duration_predictor(self.unit_embedding(units), mask)
-        expected = log_durations.double().exp().clamp(max=LONGEST_UNIT + 1) - 1
+        return log_durations.double().exp().clamp(max=LONGEST_UNIT + 1) - 1
+
+    def round_durations(self, expected: Tensor, begin: Tensor) -> tuple[Tensor, Tensor]:
+        """Round durations (B, L) of units that begin at `begin` (B, 1) -> durations (B, L), at least 1, end (B, 1).
+
+        `begin` and `end` are sums of expected durations: 0 for the first units, and what they end at for the next.
+        """
+        ends = torch.cat([begin, expected.clamp(min=1)], 1).cumsum(1)
         if not self.cumulative_rounding:
-            return expected.round().long().clamp(min=1)
+            return expected.round().long().clamp(min=1), ends[:, -1:]
         # Ends at least 1 apart stay so when all are rounded up at .5; round() would go to the even neighbour.
-        ends = (expected.clamp(min=1).cumsum(1) + 0.5).floor().long()
-        return ends.diff(dim=1, prepend=torch.zeros_like(ends[:, :1]))
+        return (ends + 0.5).floor().long().diff(dim=1), ends[:, -1:]
+
+    def _predict_durations(self, units: Tensor, mask: Tensor) -> Tensor:
+        """units (B, L), mask (B, L) -> durations (B, L), at least 1."""
+        if units.shape[1] == 0:
+            return units
+        expected = self.expected_durations(units, mask)
+        return self.round_durations(expected, expected.new_zeros(len(expected), 1))[0]
 
 
 def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:

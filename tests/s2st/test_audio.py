@@ -115,3 +115,16 @@ def test_long_recordings_are_cut_into_equal_parts():
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     np.testing.assert_array_equal(np.concatenate(parts), waveform)
     assert audio.equal_parts(waveform[:0], 30.0) == []
+
+
+def test_a_recording_in_a_file_is_decoded_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 3_000)
+    path = tmp_path / "long.flac"
+    path.write_bytes(file_bytes(np.tile(TONE, 3), format="FLAC"))
+    with open(path, "rb") as file, audio.Recording(file) as recording:
+        blocks = list(recording.blocks())
+        assert recording.num_samples == 48_000
+    assert max(map(len, blocks)) == 3_000
+    np.testing.assert_array_equal(np.concatenate(blocks), audio.decode(path.read_bytes()))
+    with open(path, "rb") as file, pytest.raises(audio.AudioError, match="longer than 2 s"):
+        audio.Recording(file, max_seconds=2.0)

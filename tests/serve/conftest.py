@@ -27,6 +27,11 @@ class QuickGraph:
     async def translate(self, waveform, order):
         return await self.speak(self.heard.units, order, full=False)
 
+    async def grow(self, waveform, order):
+        spoken = await self.translate(waveform, order)
+        for start in range(0, len(spoken.waveform), 320):
+            yield spoken.waveform[start : start + 320]
+
     async def units(self, waveform, model):
         await self._answer()
         return self.heard

@@ -1,11 +1,13 @@
 import base64
 import io
+import json
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 
+from s2st import audio
 from s2st.audio import num_frames
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
@@ -166,3 +168,28 @@ def test_mistyped_arguments_are_told_at_once():
         build({"modle": "x"})
     with pytest.raises(UserError, match="there is no model in"):
         build({"model": "nowhere"})
+
+
+def test_a_stream_is_the_answer_while_it_is_made(server, tone):
+    data = wav(np.tile(tone, 4))
+    for beam in (1, 2):
+        whole = post(server, data, to="hi", beam=beam)
+        with httpx.stream(
+            "POST", f"{server}/v1/translate?to=hi&stream=true&beam={beam}", content=data, timeout=60
+        ) as answer:
+            parts = list(answer.iter_raw())
+        streamed = np.frombuffer(b"".join(parts)[44:], "<i2") / 32_768
+        np.testing.assert_allclose(streamed, soundfile.read(io.BytesIO(whole.content))[0], atol=1e-3)
+
+
+def test_a_conversation_over_the_real_graph(server, tone):
+    from websockets.sync.client import connect
+
+    speech = audio.to_int16(tone).tobytes()
+    with connect(f"{server.replace('http', 'ws')}/v1/live?to=hi&beam=1") as socket:
+        for start in range(0, len(speech), 6_400):
+            socket.send(speech[start : start + 6_400])
+        socket.send("end")
+        told = [message for message in socket if isinstance(message, str)]
+    assert json.loads(told[-1])["done"] is True
+    assert all("units" in json.loads(message) for message in told[:-1])
