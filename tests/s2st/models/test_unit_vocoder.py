@@ -125,3 +125,12 @@ def test_a_sample_depends_on_its_context_and_no_more(model):
     assert not reached[0]
     assert reached[1:-1].all()
     assert not reached[-1]
+
+
+def test_a_duration_depends_on_its_context_and_no_more(model):
+    predictor = model.duration_predictor
+    length = 3 + 2 * predictor.context
+    embedded = torch.randn(1, length, predictor.conv1.in_channels, requires_grad=True)
+    middle = predictor(embedded, torch.ones(1, length, dtype=torch.bool))[0, predictor.context + 1]
+    (gradient,) = torch.autograd.grad(middle, embedded)
+    assert (gradient[0].abs().sum(1) > 0).tolist() == [False, *[True] * (length - 2), False]
