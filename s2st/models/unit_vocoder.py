@@ -60,6 +60,11 @@ class DurationPredictor(nn.Module):
         self.proj = nn.Linear(hidden, 1)
         self.dropout = nn.Dropout(config.duration_dropout)
 
+    @property
+    def context(self) -> int:
+        """Units on each side of a unit that its duration depends on."""
+        return int(self.conv1.padding[0]) + int(self.conv2.padding[0])
+
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """Predict ln(duration + 1). embedded (B, L, E), mask (B, L) true at units -> (B, L)."""
         x = embedded * mask.unsqueeze(2)
@@ -261,11 +266,12 @@ def inverse_stft(spectrum: Tensor, hop: int, mask: Tensor | None) -> Tensor:
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
     """Add frames (B, T, 4 * hop) at every hop, cut to their middle -> (B, T * hop)."""
-    count, size = frames.shape[1:]
-    length = (count - 1) * hop + size
-    added = F.fold(frames.transpose(1, 2), (1, length), kernel_size=(1, size), stride=(1, hop))
+    batch, count, size = frames.shape
+    added = frames.new_zeros(batch, count + size // hop - 1, hop)
+    for start, part in enumerate(frames.split(hop, dim=2)):
+        added[:, start : start + count] += part
     start = (size - hop) // 2
-    return added[:, 0, 0, start : start + count * hop]
+    return added.flatten(1)[:, start : start + count * hop]
 
 
 def _runs(units: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -146,3 +146,12 @@ def test_a_single_unit_begins_as_it_was():
     before = vocoder.unit_embedding.weight.detach().clone()
     vocoder.begin_from(torch.ones(1, 65))
     assert torch.equal(vocoder.unit_embedding.weight, before)
+
+
+def test_a_duration_depends_on_its_context_and_no_more(model):
+    predictor = model.duration_predictor
+    length = 3 + 2 * predictor.context
+    embedded = torch.randn(1, length, predictor.conv1.in_channels, requires_grad=True)
+    middle = predictor(embedded, torch.ones(1, length, dtype=torch.bool))[0, predictor.context + 1]
+    (gradient,) = torch.autograd.grad(middle, embedded)
+    assert (gradient[0].abs().sum(1) > 0).tolist() == [False, *[True] * (length - 2), False]
