@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.hostile import KINDS
+from benchmarks.hostile_requests import ask
 from s2st.audio import num_frames
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
@@ -166,3 +168,9 @@ def test_mistyped_arguments_are_told_at_once():
         build({"modle": "x"})
     with pytest.raises(UserError, match="there is no model in"):
         build({"model": "nowhere"})
+
+
+def test_hostile_requests_are_refused_through_serve_too(server):
+    with httpx.Client(timeout=60) as client:
+        told = [ask(client, server, seed) for seed in range(2 * len(KINDS))]
+    assert [wrong for _, _, wrong in told if wrong is not None] == []
