@@ -169,7 +169,8 @@ def caption(counts: Counts) -> str:
     """Say what was seen, and where it comes from."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     seen = f"From 0 to {max(entry[1] for entry in counts)} workers with a GPU and back in {counts[-1][0]:.0f} s."
-    return f"{seen} `python -m benchmarks.autoscaling`, {date}, commit {stage.commit()}, {stage.machine()}.\n"
+    picture = f"![Workers over time]({DRAWING.name})\n\n"
+    return f"{picture}{seen} `python -m benchmarks.autoscaling`, {date}, commit {stage.commit()}, {stage.machine()}.\n"
 
 
 def main() -> None:
