@@ -51,9 +51,7 @@ class Speaker(Protocol):
 class CascadeConfig:
     directions: tuple[str, ...]  # such as en-hi
     whisper: WhisperConfig | None = None  # hears; none: the recognisers that the folder has
-    text_models: dict[str, TextModelConfig] = field(
-        default_factory=dict
-    )  # by direction; none: phrases of the phrasebook
+    text_models: dict[str, TextModelConfig] = field(default_factory=dict)  # by direction; none: the phrasebook
     speech_models: dict[str, VitsConfig] = field(default_factory=dict)  # by language; none: espeak-ng
     voices: dict[str, str] = field(default_factory=dict)  # of espeak-ng, such as hi: hi+f2; else its own of a language
     max_seconds: float = 50.0  # of a recording
