@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from s2st import storage
 from s2st.baselines import baseline
 from s2st.baselines.baseline import SILENT, Baseline, Spoken
 from s2st.baselines.phrases import PhraseDictionary
@@ -24,6 +25,7 @@ from s2st.recognizers import Recognizers
 from s2st.speech_to_units import SpeechToUnits
 
 KIND = "cascade"
+PHRASES = "phrases.json"  # in the folder: sentences to translate by, {language: texts}, all in one order
 
 
 class Recognizer(Protocol):
@@ -51,9 +53,7 @@ class Speaker(Protocol):
 class CascadeConfig:
     directions: tuple[str, ...]  # such as en-hi
     whisper: WhisperConfig | None = None  # hears; none: the recognisers that the folder has
-    text_models: dict[str, TextModelConfig] = field(
-        default_factory=dict
-    )  # by direction; none: phrases of the phrasebook
+    text_models: dict[str, TextModelConfig] = field(default_factory=dict)  # by direction; none: a dictionary of phrases
     speech_models: dict[str, VitsConfig] = field(default_factory=dict)  # by language; none: espeak-ng
     voices: dict[str, str] = field(default_factory=dict)  # of espeak-ng, such as hi: hi+f2; else its own of a language
     max_seconds: float = 50.0  # of a recording
@@ -98,7 +98,7 @@ class CascadeTranslator(Baseline):
         """Read a model folder that `pipelines.assemble_cascade` wrote; raises UserError if it is none."""
         config = baseline.read_settings(folder, KIND, CascadeConfig)
         recognizers = load_recognizers(folder, config, device)
-        texts, speaker = load_texts(config, device), load_speaker(config, device)
+        texts, speaker = load_texts(folder, config, device), load_speaker(config, device)
         return cls(config, recognizers, texts, speaker, baseline.load_codebook(folder, device))
 
     def say(self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str) -> list[Spoken]:
@@ -126,10 +126,12 @@ def load_recognizers(folder: str, config: CascadeConfig, device: str) -> Mapping
     return recognizers
 
 
-def load_texts(config: CascadeConfig, device: str) -> TextTranslator:
+def load_texts(folder: str, config: CascadeConfig, device: str) -> TextTranslator:
     """Read what translates text."""
     if config.text_models:
         return TextModels.load(config.text_models, device)
+    if storage.is_file(f"{folder}/{PHRASES}"):
+        return PhraseDictionary(storage.read_json(f"{folder}/{PHRASES}"))
     return PhraseDictionary.of_phrasebook(config.all_languages)
 
 

@@ -1,7 +1,8 @@
 """Text to text by a dictionary of phrases: each text is taken for the nearest one that is known.
 
 It runs offline and has nothing to train. That of the phrasebook holds every sentence of its grammar, those of the test
-split too: a cascade with it shows what its recogniser and its voice lose, and not what a translator of text would.
+split too: a cascade with it shows what its recogniser and its voice lose, and not what a translator of text would. One
+of training sentences (a translation memory) says of a new sentence what it knows of the most similar one.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

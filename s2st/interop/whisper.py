@@ -32,7 +32,8 @@ class Whisper:
     def __init__(self, model: Any, processor: Any, config: WhisperConfig, lang: str) -> None:
         """Take a model of transformers and its processor; raises UserError if the model does not know the language."""
         self.model, self.processor, self.config = model, processor, config
-        known = getattr(model.generation_config, "lang_to_id", None)
+        generation = model.generation_config
+        known = getattr(generation, "lang_to_id", None) if getattr(generation, "is_multilingual", True) else None
         if known is None and lang != "en":
             raise UserError(f"{config.model} hears English only, and not '{lang}'; name a model of many languages")
         if known is not None and f"<|{lang}|>" not in known:

@@ -9,8 +9,9 @@ from pipelines.translate import TranslateConfig
 from s2st import audio, storage, translators
 from s2st.baselines.cascade import CascadeConfig
 from s2st.config import UserError
+from s2st.interop.text_models import TextModelConfig
 from s2st.interop.whisper import WhisperConfig
-from s2st.schemas import SPEECH_PAIRS
+from s2st.schemas import MANIFEST, SPEECH_PAIRS
 from stages import datasets
 from stages.stage import Step
 
@@ -53,6 +54,30 @@ def test_parts_that_do_not_go_together_are_told(assemble):
         step = Step("cascade", "pipelines.assemble_cascade", "", {}, {"recognizers": inputs})
         with pytest.raises(UserError, match=message):
             assemble_cascade.check(config, step)
+
+
+def test_training_sentences_are_what_is_translated_by(assemble, tmp_path):
+    rows = [
+        {"utterance_id": f"{i}", "sentence_id": sentence, "lang": lang, "split": split, "text": text}
+        for i, (sentence, lang, split, text) in enumerate(
+            [
+                ("1", "en", "train", "good day"),
+                ("1", "hi", "train", "नमस्ते"),
+                ("2", "en", "train", "half of a pair"),
+                ("3", "hi", "test", "जाँच"),
+                ("3", "en", "test", "a test"),
+            ]
+        )
+    ]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), f"{tmp_path}/manifest")
+    folder = assemble(manifest=["manifest"])
+    assert translators.load(folder).texts.translate(["a test"], "en", "hi") == ["नमस्ते"]
+    with pytest.raises(UserError, match="section 'cascade': no training sentence has a text in all of en, ko"):
+        assemble(directions=("en-ko",), manifest=["manifest"])
+    step = Step("cascade", "pipelines.assemble_cascade", "", {}, {"recognizers": ["a"], "manifest": ["manifest"]})
+    config = CascadeConfig(("en-hi",), text_models={"en-hi": TextModelConfig("a")})
+    with pytest.raises(UserError, match="has both text_models and manifest to translate by; name one of the two"):
+        assemble_cascade.check(config, step)
 
 
 def translate_step(folder):

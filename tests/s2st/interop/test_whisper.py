@@ -6,7 +6,7 @@ import torch
 
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
-from s2st.interop.whisper import WhisperConfig, load_whisper
+from s2st.interop.whisper import Whisper, WhisperConfig, load_whisper
 
 transformers = pytest.importorskip("transformers")
 SPECIALS = ("<|startoftranscript|>", "<|en|>", "<|hi|>", "<|transcribe|>", "<|translate|>", "<|notimestamps|>")
@@ -82,6 +82,11 @@ def test_long_recordings_are_cut(folder):
 def test_what_cannot_be_heard_or_read_is_told(folder, tmp_path):
     with pytest.raises(UserError, match="does not hear 'ko'; name another model"):
         load_whisper(WhisperConfig(folder), ["ko"], "cpu")
+    whisper = load_whisper(WhisperConfig(folder), ["en"], "cpu")["en"]
+    whisper.model.generation_config.is_multilingual = False
+    with pytest.raises(UserError, match="hears English only, and not 'hi'; name a model of many languages"):
+        Whisper(whisper.model, whisper.processor, whisper.config, "hi")
+    assert Whisper(whisper.model, whisper.processor, whisper.config, "en").told == {}
     with pytest.raises(
         UserError, match="transformers cannot read WhisperForConditionalGeneration '.*' from this folder"
     ):
