@@ -7,6 +7,7 @@ from fastapi import FastAPI, File, Form, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from s2st.audio import SAMPLE_RATE
 from serve import answers
 from serve.errors import REFUSALS
 from serve.requests import MOST_NAMED, Server, make_order, within
@@ -40,7 +41,8 @@ def add_audio_translations(app: FastAPI, server: Server) -> None:
         order = make_order(server, to or default_to(server, model), None, model, None, None)
         waveform = await decode_speech(await file.read(), server.settings)
         decode_seconds = time.perf_counter() - start
-        spoken = await within(server, server.graph.translate(waveform, order))
+        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.translate(waveform, order))
         if response_format == "wav":
             return answers.wav(spoken.waveform)
         fields = answers.translation(spoken, order, len(waveform), decode_seconds, time.perf_counter() - start)

@@ -10,9 +10,10 @@ from s2st.config import UserError
 from serve import answers
 from serve.deployments import ModelLostError
 from serve.graph import ReplicaLostError
+from serve.load import BusyError
 
 RETRY_SECONDS = 2  # after which a caller may ask again when the server is busy
-BUSY = (BackPressureError, DeploymentUnavailableError, ReplicaLostError, ModelLostError, RayActorError)
+BUSY = (BusyError, BackPressureError, DeploymentUnavailableError, ReplicaLostError, ModelLostError, RayActorError)
 Responses = dict[int | str, dict[str, Any]]
 REFUSALS: Responses = {
     status: {"model": answers.Refusal, "description": reason}

@@ -10,14 +10,16 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.handle import DeploymentHandle
 
 from s2st.config import UserError
-from serve.deployments import CPUS, HEALTH_SECONDS, ONGOING
+from serve.deployments import CPUS, HEALTH_SECONDS
 from serve.errors import RETRY_SECONDS
 from serve.graph import Graph
+from serve.load import Load
 from serve.models import Model, read_models
 from serve.routes import create_app
 from serve.settings import ServeSettings, read_keys, read_settings
 
-QUEUED = 32  # requests that wait before the server says that it is busy
+ONGOING = 32  # requests that are read and answered at once: fewer than the models take in, so those refuse none
+QUEUED = 32  # requests that wait to be read before the server says that it is busy
 
 logger = logging.getLogger("ray.serve")
 
@@ -41,6 +43,7 @@ class Gateway:
         whole: DeploymentHandle,
     ):
         self.graph = Graph(encoder, translator, vocoder, whole)
+        self.load = Load()
         self.settings: ServeSettings | None = None
         self.keys: tuple[bytes, ...] = ()
         self.models: dict[str, Model] = {}

@@ -21,6 +21,11 @@ class Model:
         """Tell whether encoder, translator and vocoder are asked one after another; others translate as a whole."""
         return self.about.kind == "unit_transformer"
 
+    @property
+    def voices(self) -> dict[str, tuple[str, ...]]:
+        """Names of the speakers that can be asked for, by language."""
+        return self.about.voices if self.in_parts else dict.fromkeys(self.about.voices, ())
+
 
 def version_of(folder: str) -> str:
     """Name a folder and what lies in it now: once its files change, it has another version."""
@@ -59,7 +64,7 @@ def pick_model(models: Mapping[str, Model], to: str, source: str | None, name: s
 
 def check_voice(model: Model, to: str, voice: str | None) -> None:
     """Raise UserError for a speaker that a model does not have in a language."""
-    known = model.about.voices[to]
+    known = model.voices[to]
     if voice is not None and voice not in known:
         has = ", ".join(known) or "one, without a name"
         raise UserError(f"model '{model.name}' has no voice '{voice}' for '{to}'; it has {has}")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from fastapi import Query
 
 from serve.graph import Graph, Order
+from serve.load import Load
 from serve.models import Model, check_voice, pick_model
 from serve.settings import MAX_BEAM, ServeSettings
 
@@ -41,6 +42,7 @@ class Server(Protocol):
     keys: tuple[bytes, ...]
     models: dict[str, Model]
     graph: Graph
+    load: Load
     refused: str | None
 
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, FailFast, Field, StrictInt
 
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
 from serve import answers
@@ -73,7 +74,8 @@ def add_translation(app: FastAPI, server: Server) -> None:
             return await stream_translation(server, request, order)
         waveform = await read_speech(request, server.settings)
         decode_seconds = time.perf_counter() - start
-        spoken = await within(server, server.graph.translate(waveform, order))
+        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.translate(waveform, order))
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         seconds = time.perf_counter() - start
@@ -88,7 +90,8 @@ def add_units(app: FastAPI, server: Server) -> None:
         """Give the units of a recording."""
         chosen = in_parts(server, model)
         waveform = await read_speech(request, server.settings)
-        heard = await within(server, server.graph.units(waveform, chosen))
+        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            heard = await within(server, server.graph.units(waveform, chosen))
         return answers.units(heard, chosen.name, frames_per_second(chosen.about.units))
 
     @app.post("/v1/speak", responses=SPEECH, response_model=answers.SpeechAnswer)
@@ -101,7 +104,9 @@ def add_units(app: FastAPI, server: Server) -> None:
         check_voice(model, wanted.to, wanted.voice)
         order = Order(model, "", wanted.to, wanted.voice, server.settings.beam)
         sequence = check_sequence(wanted.units, model, server.settings)
-        spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
+        seconds = len(sequence) / frames_per_second(model.about.units)
+        with server.load.take(seconds, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         return JSONResponse(answers.spoken_fields(spoken, order))
@@ -118,7 +123,7 @@ def add_status(app: FastAPI, server: Server) -> None:
                 "name": model.name,
                 "kind": model.about.kind,
                 "directions": model.about.directions,
-                "languages": model.about.voices,
+                "languages": model.voices,
                 "units": model.about.units,
             }
             for model in server.models.values()

@@ -42,7 +42,8 @@ async def translate_in_order(
 
     async def translate(index: int, piece: Piece) -> Sentence:
         start = time.perf_counter()
-        spoken = await within(server, server.graph.translate(piece.waveform, order))
+        async with server.load.wait(len(piece.waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+            spoken = await within(server, server.graph.translate(piece.waveform, order))
         return Sentence(index, piece, spoken, time.perf_counter() - start)
 
     async def begin() -> None:

@@ -17,6 +17,7 @@ class ServeSettings:
     beam: int = 5  # width of the beam search where a request names none
     max_bytes: int = 10 << 20  # of a request's body
     max_seconds: float = 50.0  # of speech in one piece: fewer units than the 3,000 positions of a translator
+    max_waiting_seconds: float = 240.0  # of speech that is worked on at once; whoever comes then is told to come again
     max_stream_bytes: int = 512 << 20  # of a recording that is answered by a stream; it waits on the disk
     max_stream_seconds: float = 2 * 3600.0  # of speech in such a recording, or in a live conversation
     timeout_seconds: float = 60.0  # that an answer may take; of a stream, each part of it
@@ -28,7 +29,8 @@ class ServeSettings:
             raise ValueError("models is empty; give a name and a folder, as in models: {demo: runs/demo/model}")
         if not 1 <= self.beam <= MAX_BEAM:
             raise ValueError(f"beam {self.beam} must be from 1 to {MAX_BEAM}")
-        for name in ("max_bytes", "max_seconds", "max_stream_bytes", "max_stream_seconds", "timeout_seconds"):
+        numbers = ("max_bytes", "max_seconds", "max_waiting_seconds", "max_stream_bytes", "max_stream_seconds")
+        for name in (*numbers, "timeout_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)} must be above 0")
 

@@ -45,7 +45,7 @@ async def stream_translation(server: Server, request: Request, order: Order) -> 
         else:
             file.seek(0)
             waveform = await asyncio.to_thread(lambda: audio.decode(file.read(), server.settings.max_seconds))
-            chunks = each_within(server, server.graph.grow(waveform, order))
+            chunks = speak_short(server, waveform, order)
         first = await anext(chunks, np.zeros(0, np.float32))  # until it is there, an error still has its status
     except audio.AudioError as error:
         opened.close()
@@ -70,6 +70,14 @@ def header() -> bytes:
     rate = audio.SAMPLE_RATE
     riff = struct.pack("<4sI4s", b"RIFF", UNKNOWN, b"WAVE")
     return riff + struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", UNKNOWN)
+
+
+async def speak_short(server: Server, waveform: np.ndarray, order: Order) -> Chunks:
+    """Give a translation as it is made; raises BusyError, before its first chunk, where others leave no room."""
+    with server.load.take(len(waveform) / audio.SAMPLE_RATE, server.settings.max_waiting_seconds):
+        async with aclosing(server.graph.grow(waveform, order)) as growing:  # type: ignore[type-var]
+            async for chunk in each_within(server, growing):
+                yield chunk
 
 
 async def speak_long(server: Server, recording: audio.Recording, order: Order) -> Chunks:

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serve.deployments import Found, Heard, Spoken
+from serve.load import Load
 from serve.models import read_models
 from serve.routes import create_app
 from serve.settings import ServeSettings
@@ -64,6 +65,7 @@ def quick_server(tiny_model):
             keys=keys,
             models=read_models(models),
             graph=QuickGraph(),
+            load=Load(),
             refused=None,
         )
 

@@ -40,6 +40,17 @@ def test_what_takes_too_long_is_given_up(quick_server, calling, speech):
     assert server.graph.cancelled
 
 
+def test_no_more_is_taken_on_than_can_be_done_in_time(quick_server, calling, speech):
+    server = quick_server(max_waiting_seconds=1.5)
+    client = calling(server)
+    with server.load.take(1.0, 1.5):
+        answer = client.post("/v1/translate?to=hi", content=speech)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+    assert client.post("/v1/translate?to=hi", content=speech).status_code == 200
+    assert server.load.seconds == 0
+
+
 def test_a_refusal_does_not_repeat_what_was_sent(quick_server, calling):
     answer = calling(quick_server()).post("/v1/speak", json={"units": ["secret"] * 10_000, "to": "hi"})
     assert answer.status_code == 422
