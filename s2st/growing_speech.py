@@ -15,6 +15,8 @@ from s2st.precision import autocast
 from s2st.streaming_voice import CHUNK_SIZES
 from s2st.voice import Voice
 
+UNITS_AT_ONCE = 8  # whose durations are predicted together: each prediction has a cost of its own
+
 
 class GrowingSpeech:
     """Takes reduced units some at a time, and gives the waveform in chunks (N,), float32, in [-1, 1].
@@ -39,7 +41,9 @@ class GrowingSpeech:
         Raises UserError as `Voice.speak` does.
         """
         self.units = np.concatenate([self.units, units])
-        self._time(len(self.units) - self.voice.vocoder.duration_context)
+        settled = len(self.units) - self.voice.vocoder.duration_context
+        if settled - self.timed >= UNITS_AT_ONCE:
+            self._time(settled)
         yield from self._chunks(ended=False)
 
     def end(self) -> Iterator[np.ndarray]:

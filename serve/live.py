@@ -39,9 +39,18 @@ def add_live(app: FastAPI, server: Server) -> None:
         """Translate speech while it is spoken."""
         offered = socket.headers.get("sec-websocket-protocol", "").split(",")[0].strip()
         await socket.accept(subprotocol=PROTOCOL if offered == PROTOCOL else None)
+        gone = asyncio.get_running_loop().create_future()  # done once the caller has hung up
         try:
             order = make_order(server, to, source, model, voice, beam)
-            await answer(server, socket, order)
+            answering = asyncio.create_task(answer(server, socket, order, gone))
+            try:
+                await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    return
+                await answering
+            finally:
+                answering.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
         except WebSocketDisconnect:
             return
         except Exception as error:
@@ -51,10 +60,11 @@ def add_live(app: FastAPI, server: Server) -> None:
         await socket.close(ENDED)
 
 
-async def answer(server: Server, socket: WebSocket, order: Order) -> None:
+async def answer(server: Server, socket: WebSocket, order: Order, gone: asyncio.Future[None]) -> None:
     """Answer each sentence with a text of JSON and its speech as a WAV, and the end with their number."""
     count = 0
-    pieces = listen(socket, server.settings.max_stream_seconds, min(MAX_SECONDS, server.settings.max_seconds))
+    settings = server.settings
+    pieces = listen(socket, gone, settings.max_stream_seconds, min(MAX_SECONDS, settings.max_seconds))
     async with aclosing(translate_in_order(server, order, pieces, WAITING)) as sentences:
         async for sentence in sentences:
             fields = sentence.fields(order)
@@ -65,11 +75,13 @@ async def answer(server: Server, socket: WebSocket, order: Order) -> None:
     await socket.send_json({"done": True, "sentences": count})
 
 
-async def listen(socket: WebSocket, max_seconds: float, piece_seconds: float) -> AsyncIterator[Piece]:
+async def listen(
+    socket: WebSocket, gone: asyncio.Future[None], max_seconds: float, piece_seconds: float
+) -> AsyncIterator[Piece]:
     """Give sentences as they are spoken; raises UserError for what is no speech, too fast or too long."""
     cutter = PauseCutter(await asyncio.to_thread(load_detector), piece_seconds)
     start, seconds = time.monotonic(), 0.0
-    while (block := await receive(socket)) is not None:
+    while (block := await receive(socket, gone)) is not None:
         seconds += len(block) / audio.SAMPLE_RATE
         if seconds > max_seconds:
             raise UserError(f"the conversation is longer than {max_seconds:.0f} s; begin another")
@@ -81,7 +93,7 @@ async def listen(socket: WebSocket, max_seconds: float, piece_seconds: float) ->
         yield piece
 
 
-async def receive(socket: WebSocket) -> np.ndarray | None:
+async def receive(socket: WebSocket, gone: asyncio.Future[None]) -> np.ndarray | None:
     """Give the next samples (N,), or None at the end; raises UserError for anything else, and if nothing comes."""
     try:
         async with asyncio.timeout(IDLE_SECONDS):
@@ -89,6 +101,7 @@ async def receive(socket: WebSocket) -> np.ndarray | None:
     except TimeoutError:
         raise UserError(f"nothing came for {IDLE_SECONDS:.0f} s") from None
     if message["type"] == "websocket.disconnect":
+        gone.set_result(None)
         raise WebSocketDisconnect(message.get("code", ENDED))
     if message.get("text") == END:
         return None

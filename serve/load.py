@@ -1,7 +1,10 @@
 """How much a server takes on: what it has not promised cannot come too late."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+LOOK_SECONDS = 0.05  # between two times that who waits looks for room
 
 
 class BusyError(RuntimeError):
@@ -24,3 +27,11 @@ class Load:
             yield
         finally:
             self.seconds -= seconds
+
+    @asynccontextmanager
+    async def wait(self, seconds: float, most: float) -> AsyncIterator[None]:
+        """Take on some seconds as `take` does, once there is room for them."""
+        while self.seconds and self.seconds + seconds > most:
+            await asyncio.sleep(LOOK_SECONDS)
+        with self.take(seconds, most):
+            yield

@@ -6,7 +6,7 @@ import torch
 
 from s2st.audio import HOP
 from s2st.config import UserError
-from s2st.growing_speech import GrowingSpeech
+from s2st.growing_speech import UNITS_AT_ONCE, GrowingSpeech
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.voice import Voice
@@ -59,7 +59,7 @@ def test_it_is_heard_before_the_last_unit_comes_and_holds_no_more_than_it_needs(
     heard, needed = [], 2 * voice.vocoder.context + 100
     for i in range(0, 160, 4):
         heard.append(sum(map(len, speech.add(units[i : i + 4]))))
-        assert len(speech.units) <= 4 + 2 * voice.vocoder.duration_context
+        assert len(speech.units) <= UNITS_AT_ONCE + 4 + 2 * voice.vocoder.duration_context
         assert speech.features is None or speech.features.shape[2] <= needed
     assert sum(heard) > 0.5 * HOP * sum(speech.durations)
 
@@ -75,8 +75,8 @@ def test_nothing_and_one_unit(voice):
 
 def test_repeats_and_unknown_speakers_are_refused(voice):
     speech = GrowingSpeech(voice, "en")
-    list(speech.add(np.arange(10)))
+    list(speech.add(np.arange(15)))
     with pytest.raises(UserError, match="units repeat"):
-        list(speech.add(np.array([9])))
+        list(speech.add(14 - np.arange(15)))
     with pytest.raises(UserError, match="no speaker 'c'"):
-        list(GrowingSpeech(voice, "en", "c").add(np.arange(10)))
+        list(GrowingSpeech(voice, "en", "c").add(np.arange(20)))

@@ -1,5 +1,7 @@
 """A conversation over a WebSocket: sentences are answered while others are spoken; mistakes are told."""
 
+import threading
+
 import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
@@ -81,10 +83,13 @@ def test_an_error_of_the_models_comes_after_what_was_answered(quick_server, call
 
 def test_who_hangs_up_ends_the_work(quick_server, calling):
     server = quick_server()
-    server.graph.wait_seconds = 30.0
+    server.graph.wait_seconds = 300.0
+    begun = threading.Event()
+    translate = server.graph.translate
+    server.graph.translate = lambda *inputs: begun.set() or translate(*inputs)
     with calling(server).websocket_connect(f"{ADDRESS}?to=hi") as socket:
         send(socket, SENTENCE)
-        socket.send_bytes(pcm(SENTENCE))
+        assert begun.wait(60)
     assert server.graph.cancelled
 
 

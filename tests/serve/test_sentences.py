@@ -8,28 +8,31 @@ import numpy as np
 import pytest
 
 from s2st.pauses import Piece
+from serve.load import Load
 from serve.sentences import translate_in_order
 
 
 class SlowGraph:
-    """Translates until it is told that a sentence is done; counts those that are with it."""
+    """Takes a moment for a sentence, and counts those that are with it."""
 
     def __init__(self):
-        self.going, self.most, self.cancelled = 0, 0, 0
+        self.going, self.most = 0, 0
 
     async def translate(self, waveform, order):
         self.going += 1
         self.most = max(self.most, self.going)
         try:
             await asyncio.sleep(0.01 * (len(waveform) % 3))
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
         finally:
             self.going -= 1
         if len(waveform) == 7:
             raise ValueError("seven")
         return len(waveform)
+
+
+def serving(graph):
+    settings = SimpleNamespace(timeout_seconds=30.0, max_waiting_seconds=240.0)
+    return SimpleNamespace(graph=graph, load=Load(), settings=settings)
 
 
 async def pieces(count, asked):
@@ -43,7 +46,7 @@ def run(count, at_once, most=10_000):
 
     async def main():
         graph, asked, given = SlowGraph(), [], []
-        server = SimpleNamespace(graph=graph, settings=SimpleNamespace(timeout_seconds=30.0))
+        server = serving(graph)
         try:
             async with aclosing(translate_in_order(server, None, pieces(count, asked), at_once)) as sentences:
                 async for sentence in sentences:
@@ -76,7 +79,18 @@ def test_an_error_comes_after_the_sentences_before_it_and_ends_the_others():
     assert [sentence.index for sentence in given] == list(range(6))
     assert str(error) == "seven"
     assert graph.going == 0
-    assert graph.cancelled > 0
+
+
+def test_a_sentence_waits_while_others_leave_no_room():
+    async def main():
+        server, given = serving(SlowGraph()), []
+        with server.load.take(240.0, 240.0):
+            asking = asyncio.create_task(anext(translate_in_order(server, None, pieces(1, given))))
+            await asyncio.sleep(0.2)
+            assert server.graph.most == 0
+        return (await asking).index
+
+    assert asyncio.run(main()) == 0
 
 
 def test_an_error_of_the_recording_comes_last():
@@ -87,7 +101,7 @@ def test_an_error_of_the_recording_comes_last():
     given = []
 
     async def main():
-        server = SimpleNamespace(graph=SlowGraph(), settings=SimpleNamespace(timeout_seconds=30.0))
+        server = serving(SlowGraph())
         async for sentence in translate_in_order(server, None, broken()):
             given.append(sentence.index)
 
