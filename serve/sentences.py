@@ -1,7 +1,6 @@
 """Long speech, translated sentence by sentence: some at a time, answered in their order."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -43,12 +42,7 @@ async def translate_in_order(
 
     async def translate(index: int, piece: Piece) -> Sentence:
         start = time.perf_counter()
-<<<<<<< HEAD
-        # counted, so that others are told to come again, but not refused: its recording was taken on
-        with server.load.take(len(piece.waveform) / SAMPLE_RATE, math.inf):
-=======
         async with server.load.wait(len(piece.waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
->>>>>>> s-stream
             spoken = await within(server, server.graph.translate(piece.waveform, order))
         return Sentence(index, piece, spoken, time.perf_counter() - start)
 

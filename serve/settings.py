@@ -29,13 +29,8 @@ class ServeSettings:
             raise ValueError("models is empty; give a name and a folder, as in models: {demo: runs/demo/model}")
         if not 1 <= self.beam <= MAX_BEAM:
             raise ValueError(f"beam {self.beam} must be from 1 to {MAX_BEAM}")
-<<<<<<< HEAD
-        above_zero = ("max_bytes", "max_seconds", "max_waiting_seconds", "max_stream_bytes", "max_stream_seconds")
-        for name in (*above_zero, "timeout_seconds"):
-=======
         numbers = ("max_bytes", "max_seconds", "max_waiting_seconds", "max_stream_bytes", "max_stream_seconds")
         for name in (*numbers, "timeout_seconds"):
->>>>>>> s-stream
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)} must be above 0")
 

@@ -73,15 +73,9 @@ def header() -> bytes:
 
 
 async def speak_short(server: Server, waveform: np.ndarray, order: Order) -> Chunks:
-<<<<<<< HEAD
-    """Give the translation of a waveform (N,) while it is made."""
-    with server.load.take(len(waveform) / audio.SAMPLE_RATE, server.settings.max_waiting_seconds):
-        async with aclosing(server.graph.grow(waveform, order)) as growing:
-=======
     """Give a translation as it is made; raises BusyError, before its first chunk, where others leave no room."""
     with server.load.take(len(waveform) / audio.SAMPLE_RATE, server.settings.max_waiting_seconds):
         async with aclosing(server.graph.grow(waveform, order)) as growing:  # type: ignore[type-var]
->>>>>>> s-stream
             async for chunk in each_within(server, growing):
                 yield chunk
 
