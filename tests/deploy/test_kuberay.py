@@ -26,10 +26,10 @@ POD = {
                 "name": ANY,
                 "image": ANY,
                 "resources": {"requests": QUANTITIES, "limits": QUANTITIES},
-                "volumeMounts": [{"name": ANY, "mountPath": ANY}],
+                "volumeMounts": [{"name": ANY, "mountPath": ANY, "readOnly": ANY}],
             }
         ],
-        "volumes": [{"name": ANY, "emptyDir": {"medium": ANY, "sizeLimit": ANY}}],
+        "volumes": [{"name": ANY, "emptyDir": {"medium": ANY, "sizeLimit": ANY}, "secret": {"secretName": ANY}}],
     },
 }
 RAY_CLUSTER = {
@@ -150,7 +150,16 @@ def test_the_service_is_serve_yaml_but_for_where_it_listens(service, root):
     ServeDeploySchema.model_validate(theirs)
     assert ours["http_options"].pop("host") == "127.0.0.1"
     assert theirs["http_options"].pop("host") == "0.0.0.0"
+    assert theirs["applications"][0]["args"].pop("api_keys") == "/etc/s2st/api_keys"
     assert ours == theirs
+
+
+def test_every_node_of_the_service_has_the_keys(service):
+    cluster = service["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert {"name": "keys", "secret": {"secretName": "s2st-keys"}} in pod["volumes"]
+        assert {"name": "keys", "mountPath": "/etc/s2st", "readOnly": True} in pod["containers"][0]["volumeMounts"]
 
 
 def test_only_chosen_pods_reach_the_port_of_serve(manifests, service):
