@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.hostile import KINDS
+from benchmarks.hostile_requests import ask
 from s2st import audio
 from s2st.audio import num_frames
 from s2st.beam_search import SearchOptions
@@ -193,3 +195,9 @@ def test_a_conversation_over_the_real_graph(server, tone):
         told = [message for message in socket if isinstance(message, str)]
     assert json.loads(told[-1])["done"] is True
     assert all("units" in json.loads(message) for message in told[:-1])
+
+
+def test_hostile_requests_are_refused_through_serve_too(server):
+    with httpx.Client(timeout=60) as client:
+        told = [ask(client, server, seed) for seed in range(2 * len(KINDS))]
+    assert [wrong for _, _, wrong in told if wrong is not None] == []
