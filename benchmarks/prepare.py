@@ -35,7 +35,7 @@ def spoken(texts: dict[str, Path]) -> Iterator[tuple[str, np.ndarray]]:
         for lang, sentences in lines.items():
             chosen = [espeak.Line(sentence) for sentence in sentences[start : start + LINES_AT_ONCE]]
             for samples in espeak.speak(f"{lang}+{VARIANTS[start // LINES_AT_ONCE % len(VARIANTS)]}", chosen):
-                yield lang, audio.resample(samples.astype(np.float32) / 32768, espeak.SAMPLE_RATE)
+                yield lang, espeak.to_waveform(samples)
 
 
 def write_wavs(folder: Path, minutes: float, speech: Iterator[tuple[str, np.ndarray]]) -> None:

@@ -4,6 +4,7 @@ With `pairs` the source is units, for a unit Transformer; with `speech_pairs` it
 """
 
 import dataclasses
+import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from s2st import audio, checkpoint, griffin_lim, translators
+from s2st import audio, checkpoint, griffin_lim, storage, translators
+from s2st.baselines import hosted_cost
+from s2st.baselines.cascade import CascadeTranslator
+from s2st.baselines.hosted import HostedTranslator
 from s2st.beam_search import SearchOptions
 from s2st.config import UserError
 from s2st.features.filterbank import check_lengths
@@ -29,6 +33,7 @@ from stages.console import tell
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, resource
 
+COSTS = "_costs"  # folder in the output: what each worker had a hosted service do, and the price of it
 LIMITS = ("max_len_a", "max_len_b")
 CHOICES = ("beam", "length_penalty", "no_repeat_ngram", "temperature", "sampling", "top_k", "top_p")
 
@@ -66,7 +71,7 @@ class BatchTranslator:
 
     def __init__(self, model: str, config: TranslateConfig, output: str):
         """Pairs that the model cannot take are set aside beside the dataset `output`."""
-        self.output = output
+        self.output, self.name = output, uuid.uuid4().hex
         self.translator: Any = translators.load(model, "cuda" if torch.cuda.is_available() else "cpu")
         self.options, self.seed = config.options(self.translator.search), config.seed
 
@@ -103,9 +108,11 @@ class BatchTranslator:
         check_lengths([waveform], self.translator.max_source_frames)
         return waveform
 
-    def _target(self, row: dict[str, Any]) -> np.ndarray:
-        """Give what the model is to say: the true units, or, where it speaks spectrograms, the waveform."""
-        if isinstance(self.translator, SpectrogramTranslator):
+    def _target(self, row: dict[str, Any]) -> Any:
+        """Give what the model is to say: the true units, or the waveform or the text where its voice speaks those."""
+        if isinstance(self.translator, CascadeTranslator):
+            return row["target_text"]
+        if isinstance(self.translator, SpectrogramTranslator | HostedTranslator):
             return audio.decode(row["target_audio"])
         return np.asarray(row["target_units"], dtype=np.int32)
 
@@ -114,6 +121,8 @@ class BatchTranslator:
         translate = self.translator.translate_units if units else self.translator.translate_batch
         sources, langs = [row["source"] for row in rows], [row["source_lang"] for row in rows]
         translations = translate(sources, langs, target, self.options)
+        if isinstance(self.translator, HostedTranslator):
+            storage.write_json(f"{self.output}/{COSTS}/{self.name}.json", self.translator.totals())
         done = []
         ceilings = self._ceilings([row["target"] for row in rows], target)
         for row, translation, ceiling in zip(rows, translations, ceilings, strict=True):
@@ -131,8 +140,15 @@ class BatchTranslator:
             )
         return done
 
-    def _ceilings(self, references: list[np.ndarray], lang: str) -> list[np.ndarray]:
-        """Give what the voice can say at best: the true units, or the true spectrogram."""
+    def _ceilings(self, references: list[Any], lang: str) -> list[np.ndarray]:
+        """Give what the voice can say at best: the true units, spectrogram or text.
+
+        A hosted voice costs money, and for its best the recording stands.
+        """
+        if isinstance(self.translator, HostedTranslator):
+            return references
+        if isinstance(self.translator, CascadeTranslator):
+            return self.translator.speaker.speak(references, lang)
         if isinstance(self.translator, SpectrogramTranslator):
             return [griffin_lim.speak_resampled(speech_log_mel(to_mel_rate(true))) for true in references]
         return [waveform for waveform, _ in self.translator.voices[lang].speak(references, lang)]
@@ -150,13 +166,15 @@ def check(config: TranslateConfig, step: Step) -> None:
 def check_inputs(config: TranslateConfig, step: Step) -> None:
     """Raise UserError if the pairs are not of the kind that the model translates, or of other units."""
     folder, schema = source(step)
-    translator = checkpoint.read_config(f"{step.input('model')}/translator", *checkpoint.TRANSLATORS)
+    translator = translators.describe(step.input("model"))
     kind = translator["model"]
     if (kind == "unit_transformer") != (schema is PAIRS):
         needed = "pairs" if kind == "unit_transformer" else "speech_pairs"
         raise UserError(f"section '{step.name}': its model is a {kind}; name {needed} instead")
     check_search(config, step, translator)
     model = read_model_folder(step.input("model"))
+    if model["units"] is None:
+        raise UserError(f"section '{step.name}': its model has no codebook to compare units by; assemble it with one")
     codebooks = set(datasets.read_table(folder, schema, ["codebook"])["codebook"].to_pylist())
     if units := codebooks - {model["units"]}:
         raise UserError(
@@ -166,7 +184,9 @@ def check_inputs(config: TranslateConfig, step: Step) -> None:
 
 def check_search(config: TranslateConfig, step: Step, translator: dict[str, Any]) -> None:
     """Raise UserError if a setting of the search would do nothing; beam 1 may be told to what is greedy anyway."""
-    if translator["model"] in checkpoint.SPECTROGRAM_MODELS:
+    if translator["model"] in translators.BASELINES:
+        told, idle = f"is a {translator['model']}, whose parts search as they are set", LIMITS + CHOICES
+    elif translator["model"] in checkpoint.SPECTROGRAM_MODELS:
         told, idle = "speaks spectrograms, which are not searched for", LIMITS + CHOICES
     elif translator["config"].get("units_per_step", 1) > 1:
         told, idle = "stacks units, which are found greedily", CHOICES
@@ -214,6 +234,10 @@ def run(config: TranslateConfig, step: Step) -> Counts:
         loops = pc.sum(table["loops"]).as_py()
         share = f"{cut} of {len(table)}"
         tell(f"{step.name}: {share} translations did not end by themselves and are cut, {loops} of them loop")
+    if costs := hosted_cost.add_up(f"{step.output}/{COSTS}"):
+        storage.write_json(f"{step.output}/_cost.json", costs)
+        price = f", {costs['cost']:.2f} {costs['currency']}" if "cost" in costs else ""
+        tell(f"{step.name}: {costs['requests']} requests{price}")
     return Counts(num_chosen, len(table), num_rejects, round(sum(table["seconds"].to_pylist()) / 3600, 4))
 
 

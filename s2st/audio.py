@@ -160,6 +160,12 @@ def resample_blocks(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndar
     yield resample(held, rate)[done * SAMPLE_RATE // rate :]
 
 
+def equal_parts(waveform: np.ndarray, longest_seconds: float) -> list[np.ndarray]:
+    """Cut a waveform (N,) into as few parts as none is longer than so many seconds, all about equally long."""
+    count = -(-len(waveform) // int(longest_seconds * SAMPLE_RATE))
+    return np.array_split(waveform, count) if count else []
+
+
 def to_int16(waveform: np.ndarray) -> np.ndarray:
     """Bring a waveform to 16 bits: exact for one that was decoded from 16 bits at SAMPLE_RATE."""
     scaled = waveform * 32768

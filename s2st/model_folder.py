@@ -13,10 +13,10 @@ from s2st.speech_to_units import units_info
 class ModelFolder:
     """What is known of a model folder without its weights."""
 
-    kind: str  # of its translator: unit_transformer, s2ut, ...
+    kind: str  # of its translator: unit_transformer, s2ut, ..., cascade, hosted
     directions: tuple[str, ...]  # "en-hi", ...
     voices: dict[str, tuple[str, ...]]  # names of the speakers, by language; none where the vocoder has but one
-    units: str  # fingerprint
+    units: str  # fingerprint; "" for a baseline without a codebook
     num_units: int
 
 
@@ -40,6 +40,10 @@ def read_model_folder(folder: str) -> dict[str, Any]:
 def describe(folder: str) -> ModelFolder:
     """Tell what a model folder does; raises UserError if a part is missing, or knows other units than the rest."""
     model = read_model_folder(folder)
+    directions = tuple(model["directions"])
+    nameless: dict[str, tuple[str, ...]] = {direction.split("-")[1]: () for direction in directions}
+    if "kind" in model:  # a baseline: its settings are checked when it is loaded
+        return ModelFolder(model["kind"], directions, nameless, model["units"] or "", 0)
     units, num_units = units_info(f"{folder}/codebook")
     translator = checkpoint.read_config(f"{folder}/translator", *checkpoint.TRANSLATORS)
     vocoders = {name: checkpoint.vocoder_info(f"{folder}/vocoders/{name}") for name in set(model["vocoders"].values())}
@@ -47,9 +51,8 @@ def describe(folder: str) -> ModelFolder:
     for part in ("codebook", "translator", *(f"vocoders/{name}" for name in vocoders)):
         storage.need_file(f"{folder}/{part}/{checkpoint.WEIGHTS}", f"the model {folder}")
     voices = {lang: tuple(vocoders[name].get("speakers", ())) for lang, name in model["vocoders"].items()}
-    if not voices:  # it speaks spectrograms
-        voices = {direction.split("-")[1]: () for direction in model["directions"]}
-    return ModelFolder(translator["model"], tuple(model["directions"]), voices, units, num_units)
+    # one without vocoders speaks spectrograms
+    return ModelFolder(translator["model"], directions, voices or nameless, units, num_units)
 
 
 def check_units_agree(folder: str, units: str, translator: dict[str, Any], vocoders: dict[str, dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ recordings are a matter of seconds.
 Shapes: N recordings, S sentences, L languages, D directions, P pairs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,12 +38,7 @@ class PairingConfig:
     seed: int = 0  # of the splits, of the choice among too many pairs, and of the order of rows
 
     def __post_init__(self) -> None:
-        for number, direction in enumerate(self.directions):
-            source, _, target = direction.partition("-")
-            if not source or not target:
-                raise ValueError(f"'{direction}' is no direction; write two languages with - between them, like hi-en")
-            if source == target or direction in self.directions[:number]:
-                raise ValueError(f"direction '{direction}' goes nowhere or is named twice; name two languages, once")
+        check_directions(self.directions)
         if not 0 <= self.validation_share < 1:
             raise ValueError("validation_share must be at least 0, and below 1 to leave a rest to train on")
         if self.min_seconds > self.max_seconds:
@@ -226,6 +221,21 @@ def unpaired(recordings: Recordings, pairs: Pairs) -> list[dict[str, Any]]:
         nowhere = "another language" if languages == 1 else "the directions asked for"
         row["reason"] = f"its pairs were taken by {took}" if took else f"no partner in {nowhere}"
     return rows
+
+
+def check_directions(directions: Sequence[str]) -> None:
+    """Raise ValueError unless each direction is two different languages with a hyphen between, and none comes twice."""
+    for number, direction in enumerate(directions):
+        source, _, target = direction.partition("-")
+        if not source or not target:
+            raise ValueError(f"'{direction}' is no direction; write two languages with - between them, like hi-en")
+        if source == target or direction in directions[:number]:
+            raise ValueError(f"direction '{direction}' goes nowhere or is named twice; name two languages, once")
+
+
+def source_languages(directions: Iterable[str]) -> list[str]:
+    """Give the language that each direction begins with: "en-hi" into "en"."""
+    return [direction.partition("-")[0] for direction in directions]
 
 
 def target_languages(directions: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Speech while it is being made: the waveform of units, chunk by chunk.
 
-Durations of all units are predicted first, which takes little. Then each chunk is made with all the frames around it
-that its samples depend on, so that chunks join to the very waveform that is made at once.
+Each chunk is made with all the frames around it that its samples depend on, so that chunks join to the very waveform
+that is made at once. Before the first one, durations are predicted only of the units that it needs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,13 +33,13 @@ def stream(
     """
     if not sizes or min(sizes) < 1:
         raise ValueError(f"sizes {list(sizes)} must be frames of chunks, each 1 or more")
-    with autocast(voice.device, voice.bf16):
-        features, _, _ = voice.vocoder.features(**voice.batch([units], lang, full, speaker))
-    return _chunks(voice, features, sizes)
+    return _chunks(voice, voice.batch([units], lang, full, speaker), sizes)
 
 
-def _chunks(voice: Voice, features: Tensor, sizes: Sequence[int]) -> Iterator[np.ndarray]:
+def _chunks(voice: Voice, batch: dict[str, Tensor], sizes: Sequence[int]) -> Iterator[np.ndarray]:
     context, start = voice.vocoder.context, 0
+    # A unit lasts a frame or more, so that as many units as the first chunk needs frames are enough for it.
+    features = _features(voice, batch, sizes[0] + context)
     for size in chain(sizes, repeat(sizes[-1])):
         if start >= features.shape[2]:
             return
@@ -47,4 +47,16 @@ def _chunks(voice: Voice, features: Tensor, sizes: Sequence[int]) -> Iterator[np
         with autocast(voice.device, voice.bf16), torch.no_grad():
             made = voice.vocoder.waveform(features[:, :, first : start + size + context], None)[0]
         yield made[(start - first) * HOP : (start - first + size) * HOP].cpu().numpy()
+        if start == 0:
+            features = _features(voice, batch, batch["units"].shape[1])
         start += size
+
+
+def _features(voice: Voice, batch: dict[str, Tensor], count: int) -> Tensor:
+    """Embed the first `count` units of a batch of one sequence, as long as each lasts -> (1, C, T)."""
+    predictor = voice.vocoder.duration_predictor
+    seen = count + (0 if predictor is None else predictor.context)
+    part = {name: value[:, :seen] if value.ndim == 2 else value for name, value in batch.items()}
+    with autocast(voice.device, voice.bf16):
+        features, _, durations = voice.vocoder.features(**part | {"lengths": batch["lengths"].clamp(max=seen)})
+    return features[:, :, : int(durations[:, :count].sum())]

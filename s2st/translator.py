@@ -29,6 +29,8 @@ class Translation:
     durations: np.ndarray  # of each of `units`, in frames of 20 ms
     finished: bool  # False if the model did not say where to end, and was cut
     loops: bool  # it was cut, and repeats itself to its end
+    source_text: str = ""  # that was heard, where a translator goes through text
+    text: str = ""  # ... and that was spoken
 
 
 class SpeechTranslator:

@@ -15,7 +15,8 @@ from starlette.websockets import WebSocketClose
 
 from serve.settings import is_local
 
-OPEN_PATHS = ("/healthz", "/readyz")  # asked by whoever watches over the server
+OPEN_PATHS = ("/", "/healthz", "/readyz")  # the page, which asks for a key, and what watchers over the server ask
+OPEN_FOLDER = "/page/"  # its files
 FORM_BYTES = 64 << 10  # of a form around its file
 LONG_FACTOR = 10  # times the time of others have the bodies of long recordings
 
@@ -40,7 +41,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or is_open(scope["path"]):
             return await self.app(scope, receive, send)
         if refused := self._refusal(scope):
             answer = JSONResponse({"detail": refused[1]}, refused[0], headers={"WWW-Authenticate": "Bearer"})
@@ -120,6 +121,11 @@ def wants_stream(scope: Scope) -> bool:
 def host_name(host: str) -> str:
     """Give the name or address of a header Host, without its port and brackets."""
     return (urlsplit(f"//{host}").hostname or "") if host.count("[") == host.count("]") else ""
+
+
+def is_open(path: str) -> bool:
+    """Tell whether everybody may ask for a path."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def shown_key(headers: Headers) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, FailFast, Field, StrictInt
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
-from serve import answers
+from serve import answers, page
 from serve.access import Cors, Guard
 from serve.audio_translations import add_audio_translations
 from serve.deployments import ModelLostError
@@ -51,6 +51,7 @@ def create_app(server: Server) -> FastAPI:
     add_live(app, server)
     add_units(app, server)
     add_status(app, server)
+    app.include_router(page.router)
     return app
 
 

@@ -1,24 +1,20 @@
 """Run steps on Ray: each in a task of its own, those that do not depend on each other at the same time."""
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import filelock
-import pyarrow as pa
 import ray
 
-from s2st import storage
 from s2st.config import UserError
+from stages import run_folder
 from stages.cluster import connect, set_up_data
 from stages.console import open_console
 from stages.datasets import REJECTS_FOLDER
 from stages.recipe import find_recipe, open_recipe
-from stages.stage import MADE_BY, Step, config_of, execute, finished, load_stage
+from stages.stage import Step, config_of, execute, finished, load_stage
 
 # Ray Data survives the loss of a node that works on its rows, but not of one that reads footers for it: this comes as
 # an error that cannot be unpickled.
@@ -35,6 +31,7 @@ def run_step(step: Step) -> dict[str, Any]:
     """Execute a step on a worker, again if that or another is lost; a user's mistake comes back as {"error"}."""
     set_up_data()
     try:
+        run_folder.reach(step.run_folder)
         return execute(step)
     except UserError as error:
         return {"error": str(error)}
@@ -48,7 +45,7 @@ def run_steps(
     Steps whose output is there, made from the same inputs and settings, are skipped. Raises UserError for a
     user's mistake, and if another run works in the same folder.
     """
-    with _alone(steps[0].run_folder):
+    with run_folder.alone(steps[0].run_folder):
         done = done_before(steps, redo=True)
         waiting = [step for step in steps if step.name not in done]
         for step in waiting:  # before anybody is told to add --redo
@@ -60,26 +57,6 @@ def run_steps(
         if waiting:
             _run(waiting, records, parallel, tell)
     return [records[step.name] for step in steps]
-
-
-@contextlib.contextmanager
-def _alone(run_folder: str) -> Iterator[None]:
-    """Keep a second run out of a local folder while this one works there; buckets have no locks."""
-    with contextlib.ExitStack() as held:
-        try:
-            if "://" in run_folder:
-                storage.is_file(f"{run_folder}/{MADE_BY}")  # can it be reached at all?
-            else:
-                Path(run_folder).mkdir(parents=True, exist_ok=True)
-                held.enter_context(filelock.FileLock(f"{run_folder}/.lock", timeout=0))
-        except filelock.Timeout:
-            raise UserError(
-                f"another run is at work in {run_folder}; wait for its end, or choose another folder with run=..."
-            ) from None
-        except (OSError, pa.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-            raise UserError(f"cannot write to {run_folder}: {reason}; choose another folder with run=...") from None
-        yield
 
 
 def done_before(steps: Sequence[Step], redo: bool) -> dict[str, dict[str, Any]]:
@@ -104,6 +81,8 @@ def _run(waiting: list[Step], records: dict[str, dict[str, Any]], parallel: int,
     if not (ray.is_initialized() or os.environ.get("RAY_ADDRESS")):
         tell("Ray starts")  # in ten seconds, or a minute where the machine is busy
     address = connect()
+    if os.environ.get("RAY_ADDRESS"):
+        run_folder.check_nodes(waiting[0].run_folder)
     take_lines = open_console()
     running: dict[Any, Step] = {}
     try:

@@ -91,7 +91,7 @@ def run(config: VocoderConfig, step: Step) -> Counts:
     voices = Voices.of(trained, languages)
     model = dataclasses.replace(config.hifigan or config.vocos, num_units=num_units, **voices.model_settings())
     info = {"units": units_name, **voices.info()}
-    settings = {"config": config, "model": model, "info": info}
+    settings = {"config": config, "model": model, "info": info, "codebook": step.input("codebook")}
     training = training_examples(manifest, trained, voices, config.segment_frames, config.batch_size)
     fit(step, config.loop, train_worker, settings, training, validation_examples(manifest, judged, voices))
     hours = sum(trained["num_samples"].to_pylist()) / audio.SAMPLE_RATE / 3600
@@ -128,6 +128,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     worker = Worker(config.loop, settings["run"])
     torch.manual_seed(config.loop.seed)  # the same weights on all workers
     vocoder = (UnitVocos if config.hifigan is None else UnitHifigan)(settings["model"])
+    vocoder.begin_from(checkpoint.load(settings["codebook"], "codebook")[0].centroids)  # type: ignore[arg-type]
     objective = VocoderObjective(vocoder, config.weights, config.discriminators)
     generator, critic = Learner(objective.to(worker.device), config.loop), None
     parts: dict[str, Part] = {"objective": objective, "optimizer": generator.optimizer}

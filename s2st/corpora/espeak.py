@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from s2st import audio
 from s2st.config import UserError
 
+LANGUAGES = {"en": "en-us"}  # what espeak calls a language, where it is not its ISO 639-1 code
 SAMPLE_RATE = 22_050  # of the samples that `speak` gives; the voices themselves are made for it
 NORMAL_RATE = 165  # words a minute; espeak's own 175 is a little hurried
 NORMAL_PITCH = 50  # of 0..99
@@ -73,6 +75,11 @@ class Phone:
     start: int  # sample
 
 
+def voice_of(lang: str, variant: str = "") -> str:
+    """Name a voice of a language (ISO 639-1), such as `hi+f2`; without a variant, espeak's own."""
+    return "+".join(filter(None, (LANGUAGES.get(lang, lang), variant)))
+
+
 def variants() -> set[str]:
     """List the voice variants, such as `f2` and `m3`, which go with any language."""
     return {path.name for path in (_data() / "voices" / "!v").iterdir()}
@@ -81,6 +88,11 @@ def variants() -> set[str]:
 def speak(voice: str, lines: Sequence[Line]) -> list[np.ndarray]:
     """Speak lines with a voice such as `hi+f2`: int16 samples (N,) a line at SAMPLE_RATE, silence trimmed."""
     return [trim(samples) for samples, _ in _speak(voice, lines)]
+
+
+def to_waveform(samples: np.ndarray) -> np.ndarray:
+    """Turn samples as `speak` gives them into a waveform (N,): float32 in [-1, 1], 16 kHz."""
+    return audio.resample(samples.astype(np.float32) / 32768, SAMPLE_RATE)
 
 
 def speak_phones(voice: str, lines: Sequence[Line]) -> list[tuple[np.ndarray, list[Phone]]]:
@@ -171,7 +183,7 @@ def _data() -> Path:
     try:
         import espeakng_loader
     except ImportError:
-        raise UserError(f"the phrasebook speaks with espeak-ng, which is not installed; {INSTALL}") from None
+        raise UserError(f"espeak-ng, which is to speak, is not installed; {INSTALL}") from None
     return Path(espeakng_loader.get_data_path())
 
 

@@ -20,7 +20,6 @@ from s2st.corpora.phrasebook_grammar import Sentence, content_words, sentences, 
 
 __all__ = ["Phrasebook", "PhrasebookConfig", "PhrasebookShard", "content_words", "stop_words", "template_of"]
 
-ESPEAK_LANGUAGES = {"en": "en-us", "hi": "hi", "ko": "ko"}
 # Variants of espeak's voices: of 60 that an English recogniser heard, among the clearest.
 # Two lists, so that a voice never moves from unseen to seen when a setting grows.
 SEEN_VARIANTS = (
@@ -75,7 +74,7 @@ class PhrasebookShard(Shard):
     @property
     def voice(self) -> str:
         """Name of the voice for espeak-ng."""
-        return f"{ESPEAK_LANGUAGES[self.lang]}+{self.variant}"
+        return espeak.voice_of(self.lang, self.variant)
 
 
 class Phrasebook:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2st.audio import SAMPLE_RATE
+from s2st.audio import SAMPLE_RATE, equal_parts
 from s2st.config import UserError
 
 LANGUAGE = "en"
@@ -44,13 +44,9 @@ class Moonshine:
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Hear the text of each waveform (N,), as it writes it: with capitals, punctuation and numbers in digits."""
-        return [" ".join(filter(None, map(self._hear, _parts(waveform)))) for waveform in waveforms]
+        parts = [equal_parts(waveform, LONGEST_SECONDS) for waveform in waveforms]
+        return [" ".join(filter(None, map(self._hear, of_one))) for of_one in parts]
 
     def _hear(self, waveform: np.ndarray) -> str:
         transcript = self.model.transcribe_without_streaming(waveform.tolist(), SAMPLE_RATE)
         return " ".join(line.text.strip() for line in transcript.lines)
-
-
-def _parts(waveform: np.ndarray) -> list[np.ndarray]:
-    count = -(-len(waveform) // int(LONGEST_SECONDS * SAMPLE_RATE))
-    return np.array_split(waveform, count) if count else []

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from s2st.audio import HOP
 
 LONGEST_UNIT = 500  # frames, 10 s: a badly trained predictor must not fill the memory
+UNLIKENESS = 0.1  # of embeddings that begin as centroids, in the dimensions that these do not fill
 ISTFT_REACH = 2  # frames on each side of a frame whose windows overlap it in `inverse_stft`
 
 
@@ -59,6 +60,11 @@ class DurationPredictor(nn.Module):
         self.proj = nn.Linear(hidden, 1)
         self.dropout = nn.Dropout(config.duration_dropout)
 
+    @property
+    def context(self) -> int:
+        """Units on each side of a unit that its duration depends on."""
+        return int(self.conv1.padding[0]) + int(self.conv2.padding[0])
+
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """Predict ln(duration + 1). embedded (B, L, E), mask (B, L) true at units -> (B, L)."""
         x = embedded * mask.unsqueeze(2)
@@ -79,6 +85,22 @@ class UnitVocoder(nn.Module):
         self.duration_predictor = DurationPredictor(config) if config.predict_durations else None
         self.num_languages, self.num_speakers = config.num_languages, config.num_speakers
         self.cumulative_rounding = config.cumulative_rounding
+
+    @torch.no_grad()
+    def begin_from(self, centroids: Tensor) -> None:
+        """Let embeddings begin as the centroids of their units, so that units that sound alike are spoken alike.
+
+        centroids (K, D): each dimension is scaled, and the first principal components are as far apart as random
+        embeddings are. Not in the reference, where all units begin equally unlike: a rare one then learns from its own
+        few frames only.
+        """
+        if len(centroids) < 2:
+            return
+        scaled = (centroids - centroids.mean(0)) / centroids.std(0).clamp(min=1e-8)
+        directions, sizes, _ = torch.linalg.svd(scaled, full_matrices=False)
+        components = (directions * sizes)[:, : self.unit_embedding.embedding_dim]
+        self.unit_embedding.weight.mul_(UNLIKENESS)
+        self.unit_embedding.weight[:, : components.shape[1]] = components / components.std().clamp(min=1e-8)
 
     def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """Make the waveform. features (B, input_dim, T), zero where mask (B, 1, T) is false -> (B, N)."""
@@ -244,11 +266,12 @@ def inverse_stft(spectrum: Tensor, hop: int, mask: Tensor | None) -> Tensor:
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
     """Add frames (B, T, 4 * hop) at every hop, cut to their middle -> (B, T * hop)."""
-    count, size = frames.shape[1:]
-    length = (count - 1) * hop + size
-    added = F.fold(frames.transpose(1, 2), (1, length), kernel_size=(1, size), stride=(1, hop))
+    batch, count, size = frames.shape
+    added = frames.new_zeros(batch, count + size // hop - 1, hop)
+    for start, part in enumerate(frames.split(hop, dim=2)):
+        added[:, start : start + count] += part
     start = (size - hop) // 2
-    return added[:, 0, 0, start : start + count * hop]
+    return added.flatten(1)[:, start : start + count * hop]
 
 
 def _runs(units: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

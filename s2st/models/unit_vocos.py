@@ -1,7 +1,8 @@
 """Unit Vocos: the waveform of a unit sequence by ConvNeXt blocks at 50 Hz and one inverse STFT.
 
 Vocos (Siuzdak 2023, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders") on
-embedded units. No layer runs faster than the units, which makes it cheap on a CPU.
+embedded units. No layer runs faster than the units, which makes it cheap on a CPU. Blocks compute on (B, C, 1, T) with
+channels last in memory, where their linear layers need no copies.
 
 Shapes: B batch, T unit frames (50 Hz), N = T * HOP samples, C channels.
 """
@@ -42,10 +43,12 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), 1.0 / config.num_blocks))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, C, T), mask (B, 1, T) -> (B, C, T)."""
-        hidden = self.norm(self.depthwise(x).transpose(1, 2))
+        """x (B, C, 1, T), mask (B, 1, 1, T) -> (B, C, 1, T)."""
+        kernel, padding = self.depthwise.weight.unsqueeze(2), (0, *self.depthwise.padding)
+        hidden = F.conv2d(x, kernel, self.depthwise.bias, padding=padding, groups=x.shape[1])
+        hidden = self.norm(hidden.permute(0, 2, 3, 1))
         hidden = self.contract(F.gelu(self.expand(hidden))) * self.scale
-        return x + zero_outside(hidden.transpose(1, 2), mask)
+        return x + zero_outside(hidden.permute(0, 3, 1, 2), mask)
 
 
 class UnitVocos(UnitVocoder):
@@ -65,8 +68,9 @@ class UnitVocos(UnitVocoder):
 
     def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """features (B, input_dim, T), mask (B, 1, T) -> (B, N)."""
-        x = self.norm(self.conv(features).transpose(1, 2)).transpose(1, 2)
-        x = zero_outside(x, mask)
+        x = self.norm(self.conv(features).transpose(1, 2)).transpose(1, 2).unsqueeze(2)
+        outside = None if mask is None else mask.unsqueeze(2)
+        x = zero_outside(x, outside)
         for block in self.blocks:
-            x = block(x, mask)
-        return inverse_stft(self.head(self.final_norm(x.transpose(1, 2))), HOP, mask)
+            x = block(x, outside)
+        return inverse_stft(self.head(self.final_norm(x.squeeze(2).transpose(1, 2))), HOP, mask)

@@ -101,7 +101,7 @@ def test_utut_adds_korean_to_a_model_of_four_languages():
 def test_names_and_paths_of_recipes():
     assert find_recipe("demo").endswith("recipes/demo.yaml")
     assert find_recipe("my/own.yaml") == "my/own.yaml"
-    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: ctc_phrasebook, "):
+    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: cascade, ctc_phrasebook, "):
         find_recipe("dmeo")
 
 

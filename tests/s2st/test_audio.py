@@ -108,6 +108,15 @@ def test_num_frames_is_what_the_convolutions_give():
         assert audio.num_frames(length) == convolutions(length)
 
 
+def test_long_recordings_are_cut_into_equal_parts():
+    waveform = np.arange(int(75 * audio.SAMPLE_RATE))
+    parts = audio.equal_parts(waveform, 30.0)
+    assert len(parts) == 3
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    np.testing.assert_array_equal(np.concatenate(parts), waveform)
+    assert audio.equal_parts(waveform[:0], 30.0) == []
+
+
 def test_a_recording_in_a_file_is_decoded_block_by_block(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "BLOCK_SAMPLES", 3_000)
     path = tmp_path / "long.flac"

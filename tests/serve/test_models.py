@@ -1,48 +1,50 @@
-import json
 import shutil
-from pathlib import Path
 
 import pytest
 
 from s2st.config import UserError
-from serve.app import build
+from serve.models import check_voice, folder_of, pick_model, read_models, version_of
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+@pytest.fixture
+def models(tiny_model, tiny_direct_models):
+    return read_models({"units": tiny_model, "s2ut": tiny_direct_models["s2ut"]})
 
 
-def rename_units(folder):
-    file = folder / "vocoders" / "hi" / "config.json"
-    config = json.loads(file.read_text())
-    config["info"]["units"] = "mfcc-0-0-other"
-    file.write_text(json.dumps(config))
+def test_the_first_model_that_knows_a_direction_translates_it(models):
+    model, source = pick_model(models, "hi", None, None)
+    assert (model.name, source, model.in_parts) == ("units", "en", True)
+    model, source = pick_model(models, "hi", "en", "s2ut")
+    assert (model.name, source, model.in_parts) == ("s2ut", "en", False)
 
 
-BROKEN = {
-    "is no JSON .*half-written": lambda folder: cut(folder / "model.json"),
-    "needs 'units', 'directions' and 'vocoders'": lambda folder: (folder / "model.json").write_text("{}"),
-    "codebook/config.json is no JSON": lambda folder: cut(folder / "codebook" / "config.json"),
-    "needs 'model', 'config' and 'info'": lambda folder: (folder / "translator" / "config.json").write_text("[]"),
-    "translator/weights.safetensors cannot be read .*half-written": lambda folder: cut(
-        folder / "translator" / "weights.safetensors"
-    ),
-    "there is no file .*weights.safetensors": lambda folder: (folder / "codebook" / "weights.safetensors").unlink(),
-    "there is no model in .*vocoders/en": lambda folder: shutil.rmtree(folder / "vocoders" / "en"),
-    "was trained on units mfcc-0-0-other": rename_units,
-}
+@pytest.mark.parametrize(
+    ("to", "source", "name", "message"),
+    [
+        ("ko", None, None, "does not speak 'ko'"),
+        ("hi", "fr", None, "does not translate 'fr' to 'hi'"),
+        ("en", None, "s2ut", "does not speak 'en'"),
+        ("hi", None, "unit", "unknown model 'unit'; did you mean 'units'"),
+    ],
+)
+def test_what_no_model_does_is_told(models, to, source, name, message):
+    with pytest.raises(UserError, match=message):
+        pick_model(models, to, source, name)
 
 
-@pytest.mark.parametrize("reason", BROKEN)
-def test_a_broken_model_is_refused_before_it_is_deployed(reason, tiny_model, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(Path(tiny_model), folder)
-    BROKEN[reason](folder)
-    with pytest.raises(UserError, match=reason) as refused:
-        build({"model": str(folder)})
-    assert "\n" not in str(refused.value)
+def test_voices_are_known_by_name(models):
+    check_voice(models["units"], "hi", "a")
+    check_voice(models["units"], "hi", None)
+    with pytest.raises(UserError, match="model 'units' has no voice 'b' for 'hi'; it has a"):
+        check_voice(models["units"], "hi", "b")
 
 
-def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="there is no model in"):
-        build({"model": str(tmp_path / "nowhere")})
+def test_a_folder_that_changed_has_another_version(tiny_model, tmp_path):
+    folder = str(tmp_path / "model")
+    shutil.copytree(tiny_model, folder)
+    version = version_of(folder)
+    assert folder_of(version) == folder
+    (tmp_path / "model" / "model.json").write_text("{}")
+    assert version_of(folder) != version
+    with pytest.raises(UserError, match="has changed since the server read it"):
+        folder_of(version)

@@ -1,6 +1,5 @@
 import json
 
-import filelock
 import pytest
 import ray
 
@@ -14,17 +13,6 @@ from stages.stage import MADE_BY, Step
 
 def steps_in(folder):
     return [Step("manifest", "pipelines.ingest", str(folder), {"phrasebook": {}}, {})]
-
-
-def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
-    with filelock.FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another run is at work in .*run="):
-        run_steps(steps_in(tmp_path), parallel=1)
-
-
-def test_a_run_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write to .*/file/run"):
-        run_steps(steps_in(tmp_path / "file" / "run"), parallel=1)
 
 
 def test_the_folder_is_free_again_after_a_run_that_failed(tmp_path, monkeypatch):

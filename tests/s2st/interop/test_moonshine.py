@@ -8,7 +8,7 @@ import pytest
 from s2st import audio
 from s2st.config import UserError
 from s2st.corpora import sample
-from s2st.interop.moonshine import LONGEST_SECONDS, Moonshine, _parts, need_package
+from s2st.interop.moonshine import Moonshine, need_package
 
 here = pytest.mark.skipif(importlib.util.find_spec("moonshine_voice") is None, reason="needs the extra judge")
 
@@ -19,14 +19,6 @@ def test_human_speech_is_heard() -> None:
     row = next(row for row in rows if row["raw_transcription"].startswith("You have been removed"))
     heard = Moonshine().transcribe([audio.decode(row["audio"]["bytes"]), np.zeros(0, np.float32)])
     assert heard == ["You have been removed from the conference.", ""]
-
-
-def test_long_recordings_are_cut_into_equal_parts() -> None:
-    waveform = np.arange(int(2.5 * LONGEST_SECONDS * audio.SAMPLE_RATE))
-    parts = _parts(waveform)
-    assert len(parts) == 3
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    np.testing.assert_array_equal(np.concatenate(parts), waveform)
 
 
 def test_a_missing_package_is_told(monkeypatch) -> None:

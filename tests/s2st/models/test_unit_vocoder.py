@@ -125,3 +125,33 @@ def test_a_sample_depends_on_its_context_and_no_more(model):
     assert not reached[0]
     assert reached[1:-1].all()
     assert not reached[-1]
+
+
+@pytest.mark.parametrize("dims", [5, 300])
+def test_units_that_sound_alike_begin_alike(dims):
+    torch.manual_seed(0)
+    vocoder = UnitVocos(UnitVocosConfig(num_units=40, channels=16, num_blocks=1))
+    centroids = 100 * torch.randn(40, dims)
+    centroids[1] = centroids[0] + 1
+    vocoder.begin_from(centroids)
+    embeddings = vocoder.unit_embedding.weight.detach()
+    distances = torch.cdist(embeddings, embeddings).fill_diagonal_(torch.inf)
+    assert distances[0].argmin() == 1
+    assert distances[0, 1] < 0.9 * distances[0, 2:].min()
+    assert 0.5 < embeddings[:, : min(dims, 39)].std() < 1.5
+
+
+def test_a_single_unit_begins_as_it_was():
+    vocoder = UnitVocos(UnitVocosConfig(num_units=1, channels=16, num_blocks=1))
+    before = vocoder.unit_embedding.weight.detach().clone()
+    vocoder.begin_from(torch.ones(1, 65))
+    assert torch.equal(vocoder.unit_embedding.weight, before)
+
+
+def test_a_duration_depends_on_its_context_and_no_more(model):
+    predictor = model.duration_predictor
+    length = 3 + 2 * predictor.context
+    embedded = torch.randn(1, length, predictor.conv1.in_channels, requires_grad=True)
+    middle = predictor(embedded, torch.ones(1, length, dtype=torch.bool))[0, predictor.context + 1]
+    (gradient,) = torch.autograd.grad(middle, embedded)
+    assert (gradient[0].abs().sum(1) > 0).tolist() == [False, *[True] * (length - 2), False]
