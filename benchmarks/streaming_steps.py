@@ -60,13 +60,16 @@ def talkative(model: Any) -> Any:
     import torch
 
     from s2st.models.unit_transformer import UnitTransformer
+    from s2st.units import NUM_SPECIALS
 
     torch.manual_seed(0)
     pairs = np.random.default_rng(0).permutation(model.config.num_units**2)
     merges = [(int(pair // model.config.num_units), int(pair % model.config.num_units)) for pair in pairs]
     merges = [(left, right) for left, right in merges if left != right][:NUM_MERGES]
     model = UnitTransformer(dataclasses.replace(model.config, merges=tuple(merges))).eval()
-    model.embed_tokens.weight.data[model.vocabulary.language_symbol("hi")] *= 0.1  # it seldom says that it ends
+    # It seldom says that it ends, or a unit alone.
+    model.embed_tokens.weight.data[model.vocabulary.language_symbol("hi")] *= 0.1
+    model.embed_tokens.weight.data[NUM_SPECIALS : NUM_SPECIALS + model.config.num_units] *= 0.1
     return model
 
 

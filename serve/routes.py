@@ -72,7 +72,7 @@ def add_translation(app: FastAPI, server: Server) -> None:
         start = time.perf_counter()
         order = make_order(server, to, source, model, voice, beam)
         if stream:
-            return await stream_translation(server, request, order)
+            return await stream_translation(server, request, order, beam)
         waveform = await read_speech(request, server.settings)
         decode_seconds = time.perf_counter() - start
         with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):

@@ -1,6 +1,7 @@
 """Answers that begin before they are complete: WAV, or a line of JSON for each sentence of a long recording."""
 
 import asyncio
+import dataclasses
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -27,12 +28,17 @@ STREAM = Query(
     description="answer while the translation is made, and take long recordings, which are translated sentence by "
     f"sentence: WAV without a length, or {LINES} if Accept asks for it",
 )
+GREEDY = 1  # width of a beam search
 UNKNOWN = 0xFFFFFFFF  # the length of a WAV that is written to a pipe
 Chunks = AsyncIterator[np.ndarray]
 
 
-async def stream_translation(server: Server, request: Request, order: Order) -> Response:
-    """Answer with a stream; what is wrong before it begins is raised, as HTTPException where it is the recording."""
+async def stream_translation(server: Server, request: Request, order: Order, beam: int | None) -> Response:
+    """Answer with a stream; what is wrong before it begins is raised, as HTTPException where it is the recording.
+
+    Where a single sentence is spoken while its units are searched for, and no `beam` is asked for, the search is
+    greedy: each of its units is settled at once, while beams may differ from the first unit to the last.
+    """
     opened = ExitStack()  # closed once all is sent
     try:
         file = opened.enter_context(await spool(request))
@@ -45,7 +51,7 @@ async def stream_translation(server: Server, request: Request, order: Order) -> 
         else:
             file.seek(0)
             waveform = await asyncio.to_thread(lambda: audio.decode(file.read(), server.settings.max_seconds))
-            chunks = speak_short(server, waveform, order)
+            chunks = speak_short(server, waveform, dataclasses.replace(order, beam=beam or GREEDY))
         first = await anext(chunks, np.zeros(0, np.float32))  # until it is there, an error still has its status
     except audio.AudioError as error:
         opened.close()

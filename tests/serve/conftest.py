@@ -28,6 +28,7 @@ class QuickGraph:
         return await self.speak(self.heard.units, order, full=False)
 
     async def grow(self, waveform, order):
+        self.order = order
         spoken = await self.translate(waveform, order)
         for start in range(0, len(spoken.waveform), 320):
             yield spoken.waveform[start : start + 320]

@@ -67,6 +67,21 @@ def test_a_stream_is_a_wav_that_readers_take(quick_server, calling, tone):
     assert (len(samples), rate) == (640, 16_000)
 
 
+def test_a_stream_is_greedy_unless_a_beam_is_asked_for(quick_server, calling, tone):
+    server, data = quick_server(beam=7), audio.encode(tone)
+    for query, beam in (("", 1), ("&beam=3", 3)):
+        assert calling(server).post(f"/v1/translate?to=hi&stream=true{query}", content=data).status_code == 200
+        assert server.graph.order.beam == beam
+
+
+def test_a_busy_server_refuses_a_stream_before_it_begins(quick_server, calling, tone):
+    server = quick_server()
+    with server.load.take(240.0, 240.0):
+        answer = stream(calling(server), audio.encode(tone))
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
+
+
 def test_a_long_recording_comes_back_in_its_order_and_length(echo, calling, prompts):
     server, recording = echo(max_seconds=8.0), np.concatenate([*prompts, *prompts])
     answer = stream(calling(server), audio.encode(recording))
