@@ -61,7 +61,7 @@ def run(cases: int = 2000, first: int = 0) -> Iterator[Row]:
                         if wrong is not None:
                             failures += 1
                             print(f"  seed {seed} ({kind}): {wrong}")
-                grown = sum(replica_megabytes(pid).values()) - sum(before.values())
+                grown = replica_megabytes(pid) - before
     for (kind, status), count in sorted(counts.items()):
         print(f"  {kind:10} {status} {count:6}")
     yield row("serving.hostile_cases", cases, None, "requests")

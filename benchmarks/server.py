@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from benchmarks.usage import NO_GPU, ONE_THREAD, ROOT, descendants
 
 START_SECONDS = 300.0
 CALL_SECONDS = 300.0
+TITLE = re.compile(r"ray::ServeReplica:[^:]*:(\w+)")  # a method follows while one is called
 TRANSLATE = "/v1/translate?to=hi&from=en"
 
 
@@ -110,14 +112,19 @@ def percentile(answers: Sequence[Answer], percent: int) -> float:
     return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
 
 
-def replica_megabytes(pid: int) -> dict[str, float]:
-    """Give the resident memory of the replicas that a server runs, by deployment."""
+def replicas(pid: int) -> dict[int, tuple[str, float]]:
+    """Find the replicas below a process: id -> deployment, resident MB."""
     found = {}
     for below, (_, megabytes) in descendants(pid).items():
         try:
-            title = Path(f"/proc/{below}/cmdline").read_text().strip("\0 ")
+            title = Path(f"/proc/{below}/cmdline").read_text()
         except OSError:
             continue  # gone since
-        if title.startswith("ray::ServeReplica"):
-            found[title.split(":")[-1]] = megabytes
+        if named := TITLE.match(title):
+            found[below] = (named[1], megabytes)
     return found
+
+
+def replica_megabytes(pid: int) -> float:
+    """Add up the resident memory of the replicas below a process."""
+    return sum(megabytes for _, megabytes in replicas(pid).values())

@@ -107,7 +107,7 @@ def soak(address: str, pid: int, wavs: Sequence[bytes], minutes: float) -> Itera
             total += len(answers)
             failed += sum(answer.status != 200 for answer in answers)
         times.append(time.monotonic())
-        megabytes.append(sum(replica_megabytes(pid).values()))
+        megabytes.append(replica_megabytes(pid))
         print(f"  {total} requests, {failed} failed, replicas {megabytes[-1]:.0f} MB", flush=True)
     half = len(times) // 2
     slope = float(np.polyfit(np.array(times[half:]) / 60, megabytes[half:], 1)[0])

@@ -9,8 +9,8 @@ from collections import Counter
 import httpx
 import pytest
 
+from benchmarks.server import replicas
 from s2st import audio
-from tests.serve.test_reload import replicas
 
 WHOLE_SECONDS = 15.0
 PARTS = ("SpeechEncoder", "UnitTranslator", "UnitVocoder", "Gateway")
@@ -62,7 +62,7 @@ def test_a_killed_replica_is_made_up_for(part, address, tone):
         time.sleep(2)
         assert callers.answers
         killed_at = time.monotonic()
-        os.kill(next(pid for pid, name in replicas().items() if name == part), signal.SIGKILL)
+        os.kill(next(pid for pid, (name, _) in replicas(os.getpid()).items() if name == part), signal.SIGKILL)
         while not any(status == 200 and start > killed_at for start, _, status, _ in callers.answers):
             assert time.monotonic() - killed_at < 80
             time.sleep(0.1)

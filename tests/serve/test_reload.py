@@ -3,24 +3,12 @@
 import os
 import socket
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
-from benchmarks.usage import descendants
+from benchmarks.server import replicas
 from s2st import audio
-
-
-def replicas():
-    """Give the processes of this session's replicas: id -> deployment."""
-    titles = {}
-    for pid in descendants(os.getpid()):
-        try:
-            titles[pid] = Path(f"/proc/{pid}/cmdline").read_text().strip("\0 ")
-        except OSError:
-            continue  # gone since
-    return {pid: title.split(":")[-1] for pid, title in titles.items() if title.startswith("ray::ServeReplica")}
 
 
 def until(holds, seconds=120.0):
@@ -68,7 +56,7 @@ def test_models_and_settings_change_while_the_replicas_stay(deploy, tiny_model, 
     until(lambda: [model["name"] for model in known()["models"]] == list(models))
     check_each_model(address, models, audio.encode(tone, "WAV"))
     check_other_machines_are_refused(port)
-    before = replicas()
+    before = deployed()
 
     deploy({"models": {"renamed": tiny_model}, "beam": 1, "max_seconds": 0.5})
     until(lambda: known()["models"][0]["name"] == "renamed")
@@ -83,11 +71,13 @@ def test_models_and_settings_change_while_the_replicas_stay(deploy, tiny_model, 
     deploy({"models": {"again": tiny_model}})
     until(lambda: known()["models"][0]["name"] == "again")
     assert known()["refused"] is None
-    assert before.items() <= replicas().items() | {
-        item
-        for item in before.items()
-        if item[1] == "WholeTranslator"  # it may go while nobody asks for it
-    }
+    assert before <= deployed()
+
+
+def deployed():
+    """Give the process and the deployment of each replica, less those that go while nobody asks for them."""
+    found = replicas(os.getpid())
+    return {(pid, name) for pid, (name, _) in found.items() if name != "WholeTranslator"}
 
 
 def check_each_model(address, models, speech):
