@@ -1,5 +1,7 @@
 """The page before the interface that is served, whose models answer at once: what the stand-in stands for."""
 
+import re
+
 import pytest
 from ray.serve.exceptions import BackPressureError
 
@@ -37,3 +39,15 @@ def test_the_interface_answers_the_page(open_page, serve, quick_server, speech):
     server.graph.error = BackPressureError(num_queued_requests=1, max_queued_requests=1)
     page.get_by_role("button", name="Translate").click()
     expect(page.get_by_role("alert")).to_have_text("The server is busy. Try again in 2 seconds.")
+
+
+def test_the_interface_hears_the_page(open_page, serve, quick_server):
+    page = open_page(address=serve(create_app(quick_server(keys=(b"open-sesame",)))))
+    page.get_by_label("API key").fill("open-sesame")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("switch", name="Live").check()
+    page.get_by_role("button", name="Start talking").click()
+    expect(page.get_by_role("status")).to_contain_text("Listening")
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^\d+ sentences?\.$"))
