@@ -25,6 +25,7 @@ REFUSALS: Responses = {
         413: "the body is too large, or has too many units",
         415: "the recording cannot be decoded, is too long, too short or silent",
         422: "a value of the request is missing or wrong",
+        502: "a hosted service that a model stands for did not answer",
         503: "the server is busy, and says by Retry-After when to ask again",
         504: "the answer took too long",
     }.items()

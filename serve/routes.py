@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, FailFast, Field, StrictInt
 
 from s2st.audio import SAMPLE_RATE
+from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
 from s2st.speech_to_units import frames_per_second
 from serve import answers, page
@@ -155,6 +156,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(UserError)
     async def mistake(request: Request, error: Exception) -> Response:
         return refusal(422, sentence_of(error))
+
+    @app.exception_handler(ServiceError)
+    async def failed_elsewhere(request: Request, error: Exception) -> Response:
+        return refusal(502, sentence_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@ from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
 from s2st import audio
+from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
 from serve.deployments import ModelLostError
 from serve.graph import ReplicaLostError
@@ -21,6 +22,7 @@ def speech(tone):
         (ActorDiedError(), 503),
         (ReplicaLostError("died"), 503),
         (ModelLostError("changed"), 503),
+        (ServiceError("down"), 502),
     ],
 )
 def test_an_error_has_its_status_and_one_sentence(error, status, quick_server, calling, speech):
