@@ -45,15 +45,7 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
     if not data:
         raise AudioError("the audio is empty")
     with Recording(io.BytesIO(data), max_seconds) as recording:
-        waveform, filled = np.empty(recording.num_samples, np.float32), 0
-        for part in recording.blocks():
-            waveform[filled : filled + len(part)] = part
-            filled += len(part)
-    if len(waveform) < WINDOW:
-        raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
-    if max(waveform.max(), -waveform.min()) < SILENCE:
-        raise AudioError("the audio is silent")
-    return waveform
+        return recording.waveform()
 
 
 class Recording:
@@ -79,6 +71,18 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def waveform(self) -> np.ndarray:
+        """Give the whole of it; raises AudioError as `blocks` does, and where it is silent or too short."""
+        waveform, filled = np.empty(self.num_samples, np.float32), 0
+        for part in self.blocks():
+            waveform[filled : filled + len(part)] = part
+            filled += len(part)
+        if len(waveform) < WINDOW:
+            raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
+        if max(waveform.max(), -waveform.min()) < SILENCE:
+            raise AudioError("the audio is silent")
+        return waveform
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Give its samples as waveforms (N,), mono, SAMPLE_RATE, that join to num_samples.

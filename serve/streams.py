@@ -49,8 +49,7 @@ async def stream_translation(server: Server, request: Request, order: Order, bea
         if recording.num_samples > server.settings.max_seconds * audio.SAMPLE_RATE:
             chunks = speak_long(server, recording, order)
         else:
-            file.seek(0)
-            waveform = await asyncio.to_thread(lambda: audio.decode(file.read(), server.settings.max_seconds))
+            waveform = await asyncio.to_thread(recording.waveform)
             chunks = speak_short(server, waveform, dataclasses.replace(order, beam=beam or GREEDY))
         first = await anext(chunks, np.zeros(0, np.float32))  # until it is there, an error still has its status
     except audio.AudioError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.hostile import make_case
 from s2st import audio
 from s2st.corpora.sample import Sample, SampleConfig
 from serve.deployments import Found, Spoken
@@ -122,6 +123,17 @@ def test_what_is_wrong_is_told_before_the_stream_begins_or_in_its_last_line(echo
     assert json.loads(cut_off[-1]) == {"error": "the audio is truncated"}
     form = client.post("/v1/translate?to=hi&stream=true", files={"file": ("../x", data)}, headers=LINES)
     assert len(form.text.splitlines()) == len(prompts) + 1
+
+
+def test_hostile_recordings_are_refused_as_streams_too(quick_server, calling, monkeypatch):
+    monkeypatch.setattr("serve.streams.load_detector", lambda: lambda window: float(np.abs(window).max() > 0.01))
+    client = calling(quick_server())
+    for seed in range(60):
+        case, accept = make_case(seed), ("audio/wav", LINES["Accept"])[seed % 2]
+        if case.url.startswith("/v1/translate?"):
+            headers = {**case.headers, "Accept": accept}
+            answer = client.request(case.method, f"{case.url}&stream=true", content=case.body, headers=headers)
+            assert answer.status_code < 500, f"seed {seed}: {answer.text}"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
