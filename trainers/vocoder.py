@@ -128,7 +128,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     worker = Worker(config.loop, settings["run"])
     torch.manual_seed(config.loop.seed)  # the same weights on all workers
     vocoder = (UnitVocos if config.hifigan is None else UnitHifigan)(settings["model"])
-    vocoder.begin_from(checkpoint.load(settings["codebook"], "codebook")[0].centroids)  # type: ignore[arg-type]
+    vocoder.embed_by(checkpoint.load(settings["codebook"], "codebook")[0].centroids)  # type: ignore[arg-type]
     objective = VocoderObjective(vocoder, config.weights, config.discriminators)
     generator, critic = Learner(objective.to(worker.device), config.loop), None
     parts: dict[str, Part] = {"objective": objective, "optimizer": generator.optimizer}

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from s2st.audio import HOP
 
 LONGEST_UNIT = 500  # frames, 10 s: a badly trained predictor must not fill the memory
-UNLIKENESS = 0.1  # of embeddings that begin as centroids, in the dimensions that these do not fill
 ISTFT_REACH = 2  # frames on each side of a frame whose windows overlap it in `inverse_stft`
 
 
@@ -87,20 +86,18 @@ class UnitVocoder(nn.Module):
         self.cumulative_rounding = config.cumulative_rounding
 
     @torch.no_grad()
-    def begin_from(self, centroids: Tensor) -> None:
-        """Let embeddings begin as the centroids of their units, so that units that sound alike are spoken alike.
+    def embed_by(self, centroids: Tensor) -> None:
+        """Let the embeddings be the centroids of their units, not learned: what sounds alike is spoken alike.
 
         centroids (K, D): each dimension is scaled, and the first principal components are as far apart as random
-        embeddings are. Not in the reference, where all units begin equally unlike: a rare one then learns from its own
-        few frames only.
+        embeddings are. Not in the reference, which learns each unit from the few frames that it has.
         """
-        if len(centroids) < 2:
-            return
-        scaled = (centroids - centroids.mean(0)) / centroids.std(0).clamp(min=1e-8)
+        scaled = (centroids - centroids.mean(0)) / centroids.std(0, correction=0).clamp(min=1e-8)
         directions, sizes, _ = torch.linalg.svd(scaled, full_matrices=False)
         components = (directions * sizes)[:, : self.unit_embedding.embedding_dim]
-        self.unit_embedding.weight.mul_(UNLIKENESS)
-        self.unit_embedding.weight[:, : components.shape[1]] = components / components.std().clamp(min=1e-8)
+        self.unit_embedding.weight.zero_()
+        self.unit_embedding.weight[:, : components.shape[1]] = components / components.std(correction=0).clamp(min=1e-8)
+        self.unit_embedding.weight.requires_grad_(False)
 
     def generate(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """Make the waveform. features (B, input_dim, T), zero where mask (B, 1, T) is false -> (B, N)."""
