@@ -6,7 +6,7 @@ A model goes by the name of its version (serve.models): a replica loads it when 
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from s2st.translator import SpeechTranslator, check_units, load_translator, load
 from s2st.units import reduce
 from s2st.voice import Voice
 from serve.batching import Batches
+from serve.growing import in_thread
 from serve.models import folder_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,7 +38,6 @@ MAX_MODELS = 8  # that a replica keeps loaded; the one that was not used for lon
 BATCH_SECONDS = 60  # of speech that is taken at once
 BATCH_UNITS = 2_400  # that are translated or spoken at once
 ONGOING = 64  # requests that a replica takes in at once
-GROW_SECONDS = 0.02  # that is worked at what grows before it is passed on
 
 HEALTH_SECONDS = 2  # after which a replica that died is found, at the latest
 
@@ -244,19 +244,3 @@ def translate(
         Spoken(Found(None, one.units, one.finished, one.loops, seconds), one.waveform, one.durations, 0.0)
         for one in translations
     ]
-
-
-async def in_thread(items: Iterator[Any]) -> AsyncIterator[list[Any]]:
-    """Work at an iterator beside the event loop, and give what it gave in each GROW_SECONDS."""
-    while gathered := await asyncio.to_thread(gather, items):
-        yield gathered
-
-
-def gather(items: Iterator[Any]) -> list[Any]:
-    """Take items for GROW_SECONDS: at least one, unless there is none."""
-    end, taken = time.perf_counter() + GROW_SECONDS, []
-    for item in items:
-        taken.append(item)
-        if time.perf_counter() >= end:
-            break
-    return taken
