@@ -25,12 +25,12 @@ from benchmarks.hifigan_reference import BETAS, MEL_WEIGHT, RATE, reference_step
 from benchmarks.translation_steps import now
 from s2st.audio import HOP
 from s2st.fairseq.vocoder_writer import write_vocoder
+from s2st.growing_speech import stream
 from s2st.models.discriminators import DiscriminatorConfig, Discriminators
 from s2st.models.losses import MelLoss, adversarial_loss, discriminator_loss, feature_matching_loss
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocoder import UnitVocoder
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
-from s2st.streaming_voice import stream
 from s2st.voice import Voice
 from trainers.run import LoopConfig
 from trainers.schedule import adamw

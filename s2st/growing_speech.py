@@ -12,9 +12,10 @@ import torch
 
 from s2st.audio import HOP
 from s2st.precision import autocast
-from s2st.streaming_voice import CHUNK_SIZES
 from s2st.voice import Voice
 
+# Frames of 20 ms. The first chunks are short, to be heard soon; the last size is that of all others.
+CHUNK_SIZES = (10, 20, 40, 80, 160)
 UNITS_AT_ONCE = 8  # whose durations are predicted together: each prediction has a cost of its own
 
 
@@ -83,3 +84,15 @@ class GrowingSpeech:
             self.features, self.spoken = self.features[:, :, past:], end - past
             del self.sizes[: len(self.sizes) > 1]
             yield chunk
+
+
+def stream(
+    voice: Voice, units: np.ndarray, lang: str, speaker: str | None = None, sizes: Sequence[int] = CHUNK_SIZES
+) -> Iterator[np.ndarray]:
+    """Give the waveform of reduced units (L,), which are all known, in chunks (N,); see GrowingSpeech."""
+    speech, vocoder = GrowingSpeech(voice, lang, speaker, sizes), voice.vocoder
+    # a unit lasts a frame or more, so that these are enough for the first chunk
+    first = sizes[0] + vocoder.context + vocoder.duration_context
+    for part in (units[:first], units[first:]):
+        yield from speech.add(part)
+    yield from speech.end()

@@ -6,13 +6,15 @@ import torch
 
 from s2st.audio import HOP
 from s2st.config import UserError
-from s2st.growing_speech import UNITS_AT_ONCE, GrowingSpeech
+from s2st.growing_speech import CHUNK_SIZES, UNITS_AT_ONCE, GrowingSpeech, stream
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.voice import Voice
 
 SIZES = {"num_units": 20, "embedding_dim": 16, "num_speakers": 2, "num_languages": 2}
 HIFIGAN = {"initial_channels": 32, "resblock_kernel_sizes": (3,), "resblock_dilations": ((1, 3),)}
+ISTFT = {"upsample_rates": (4,), "upsample_kernel_sizes": (8,), "istft_hop": 80}
+WIDE = {"initial_channels": 128, "resblock_kernel_sizes": (11,), "resblock_dilations": ((1, 3),)}
 INFO = {"speakers": ["a", "b"], "languages": ["en", "hi"], "default_speakers": {"en": "a", "hi": "b"}}
 MODELS = {
     "vocos": lambda: UnitVocos(UnitVocosConfig(**SIZES, channels=32, num_blocks=2)),
@@ -20,6 +22,8 @@ MODELS = {
         UnitVocosConfig(**SIZES, channels=32, num_blocks=2, cumulative_rounding=True, duration_kernel_size=5)
     ),
     "hifigan": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **HIFIGAN)),
+    "wide": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **WIDE)),
+    "istft": lambda: UnitHifigan(UnitHifiganConfig(**SIZES, **HIFIGAN, **ISTFT)),
 }
 
 
@@ -29,6 +33,8 @@ def voice(request):
     model = request.param().eval()
     model.duration_predictor.proj.weight.data.mul_(3)
     model.duration_predictor.proj.bias.data.fill_(1.0)
+    for upsample in getattr(model, "upsamples", []):  # as made, the waveform is faint
+        upsample.parametrizations.weight.original0.data.mul_(3)
     return Voice(model, INFO)
 
 
@@ -49,8 +55,21 @@ def test_chunks_join_to_the_whole_however_the_units_come(voice, seed):
         chunks += speech.add(units[begin:end])
         begin = end
     chunks += speech.end()
+    assert np.abs(whole).max() > 1e-3
     np.testing.assert_allclose(np.concatenate(chunks), whole, atol=1e-4, rtol=0)
     assert speech.durations == durations.tolist()
+
+
+def test_the_first_chunk_is_made_of_few_frames(voice, monkeypatch):
+    seen, make = [], voice.vocoder.waveform
+    monkeypatch.setattr(voice.vocoder, "waveform", lambda x, mask: seen.append(x.shape[2]) or make(x, mask))
+    units = np.arange(200) % 20
+    chunks = stream(voice, units, "en")
+    first = next(chunks)
+    assert len(first) == HOP * CHUNK_SIZES[0]
+    assert seen == [CHUNK_SIZES[0] + voice.vocoder.context]
+    ((whole, _),) = voice.speak([units], "en")
+    np.testing.assert_allclose(np.concatenate([first, *chunks]), whole, atol=1e-4, rtol=0)
 
 
 def test_it_is_heard_before_the_last_unit_comes_and_holds_no_more_than_it_needs(voice):
