@@ -178,7 +178,7 @@ def to_int16(waveform: np.ndarray) -> np.ndarray:
 
 
 def encode(waveform: np.ndarray, format: str = "FLAC") -> bytes:
-    """Encode a waveform as 16-bit FLAC or WAV; samples outside [-1, 1] are clipped."""
+    """Encode a waveform as 16-bit FLAC, WAV or RAW; samples outside [-1, 1] are clipped."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(waveform, -1.0, 1.0), SAMPLE_RATE, format=format, subtype="PCM_16")
     return buffer.getvalue()

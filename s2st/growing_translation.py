@@ -21,8 +21,7 @@ def translate_growing(
     """Translate reduced units (S,), as `translate_units` does; give units (L,), int32, that follow those before.
 
     A unit is settled once all hypotheses that may still become the best share it: at once in greedy search, some
-    tokens later in beam search. Returns the best hypothesis, whose units are all that were given. Raises ValueError
-    as `translate_units` does.
+    tokens later in beam search. Returns the best hypothesis, whose units are all that were given.
     """
     vocabulary, device = model.vocabulary, model.embed_tokens.weight.device
     tokens = torch.from_numpy(vocabulary.source_tokens(source, source_lang))[None].to(device)

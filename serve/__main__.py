@@ -32,7 +32,8 @@ def main() -> None:
     connect()
     serve.start(http_options={"host": arguments.host, "port": arguments.port})
     serve.run(application, name="s2st")
-    address = f"http://{arguments.host}:{arguments.port}"
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    address = f"http://{host}:{arguments.port}"
     print(
         f"ready at {address}; try: curl --data-binary @in.wav '{address}/v1/translate?to=LANG' -o out.wav", flush=True
     )
@@ -51,7 +52,8 @@ def wait_for_a_signal() -> None:
 
 def check_port(host: str, port: int) -> None:
     """Raise UserError if something listens at the port already."""
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

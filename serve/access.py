@@ -115,12 +115,15 @@ class Guard:
 def wants_stream(scope: Scope) -> bool:
     """Tell whether a request is one that may bring a long recording, by its query."""
     asked = QueryParams(scope["query_string"]).get("stream", "")
-    return scope["path"] == "/v1/translate" and asked.lower() in ("true", "1", "yes", "on")
+    return scope["path"] == "/v1/translate" and asked.lower() in ("true", "1", "yes", "on", "t", "y")
 
 
 def host_name(host: str) -> str:
     """Give the name or address of a header Host, without its port and brackets."""
-    return (urlsplit(f"//{host}").hostname or "") if host.count("[") == host.count("]") else ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # brackets that hold no address
+        return ""
 
 
 def is_open(path: str) -> bool:

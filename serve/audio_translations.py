@@ -35,10 +35,11 @@ def add_audio_translations(app: FastAPI, server: Server) -> None:
         model: Annotated[str, Form(max_length=MOST_NAMED, description="name of a model (GET /v1/models)")],
         response_format: Annotated[Literal["json", "wav"], Form()] = "json",
         to: Annotated[str | None, Form(max_length=MOST_NAMED, description="without it: en, or the only one")] = None,
+        source: Annotated[str | None, Form(alias="from", max_length=MOST_NAMED, description="as everywhere")] = None,
     ) -> Response:
         """Translate a recording, in the shape of OpenAI's audio API."""
         start = time.perf_counter()
-        order = make_order(server, to or default_to(server, model), None, model, None, None)
+        order = make_order(server, to or default_to(server, model), source, model, None, None)
         waveform = await decode_speech(await file.read(), server.settings)
         decode_seconds = time.perf_counter() - start
         with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):

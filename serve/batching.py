@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
 
 Compute = Callable[[Any, list[Any]], Awaitable[list[Any]]]
@@ -65,10 +66,13 @@ class Batches:
         try:
             results = await self.compute(batch[0].key, [waiting.item for waiting in batch])
         except UserError as error:
-            if len(batch) == 1:
-                _fail(batch[0], error)
-            for waiting in batch if len(batch) > 1 else ():
-                await self._answer([waiting])
+            if len(batch) == 1 or isinstance(error, ServiceError):  # a service is not asked, and paid, again
+                for waiting in batch:
+                    _fail(waiting, error)
+                return
+            for waiting in batch:
+                if not waiting.answer.done():
+                    await self._answer([waiting])
         except Exception as error:
             for waiting in batch:
                 _fail(waiting, error)

@@ -31,10 +31,10 @@ from s2st.voice import Voice
 from serve.batching import Batches
 from serve.growing import in_thread
 from serve.models import folder_of
+from serve.settings import MAX_MODELS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CPUS = 0.2  # of each replica: the graph fits on one core, and a request is with one model at a time
-MAX_MODELS = 8  # that a replica keeps loaded; the one that was not used for longest makes room
 BATCH_SECONDS = 60  # of speech that is taken at once
 BATCH_UNITS = 2_400  # that are translated or spoken at once
 ONGOING = 64  # requests that a replica takes in at once
@@ -94,7 +94,7 @@ class Holder:
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
     async def model(self, version: str) -> Any:
         """Give a model, which is read when it is first asked for; raises UserError if it is broken."""
-        return await asyncio.to_thread(self.read, folder_of(version))
+        return await asyncio.to_thread(lambda: self.read(folder_of(version)))
 
     async def warm(self, version: str) -> None:
         """Read a model before it is needed; raises UserError if it is broken."""
@@ -104,12 +104,15 @@ class Holder:
         """Read the part of a model folder that this deployment holds."""
         raise NotImplementedError
 
-    async def _compute(self, key: tuple[Any, ...], items: list[Any]) -> list[Any]:
+    async def held(self, version: str) -> Any:
+        """Give a model that was warmed; raises ModelLostError if it cannot be read: that is no fault of who asks."""
         try:
-            model = await self.model(key[0])
-        except UserError as error:  # it was read before, so this is no fault of who asks
+            return await self.model(version)
+        except UserError as error:
             raise ModelLostError(str(error)) from None
-        return await asyncio.to_thread(self.compute, model, *key[1:], items)
+
+    async def _compute(self, key: tuple[Any, ...], items: list[Any]) -> list[Any]:
+        return await asyncio.to_thread(self.compute, await self.held(key[0]), *key[1:], items)
 
 
 @serve.deployment(**OPTIONS)
@@ -153,7 +156,7 @@ class UnitTranslator(Holder):
 
     async def grow(self, heard: Heard, version: str, source: str, to: str, beam: int) -> AsyncIterator[np.ndarray]:
         """Translate alone, and give units (L,) as soon as they are settled."""
-        translator = await self.model(version)
+        translator = await self.held(version)
         check_units(translator, heard.units, source)
         growing = translate_growing(translator, heard.units, source, to, SearchOptions(beam=beam))
         async for parts in in_thread(growing):
@@ -193,7 +196,7 @@ class UnitVocoder(Holder):
         self, heard: Heard, version: str, source: str, to: str, voice: str | None, beam: int
     ) -> AsyncIterator[np.ndarray]:
         """Translate what was heard and speak it, as far as it is settled: the waveform in chunks (N,)."""
-        voices = await self.model(version)
+        voices = await self.held(version)
         speech = GrowingSpeech(voices[to], to, voice)
         try:
             async for units in self.translator.grow.remote(heard, version, source, to, beam):

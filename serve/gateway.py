@@ -9,7 +9,6 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.handle import DeploymentHandle
 
-from s2st.config import UserError
 from serve.deployments import CPUS, HEALTH_SECONDS
 from serve.errors import RETRY_SECONDS
 from serve.graph import Graph
@@ -62,10 +61,11 @@ class Gateway:
             keys = read_keys(settings)
             models = await asyncio.to_thread(read_models, settings.models)
             await self.graph.warm(models)
-        except UserError as error:
+        except Exception as error:  # also a bucket out of reach, or a replica that dies as it reads
             if self.settings is None:
                 raise
             self.refused = str(error)
             logger.error("the new settings are refused, the old ones stay: %s", error)
             return
         self.settings, self.keys, self.models, self.refused = settings, keys, models, None
+        self.graph.affine = len(models) > 1

@@ -46,7 +46,6 @@ class Graph:
 
     async def warm(self, models: dict[str, Model]) -> None:
         """Load models; raises UserError if one is broken."""
-        self.affine = len(models) > 1
         for model in models.values():
             parts = [self.encoder, self.translator, self.vocoder] if model.in_parts else [self.whole]
             await asyncio.gather(*(self._warm(part, model.version) for part in parts))

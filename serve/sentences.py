@@ -11,7 +11,7 @@ from s2st.pauses import Piece
 from serve import answers
 from serve.deployments import Spoken
 from serve.graph import Order
-from serve.requests import Server, within
+from serve.requests import Server
 
 AT_ONCE = 4  # sentences that are translated at the same time
 
@@ -42,8 +42,9 @@ async def translate_in_order(
 
     async def translate(index: int, piece: Piece) -> Sentence:
         start = time.perf_counter()
-        async with server.load.wait(len(piece.waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
-            spoken = await within(server, server.graph.translate(piece.waveform, order))
+        async with asyncio.timeout(server.settings.timeout_seconds):
+            async with server.load.wait(len(piece.waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
+                spoken = await server.graph.translate(piece.waveform, order)
         return Sentence(index, piece, spoken, time.perf_counter() - start)
 
     async def begin() -> None:

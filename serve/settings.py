@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s2st import storage
+from s2st import pauses, storage
 from s2st.config import UserError, build
 
 MAX_BEAM = 20  # that a request may ask for
+SHORTEST_SECONDS = 2.0  # in which there is room for a pause
+MAX_MODELS = 8  # that a replica keeps loaded
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,22 @@ class ServeSettings:
     def __post_init__(self) -> None:
         if not self.models:
             raise ValueError("models is empty; give a name and a folder, as in models: {demo: runs/demo/model}")
+        if len(self.models) > MAX_MODELS:
+            raise ValueError(f"models names {len(self.models)}, but a replica holds {MAX_MODELS}; deploy two servers")
+        for origin in self.cors_origins:
+            if "*" in origin or origin.endswith("/"):
+                raise ValueError(f"cors_origins: '{origin}' is no origin; name each, as in https://example.org")
         if not 1 <= self.beam <= MAX_BEAM:
             raise ValueError(f"beam {self.beam} must be from 1 to {MAX_BEAM}")
         numbers = ("max_bytes", "max_seconds", "max_waiting_seconds", "max_stream_bytes", "max_stream_seconds")
         for name in (*numbers, "timeout_seconds"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor NaN
                 raise ValueError(f"{name} {getattr(self, name)} must be above 0")
+
+    @property
+    def piece_seconds(self) -> float:
+        """Longest sentence that speech is cut into."""
+        return max(SHORTEST_SECONDS, min(pauses.MAX_SECONDS, self.max_seconds))
 
 
 def read_settings(arguments: dict[str, Any]) -> ServeSettings:
@@ -45,8 +57,11 @@ def read_settings(arguments: dict[str, Any]) -> ServeSettings:
         folder = str(given.pop("model"))
         given.setdefault("models", {model_name(folder): folder})
     given.setdefault("models", {"demo": "runs/demo/model"})
-    if isinstance(given.get("beam"), str) and given["beam"].isdigit():
-        given["beam"] = int(given["beam"])
+    for name in ("beam", "max_bytes", "max_stream_bytes"):
+        if isinstance(given.get(name), str) and given[name].isdigit():
+            given[name] = int(given[name])
+    if given.get("api_keys"):  # a gateway's folder is another one
+        given["api_keys"] = storage.absolute(str(given["api_keys"]))
     if isinstance(given["models"], dict):
         given["models"] = {name: storage.absolute(str(folder)) for name, folder in given["models"].items()}
     return build(ServeSettings, given, "serve")

@@ -13,7 +13,7 @@ from fastapi import HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from s2st import audio
-from s2st.pauses import MAX_SECONDS, Piece, cut, load_detector
+from s2st.pauses import Piece, cut, load_detector
 from serve import answers
 from serve.errors import sentence_of
 from serve.graph import Order
@@ -50,7 +50,8 @@ async def stream_translation(server: Server, request: Request, order: Order, bea
             chunks = speak_long(server, recording, order)
         else:
             waveform = await asyncio.to_thread(recording.waveform)
-            chunks = speak_short(server, waveform, dataclasses.replace(order, beam=beam or GREEDY))
+            unasked = GREEDY if order.model.in_parts else order.beam
+            chunks = speak_short(server, waveform, dataclasses.replace(order, beam=beam or unasked))
         first = await anext(chunks, np.zeros(0, np.float32))  # until it is there, an error still has its status
     except audio.AudioError as error:
         opened.close()
@@ -128,6 +129,13 @@ def line(fields: dict[str, Any]) -> str:
 async def pieces_of(server: Server, recording: audio.Recording) -> AsyncIterator[Piece]:
     """Cut a recording at its pauses, beside the event loop, a piece at a time."""
     detect = await asyncio.to_thread(load_detector)
-    pieces = cut(recording.blocks(), detect, min(MAX_SECONDS, server.settings.max_seconds))
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+    pieces = cut(recording.blocks(), detect, server.settings.piece_seconds)
+    while True:
+        step = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+        try:
+            piece = await asyncio.shield(step)
+        finally:
+            await asyncio.wait({step})  # who asked may have gone, but a file is not closed while a thread reads it
+        if piece is None:
+            return
         yield piece

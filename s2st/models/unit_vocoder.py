@@ -129,7 +129,7 @@ class UnitVocoder(nn.Module):
     def duration_context(self) -> int:
         """Units on each side of a unit that its predicted duration depends on, none beyond."""
         predictor = self.duration_predictor
-        return 0 if predictor is None else predictor.conv1.kernel_size[0] // 2 + predictor.conv2.kernel_size[0] // 2
+        return 0 if predictor is None else predictor.context
 
     @torch.no_grad()
     def speak(

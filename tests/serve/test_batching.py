@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
 from serve.batching import Batches
 
@@ -44,6 +45,18 @@ def test_one_that_is_refused_does_no_harm_to_others():
     first, refused, last = asked(Doubler(), ("a", 1), ("a", 13), ("a", 2))
     assert (first, last) == (2, 4)
     assert isinstance(refused, UserError)
+
+
+def test_a_service_that_fails_is_not_asked_again_for_each():
+    calls = []
+
+    async def fail(key, items):
+        calls.append(items)
+        raise ServiceError("down")
+
+    answers = asked(fail, ("a", 1), ("a", 2))
+    assert all(isinstance(answer, ServiceError) for answer in answers)
+    assert calls == [[1, 2]]
 
 
 def test_who_has_gone_is_not_worked_for():

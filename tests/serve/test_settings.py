@@ -35,6 +35,9 @@ def test_a_command_line_gives_text(tmp_path):
         ({"beam": 0}, "beam 0 must be from 1 to 20"),
         ({"beam": "wide"}, "serve.beam must be int"),
         ({"max_seconds": -1}, "max_seconds -1.0 must be above 0"),
+        ({"timeout_seconds": float("nan")}, "timeout_seconds nan must be above 0"),
+        ({"cors_origins": ["*"]}, "is no origin"),
+        ({"models": {str(i): "x" for i in range(9)}}, "a replica holds 8"),
         ({"models": "demo"}, "serve.models must be a mapping"),
     ],
 )
