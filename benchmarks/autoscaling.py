@@ -127,6 +127,8 @@ def _watched(recipe: Path) -> Counts:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while _workers() != (0, 0) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
+        if _workers() != (0, 0):
+            raise RuntimeError(f"workers did not leave within {PATIENCE_SECONDS} s")
     finally:
         ended.set()
         watcher.join()

@@ -51,7 +51,7 @@ def _start(options: Sequence[str], environment: Mapping[str, str], port: int | N
     command = [RAY, "start", "--head", f"--port={head.port}", f"--dashboard-port={dashboard}"]
     command += [f"--dashboard-agent-listen-port={agent}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}"]
     command += ["--object-store-memory=200000000", "--disable-usage-stats", *options]
-    started = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    started = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
     return head, f"{started.stdout}{started.stderr}"[-2000:] if started.returncode else ""
 
 

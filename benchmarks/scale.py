@@ -87,7 +87,8 @@ def work_of(steps: Sequence[Step], size: Size, speed: Mapping[str, float]) -> li
         hours = core_hours(config, features, size.hours, speed)
         workers = config.loop.num_workers if hasattr(config, "loop") else getattr(config, "max_workers", 1)
         work = Work(step.name, step.stage, hours, max(1, workers))
-        if lang := getattr(config, "lang", "") or "_".join(getattr(config, "languages", ())):
+        languages = getattr(config, "languages", ())  # a vocoder of several is one work
+        if lang := getattr(config, "lang", "") or (languages[0] if len(languages) == 1 else ""):
             work = _for_each_language(work, lang, size.languages)
         found.setdefault(work.section, work)
     return list(found.values())

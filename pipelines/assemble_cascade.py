@@ -11,6 +11,7 @@ from s2st.baselines import baseline
 from s2st.baselines.cascade import KIND, PHRASES, CascadeConfig, check_heard
 from s2st.baselines.phrases import check_languages
 from s2st.config import UserError
+from s2st.evaluation.spoken_text import spoken_text
 from s2st.recognizers import languages_of
 from s2st.schemas import MANIFEST
 from stages import datasets
@@ -57,7 +58,7 @@ def training_phrases(config: CascadeConfig, step: Step) -> dict[str, list[str]]:
     rows = datasets.read_table(step.input("manifest"), MANIFEST, ["sentence_id", "lang", "split", "text"]).to_pylist()
     texts: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        if row["split"] == "train" and row["text"]:
+        if row["split"] == "train" and spoken_text(row["text"] or "", row["lang"]):  # letters, that can be heard
             texts[row["sentence_id"]][row["lang"]] = row["text"]
     languages = config.all_languages
     whole = [texts[sentence] for sentence in sorted(texts) if texts[sentence].keys() >= set(languages)]

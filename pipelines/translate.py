@@ -120,9 +120,11 @@ class BatchTranslator:
         units = isinstance(self.translator, Translator)
         translate = self.translator.translate_units if units else self.translator.translate_batch
         sources, langs = [row["source"] for row in rows], [row["source_lang"] for row in rows]
-        translations = translate(sources, langs, target, self.options)
-        if isinstance(self.translator, HostedTranslator):
-            storage.write_json(f"{self.output}/{COSTS}/{self.name}.json", self.translator.totals())
+        try:
+            translations = translate(sources, langs, target, self.options)
+        finally:
+            if isinstance(self.translator, HostedTranslator):  # what was done is paid, though one of them failed
+                storage.write_json(f"{self.output}/{COSTS}/{self.name}.json", self.translator.totals())
         done = []
         ceilings = self._ceilings([row["target"] for row in rows], target)
         for row, translation, ceiling in zip(rows, translations, ceilings, strict=True):
@@ -168,6 +170,8 @@ def check_inputs(config: TranslateConfig, step: Step) -> None:
     folder, schema = source(step)
     translator = translators.describe(step.input("model"))
     kind = translator["model"]
+    if kind == "hosted":  # its key is looked for here: a worker without it would be started again and again
+        HostedTranslator.load(step.input("model"))
     if (kind == "unit_transformer") != (schema is PAIRS):
         needed = "pairs" if kind == "unit_transformer" else "speech_pairs"
         raise UserError(f"section '{step.name}': its model is a {kind}; name {needed} instead")

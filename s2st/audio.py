@@ -32,6 +32,10 @@ class AudioError(ValueError):
     """The bytes hold no speech that can be used; the message says why, in one short sentence."""
 
 
+class SilentError(AudioError):
+    """The audio is silent, or too short to be speech."""
+
+
 def num_frames(num_samples: int) -> int:
     """Number of 50 Hz frames that HuBERT's convolutions make of `num_samples`."""
     return max(0, 1 + (num_samples - WINDOW) // HOP)
@@ -79,9 +83,9 @@ class Recording:
             waveform[filled : filled + len(part)] = part
             filled += len(part)
         if len(waveform) < WINDOW:
-            raise AudioError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
+            raise SilentError(f"the audio is shorter than {1000 * WINDOW // SAMPLE_RATE} ms")
         if max(waveform.max(), -waveform.min()) < SILENCE:
-            raise AudioError("the audio is silent")
+            raise SilentError("the audio is silent")
         return waveform
 
     def blocks(self) -> Iterator[np.ndarray]:

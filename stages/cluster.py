@@ -102,6 +102,7 @@ def set_up_data() -> None:
     context.target_max_block_size = MAX_BLOCK_BYTES
     context.custom_execution_callback_classes = [Pause]
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # a UserError in a worker stays one
     # A pool keeps its workers while one has work: a new one would have to load its model again.
     context.autoscaling_config.actor_pool_util_downscaling_threshold = 0.0
 

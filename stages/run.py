@@ -33,8 +33,8 @@ def run_step(step: Step) -> dict[str, Any]:
     try:
         run_folder.reach(step.run_folder)
         return execute(step)
-    except UserError as error:
-        return {"error": str(error)}
+    except UserError as error:  # of a worker, Ray hands it on with its own trace around it
+        return {"error": str(getattr(error, "cause", error))}
 
 
 def run_steps(

@@ -19,6 +19,7 @@ PROBE = "_probe"  # in a bucket: written to see whether that is possible
 PATIENCE = {"gs": "?retry_limit_seconds=20"}  # Google's client tries for a quarter of an hour
 NO_BUCKET = ("not found", "NOT_FOUND", "NO_SUCH_BUCKET")
 NO_RIGHTS = ("ACCESS_DENIED", "PERMISSION_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "access token")
+ANSWER_SECONDS = 120  # within which every node starts a worker
 OTHER = "choose another folder with run=..."
 
 
@@ -83,7 +84,13 @@ def check_nodes(folder: str) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     # soft: on a node that is lost meanwhile there is nothing to see
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=True) for node in nodes]
-    seen = ray.get([_is_there.options(scheduling_strategy=place).remote(f"{folder}/{LOCK}") for place in places])
+    asked = [_is_there.options(scheduling_strategy=place).remote(f"{folder}/{LOCK}") for place in places]
+    try:
+        seen = ray.get(asked, timeout=ANSWER_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        raise UserError(
+            f"a node of the cluster starts no worker within {ANSWER_SECONDS} s; look at its disk and memory"
+        ) from None
     if blind := [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]:
         raise UserError(_elsewhere(folder, blind))
 

@@ -68,7 +68,8 @@ class Azure(Service):
 
     def translate(self, text: str, source: str, to: str) -> str:
         """Translate text; see Service."""
-        url = f"{self.config.translation_url}/translate?api-version=3.0&from={quote(source)}&to={quote(to)}"
+        languages = f"from={quote(source)}&to={quote(to)}"
+        url = f"{self.config.at(self.config.translation_url)}/translate?api-version=3.0&{languages}"
         headers = {"Ocp-Apim-Subscription-Region": self.config.region}
         answer = self.translator.post_for_json(url, json=[{"Text": text}], headers=headers)
         return answer.text(0, "translations", 0, "text")

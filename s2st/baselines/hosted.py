@@ -40,6 +40,8 @@ class HostedConfig:
         baseline.check_settings(self.directions, self.max_seconds)
         if sum(service is not None for service in (self.openai, self.google, self.azure)) != 1:
             raise ValueError("name one service: openai, google or azure")
+        if self.openai is None and self.max_seconds > 60:
+            raise ValueError(f"max_seconds={self.max_seconds} is more than the minute that google and azure take")
         if self.concurrency < 1:
             raise ValueError(f"concurrency={self.concurrency} must be at least 1")
         silent = sorted(set(target_languages(self.directions)) - set(self.azure.voices)) if self.azure else []
@@ -64,7 +66,7 @@ class HostedTranslator(Baseline):
         return cls(config, make_service(config), baseline.load_codebook(folder, device))
 
     def say(self, waveforms: Sequence[np.ndarray], sources: Sequence[str], to: str) -> list[Spoken]:
-        """Have utterances translated, several at once; the first that fails stops those that are not begun."""
+        """Have utterances translated, several at once; once one fails in their order, no other is begun."""
         with ThreadPoolExecutor(self.config.concurrency) as pool:
             return list(pool.map(self.service.translate_speech, waveforms, sources, repeat(to)))
 

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ AGAIN = (429, 500, 502, 503, 504)  # statuses after which the same request may d
 REFUSED = (401, 403)
 CONNECT_SECONDS = 10.0
 TOLD = 200  # characters of a service's own message that are told on
+KEY_VARIABLE = re.compile(r"(OPENAI|GOOGLE|AZURE|S2ST)_[A-Z0-9_]*KEY")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -38,7 +40,8 @@ class Limits:
     max_answer_bytes: int = 32 << 20
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.timeout_seconds, self.requests_per_minute, self.max_answer_bytes) <= 0:
+        above_zero = (self.timeout_seconds, self.requests_per_minute, self.max_answer_bytes)
+        if self.attempts < 1 or not all(number > 0 for number in above_zero):  # nor NaN
             raise ValueError("timeout_seconds, attempts, requests_per_minute and max_answer_bytes must be above 0")
         if self.longest_wait_seconds < 0:
             raise ValueError(f"longest_wait_seconds={self.longest_wait_seconds} must not be negative")
@@ -47,8 +50,11 @@ class Limits:
 def check_url(url: str) -> None:
     """Raise ValueError unless an address is https, or http on this machine."""
     parts = urlsplit(url)
+    _ = parts.port  # raises ValueError where it is none
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL)):
         raise ValueError(f"'{url}' would carry a key in the open; give an https:// address")
+    if url.endswith("/") or any(c.isspace() for c in url):
+        raise ValueError(f"'{url}' is no address of a service; write it as https://host/path")
     if parts.username or parts.query or parts.fragment:
         raise ValueError("an address has host and path only; keys belong into the environment")
 
@@ -101,6 +107,8 @@ class Client:
             # Redirects would take the key elsewhere.
             response = self.pool.request("POST", url, headers=sent, redirect=False, preload_content=False, **content)
             body = response.read(self.limits.max_answer_bytes + 1, decode_content=False)
+            if len(body) <= self.limits.max_answer_bytes:
+                response.read(1, decode_content=False)  # raises for a body that is cut short
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise ServiceError(f"{host} gave no whole answer ({type(reason).__name__}); try again later") from None
@@ -156,6 +164,8 @@ class Answer:
 
 
 def _read_key(variable: str) -> str:
+    if not KEY_VARIABLE.fullmatch(variable):  # a model folder from elsewhere could name any secret
+        raise UserError(f"{variable} is no variable of a service's key; name it like S2ST_MY_KEY")
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UserError(f"there is no key in the environment; set the variable {variable} to that of your account")

@@ -49,8 +49,10 @@ class Service:
 
 
 def read_speech(data: bytes) -> np.ndarray:
-    """Decode what a service spoke: (N,), float32 in [-1, 1], 16 kHz; raises ServiceError for what is no speech."""
+    """Decode what a service spoke: (N,), float32 in [-1, 1], 16 kHz; raises ServiceError for what is no audio."""
     try:
         return audio.decode(data, MAX_SPOKEN_SECONDS)
+    except audio.SilentError:  # as of a text like "..."
+        return SILENT.waveform
     except audio.AudioError as error:
         raise ServiceError(f"a service answered with speech that cannot be used: {error}") from None

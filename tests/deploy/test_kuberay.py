@@ -169,3 +169,6 @@ def test_only_chosen_pods_reach_the_port_of_serve(manifests, service):
         assert policy["podSelector"]["matchLabels"].items() <= group["template"]["metadata"]["labels"].items()
     for rule in policy["ingress"]:
         assert all(source["podSelector"]["matchLabels"] for source in rule["from"])
+    clients = policy["ingress"][-1]
+    assert clients["from"] == [{"podSelector": {"matchLabels": {"s2st-client": "true"}}}]
+    assert clients["ports"] == [{"port": 8000}]
