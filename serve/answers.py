@@ -77,26 +77,41 @@ def wav(waveform: np.ndarray) -> Response:
 
 def spoken_fields(spoken: Spoken, order: Order) -> dict[str, Any]:
     """Give the fields of SpeechAnswer."""
+    return _facts(spoken, order) | encoded_audio(spoken)
+
+
+def _facts(spoken: Spoken, order: Order) -> dict[str, Any]:
     return {
         "model": order.model.name,
         "to": order.to,
         "voice": order.voice,
         "units": spoken.found.units.tolist(),
         "durations": spoken.durations.tolist(),
-        "audio": base64.b64encode(audio.encode(spoken.waveform, "WAV")).decode(),
     }
+
+
+def encoded_audio(spoken: Spoken) -> dict[str, str]:
+    """Give the field of SpeechAnswer that is large."""
+    return {"audio": base64.b64encode(audio.encode(spoken.waveform, "WAV")).decode()}
 
 
 def translation(
     spoken: Spoken, order: Order, num_samples: int, decode_seconds: float, seconds: float
 ) -> dict[str, Any]:
     """Give the fields of TranslationAnswer."""
+    return translation_facts(spoken, order, num_samples, decode_seconds, seconds) | encoded_audio(spoken)
+
+
+def translation_facts(
+    spoken: Spoken, order: Order, num_samples: int, decode_seconds: float, seconds: float
+) -> dict[str, Any]:
+    """Give the fields of TranslationAnswer, save its audio."""
     found, heard = spoken.found, spoken.found.heard
     timings: dict[str, float] = {"decode": decode_seconds, "translator": found.seconds, "total": seconds}
     if heard is not None:
         timings |= {"encoder": heard.seconds, "vocoder": spoken.seconds}
     return {
-        **spoken_fields(spoken, order),
+        **_facts(spoken, order),
         "from": order.source,
         "seconds": round(num_samples / audio.SAMPLE_RATE, DIGITS),
         "source_units": [] if heard is None else heard.units.tolist(),

@@ -27,8 +27,12 @@ class Sentence:
 
     def fields(self, order: Order) -> dict[str, Any]:
         """Give what is told of it: the fields of TranslationAnswer, and its place in the recording."""
+        return self.facts(order) | answers.encoded_audio(self.spoken)
+
+    def facts(self, order: Order) -> dict[str, Any]:
+        """Give its fields, save its audio."""
         place = {"index": self.index, "start": self.piece.start / SAMPLE_RATE, "end": self.piece.end / SAMPLE_RATE}
-        return place | answers.translation(self.spoken, order, len(self.piece.waveform), 0.0, self.seconds)
+        return place | answers.translation_facts(self.spoken, order, len(self.piece.waveform), 0.0, self.seconds)
 
 
 async def translate_in_order(

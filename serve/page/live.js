@@ -17,11 +17,12 @@ export class LiveTalk {
     });
     this.finished.catch(() => {}); // it may fail before anyone waits for it
     this.ended = false;
-    this.stopListening = () => {};
+    this.stopListening = async () => {};
   }
 
   async start() {
     this.socket = await openLive(this.choice);
+    if (this.ended) return this.#close(); // before the user was asked for the microphone
     this.socket.onmessage = ({ data }) => this.#receive(data);
     this.socket.onclose = () => this.#end(new Refusal("The connection to the server was lost.", 0));
     try {
@@ -33,9 +34,8 @@ export class LiveTalk {
   }
 
   /** Send no more; `finished` resolves to the number of sentences when all answers are here. */
-  stop() {
-    this.stopListening();
-    this.stopListening = () => {};
+  async stop() {
+    await this.stopListening();
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send("end");
   }
 
@@ -74,7 +74,6 @@ export class LiveTalk {
 
   #close() {
     this.stopListening();
-    this.stopListening = () => {};
     this.socket?.close();
   }
 }

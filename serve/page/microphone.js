@@ -9,7 +9,7 @@ const REASONS = {
 };
 
 /**
- * Listen; `onSound` gets each waveform as it comes. Gives a function that stops.
+ * Listen; `onSound` gets each waveform as it comes. Gives a function that stops; its promise is kept after the last one.
  * With `echoes` off, the browser takes out what it plays itself.
  */
 export async function listen(onSound, { echoes }) {
@@ -22,16 +22,26 @@ export async function listen(onSound, { echoes }) {
       throw new Error(REASONS[error.name] ?? `The microphone cannot be used: ${error.message}`);
     });
   const context = new AudioContext();
-  const resampler = new Resampler(context.sampleRate);
-  await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
+  const release = () => {
+    stream.getTracks().forEach((track) => track.stop());
+    context.close();
+  };
+  await context.audioWorklet.addModule(new URL("capture.js", import.meta.url)).catch(() => {
+    release();
+    throw new Error("A part of this page could not be loaded; reload the page.");
+  });
   const capture = new AudioWorkletNode(context, "capture", { channelCount: 1, channelCountMode: "explicit" });
-  capture.port.onmessage = ({ data }) => onSound(resampler.push(data));
+  const resampler = new Resampler(context.sampleRate);
+  const ended = new Promise((resolve) => {
+    capture.port.onmessage = ({ data }) => (data ? onSound(resampler.push(data)) : resolve());
+  }).then(() => {
+    release();
+    onSound(resampler.flush());
+  });
   // Browsers run only what leads to the loudspeaker; this node gives silence.
   context.createMediaStreamSource(stream).connect(capture).connect(context.destination);
   return () => {
-    capture.port.onmessage = null;
-    stream.getTracks().forEach((track) => track.stop());
-    context.close();
-    onSound(resampler.flush());
+    capture.port.postMessage("end");
+    return ended;
   };
 }

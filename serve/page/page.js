@@ -99,6 +99,7 @@ async function record() {
   const blocks = [];
   let samples = 0;
   let drawn = 0;
+  let recording = false;
   file = null;
   source.clear();
   translation.clear();
@@ -106,24 +107,36 @@ async function record() {
   const hear = (block) => {
     blocks.push(block);
     samples += block.length;
+    if (!recording) return; // the last of it comes after Stop
     if (samples >= drawn + REDRAW_SAMPLES) {
       source.showGrowing(concatenate(blocks));
       drawn = samples;
     }
-    if (samples > limits.seconds * SAMPLE_RATE) stop?.();
+    if (samples > limits.seconds * SAMPLE_RATE) stop();
   };
   enter("working", "Waiting for the microphone.");
-  const close = await listen(hear, { echoes: true });
+  const listening = listen(hear, { echoes: true });
+  const cancelled = new Promise((_, reject) => {
+    cancel = () => {
+      listening.then((close) => close(), () => {}); // the user may still allow it
+      reject(new DOMException("cancelled", "AbortError"));
+    };
+  });
+  const close = await Promise.race([listening, cancelled]);
+  recording = true;
   stop = () => {
-    stop = null;
-    close();
+    recording = false;
+    cancel = null;
+    enter("working", "Reading the recording.");
     reading = attempt(async () => {
+      await close();
       if (!samples) throw new Error("Nothing was recorded; talk a little longer.");
-      await take(new File([encodeWav(concatenate(blocks))], "recording.wav", { type: "audio/wav" }));
+      const kept = concatenate(blocks).subarray(0, limits.seconds * SAMPLE_RATE);
+      await take(new File([encodeWav(kept)], "recording.wav", { type: "audio/wav" }));
     });
   };
   cancel = () => {
-    stop = null;
+    recording = false;
     close();
     source.clear();
     enter("idle", "Cancelled.");

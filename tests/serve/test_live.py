@@ -1,6 +1,8 @@
 """A conversation over a WebSocket: sentences are answered while others are spoken; mistakes are told."""
 
-import threading
+import asyncio
+import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from s2st import audio
 from serve import live
+from serve.routes import create_app
 
 ADDRESS = "ws://127.0.0.1:8000/v1/live"  # a test client's own is no local one
 SENTENCE = np.concatenate([np.full(16_000, 0.5), np.zeros(16_000)]).astype(np.float32)
@@ -81,16 +84,91 @@ def test_an_error_of_the_models_comes_after_what_was_answered(quick_server, call
         assert "too long" in socket.receive_json()["error"]
 
 
-def test_who_hangs_up_ends_the_work(quick_server, calling):
+class RawSocket:
+    """A caller without a client between: what it sends is taken only when it is asked for."""
+
+    def __init__(self, *messages):
+        self.coming = asyncio.Queue()
+        self.coming.put_nowait({"type": "websocket.connect"})
+        for message in messages:
+            self.say(message)
+        self.told = []
+
+    def say(self, message):
+        kind = "text" if isinstance(message, str) else "bytes"
+        self.coming.put_nowait({"type": "websocket.receive", kind: message})
+
+    def hang_up(self):
+        self.coming.put_nowait({"type": "websocket.disconnect", "code": 1005})
+
+    async def send(self, message):
+        self.told.append(message)
+
+    async def call(self, server):
+        scope = {"type": "websocket", "path": "/v1/live", "query_string": b"to=hi", "subprotocols": []}
+        scope |= {"headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1)}
+        await create_app(server)(scope, self.coming.get, self.send)
+
+
+@pytest.fixture
+def slow_server(quick_server):
+    """A server that does not answer within a test, and a semaphore that counts the translations it began."""
     server = quick_server()
     server.graph.wait_seconds = 300.0
-    begun = threading.Event()
+    begun = asyncio.Semaphore(0)
     translate = server.graph.translate
-    server.graph.translate = lambda *inputs: begun.set() or translate(*inputs)
-    with calling(server).websocket_connect(f"{ADDRESS}?to=hi") as socket:
-        send(socket, SENTENCE)
-        assert begun.wait(60)
+    server.graph.translate = lambda *inputs: begun.release() or translate(*inputs)
+    return server, begun
+
+
+@pytest.mark.parametrize("sentences", [1, live.WAITING + 1])  # of more than wait, no listener is left
+@pytest.mark.parametrize("last", [[], ["end"]])
+def test_who_hangs_up_ends_the_work(slow_server, sentences, last):
+    server, begun = slow_server
+
+    async def run():
+        socket = RawSocket(*[pcm(SENTENCE)] * sentences, *last)
+        calling = asyncio.create_task(socket.call(server))
+        for _ in range(min(sentences, live.WAITING)):
+            await begun.acquire()
+        assert not calling.done()
+        socket.hang_up()
+        await asyncio.wait_for(calling, 10)
+        assert [message["type"] for message in socket.told] == ["websocket.accept"]
+
+    asyncio.run(run())
     assert server.graph.cancelled
+
+
+def test_speech_that_is_not_translated_in_time_is_refused(slow_server, monkeypatch):
+    server, begun = slow_server
+    clock = itertools.count(step=2)
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(clock)))  # each sentence takes its time
+
+    async def run():
+        socket = RawSocket(*[pcm(SENTENCE)] * live.WAITING)
+        calling = asyncio.create_task(socket.call(server))
+        for _ in range(live.WAITING):
+            await begun.acquire()
+        sent = 0
+        while not calling.done():
+            assert sent * len(SENTENCE) < (live.AHEAD_SECONDS + 10) * audio.SAMPLE_RATE
+            if socket.coming.empty():  # all that was sent was read, though nobody listens
+                socket.say(pcm(SENTENCE))
+                sent += 1
+            await asyncio.sleep(0)
+        await calling
+        assert "than it is translated" in socket.told[-2]["text"]
+        assert socket.told[-1]["code"] == 1008
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert server.graph.cancelled
+
+
+def test_short_limits_of_the_models_do_not_end_a_conversation(quick_server, calling):
+    with calling(quick_server(max_seconds=1.0)).websocket_connect(f"{ADDRESS}?to=hi") as socket:
+        send(socket, SENTENCE)
+        assert socket.receive_json()["index"] == 0
 
 
 def test_keys_and_other_origins(quick_server, calling):

@@ -77,7 +77,7 @@ def build(state: State) -> FastAPI:
         if state.refusals:
             return state.refusals.pop(0)
         try:
-            waveform = audio.decode(file.file.read())
+            waveform = audio.decode(file.file.read(), LIMITS["seconds"])
         except audio.AudioError as error:
             return JSONResponse({"detail": str(error)}, 415)
         query = dict(request.query_params)

@@ -117,7 +117,10 @@ def test_a_recording_ends_at_the_limit_of_the_server(open_page, stand_in, monkey
     page = open_page()
     page.get_by_role("button", name="Record").click()
     expect(page.locator("#chosen")).to_have_text("recording.wav")
-    assert float(page.locator("#source [data-part=length]").inner_text().removesuffix(" s")) < 1
+    assert float(page.locator("#source [data-part=length]").inner_text().removesuffix(" s")) == 0.5
+    page.get_by_role("button", name="Translate").click()
+    expect(page.get_by_role("status")).to_have_text("Translated.")
+    assert len(stand_in.requests[0]["waveform"]) == 0.5 * audio.SAMPLE_RATE
 
 
 def test_a_recording_and_a_translation_can_be_cancelled(open_page, stand_in, speech):
@@ -133,6 +136,43 @@ def test_a_recording_and_a_translation_can_be_cancelled(open_page, stand_in, spe
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("status")).to_have_text("Cancelled.")
     expect(page.locator("#translation")).to_contain_text("Nothing yet.")
+
+
+# The microphone is given when `window.allow` is called; all tracks are kept, to see whether they are closed.
+SLOW_MICROPHONE = """
+    window.tracks = [];
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    const allowed = new Promise((resolve) => (window.allow = resolve));
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+        await allowed;
+        const stream = await ask(wanted);
+        window.tracks.push(...stream.getTracks());
+        return stream;
+    };
+"""
+ALL_CLOSED = "window.tracks.length && window.tracks.every(track => track.readyState === 'ended')"
+
+
+def test_cancel_while_the_browser_asks_for_the_microphone(open_page, wait_until):
+    page = open_page(SLOW_MICROPHONE)
+    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("status")).to_have_text("Cancelled.")
+    page.evaluate("window.allow()")
+    wait_until(page, ALL_CLOSED)
+    expect(page.locator("body")).to_have_attribute("data-state", "idle")
+    expect(page.locator("#source")).to_contain_text("Nothing yet.")
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("status")).to_have_text("Recording.")
+
+
+def test_a_page_that_is_half_loaded_closes_the_microphone(open_page, wait_until):
+    unloaded = "AudioWorklet.prototype.addModule = async () => { throw new DOMException('no', 'AbortError'); };"
+    page = open_page(SLOW_MICROPHONE + unloaded)
+    page.evaluate("window.allow()")
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("alert")).to_have_text("A part of this page could not be loaded; reload the page.")
+    wait_until(page, ALL_CLOSED)
 
 
 def test_choices_follow_each_other(open_page):
