@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from s2st import audio
 from s2st.config import UserError
-from s2st.pauses import MAX_SECONDS, PauseCutter, Piece, load_detector
+from s2st.pauses import PauseCutter, Piece, load_detector
 from serve.errors import sentence_of
 from serve.graph import Order
 from serve.requests import BEAM, FROM, MODEL, TO, VOICE, Server, make_order
@@ -19,7 +19,6 @@ from serve.sentences import translate_in_order
 
 IDLE_SECONDS = 60.0  # after which a caller who sends nothing is left
 AHEAD_SECONDS = 60.0  # of speech that may come before it can have been spoken, and that may wait to be heard
-SHORTEST_PIECE = 2.0  # seconds: a PauseCutter's least, however little the models take at once
 WAITING = 16  # sentences that wait for their translation before listening stops
 PROTOCOL = "bearer"  # of a WebSocket that brings a key
 END = "end"
@@ -72,8 +71,7 @@ async def answer(server: Server, socket: WebSocket, order: Order, caller: "Calle
     """Answer each sentence with a text of JSON and its speech as a WAV, and the end with their number."""
     count = 0
     settings = server.settings
-    piece_seconds = max(SHORTEST_PIECE, min(MAX_SECONDS, settings.max_seconds))
-    pieces = listen(caller, settings.max_stream_seconds, piece_seconds)
+    pieces = listen(caller, settings.max_stream_seconds, settings.piece_seconds)
     async with aclosing(translate_in_order(server, order, pieces, WAITING)) as sentences:
         async for sentence in sentences:
             await socket.send_json(sentence.facts(order))
