@@ -169,6 +169,9 @@ def test_short_limits_of_the_models_do_not_end_a_conversation(quick_server, call
     with calling(quick_server(max_seconds=1.0)).websocket_connect(f"{ADDRESS}?to=hi") as socket:
         send(socket, SENTENCE)
         assert socket.receive_json()["index"] == 0
+        socket.send_text("end")
+        while "text" not in (message := socket.receive()) or "done" not in message["text"]:
+            pass
 
 
 def test_keys_and_other_origins(quick_server, calling):
