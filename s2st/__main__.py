@@ -35,6 +35,8 @@ def run_translate(arguments: argparse.Namespace) -> None:
     """Translate one file."""
     if arguments.beam < 1:
         raise UserError(f"--beam {arguments.beam} must be at least 1")
+    if not arguments.output.parent.is_dir():
+        raise UserError(f"cannot write {arguments.output}: there is no folder {arguments.output.parent}")
     try:
         data = arguments.input.read_bytes()
     except OSError as error:

@@ -32,6 +32,10 @@ class AudioError(ValueError):
     """The bytes hold no speech that can be used; the message says why, in one short sentence."""
 
 
+class LongError(AudioError):
+    """The audio is longer than whoever reads it takes."""
+
+
 class SilentError(AudioError):
     """The audio is silent, or too short to be speech."""
 
@@ -65,7 +69,7 @@ class Recording:
             raise _undecodable(error) from None
         self.num_samples = -(-self._file.frames * SAMPLE_RATE // self._file.samplerate)  # at SAMPLE_RATE
         if self._file.frames > max_seconds * self._file.samplerate:
-            raise AudioError(f"the audio is longer than {max_seconds:.0f} s; cut it")
+            raise LongError(f"the audio is longer than {max_seconds:.0f} s; cut it")
         if self._file.channels > MAX_CHANNELS:
             raise AudioError(f"the audio has {self._file.channels} channels, more than {MAX_CHANNELS}")
         _check_rate(self._file.samplerate)

@@ -34,10 +34,11 @@ def main() -> None:
     serve.run(application, name="s2st")
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"http://{host}:{arguments.port}"
-    print(
-        f"ready at {address}; try: curl --data-binary @in.wav '{address}/v1/translate?to=LANG' -o out.wav", flush=True
-    )
+    shown = "-H 'Authorization: Bearer KEY' " if arguments.api_keys else ""
+    request = f"curl -f {shown}--data-binary @in.wav '{address}/v1/translate?to=LANG' -o out.wav"
+    print(f"ready at {address}; try: {request}", flush=True)
     wait_for_a_signal()
+    print("stopping ...", flush=True)
     serve.shutdown()
 
 
@@ -59,6 +60,8 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UserError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from None
+        except OverflowError:
+            raise UserError(f"--port {port} is no port; choose one from 1 to 65535") from None
 
 
 if __name__ == "__main__":

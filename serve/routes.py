@@ -165,6 +165,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def malformed(request: Request, error: Exception) -> Response:
         # The first only, and without what was sent: the answer must not grow with the request.
         first = error.errors()[0]  # type: ignore[attr-defined]
+        if first["type"] == "model_attributes_type":  # a body that nobody took for JSON
+            return refusal(422, "send JSON, with the header Content-Type: application/json")
         return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
 
     @app.exception_handler(TimeoutError)

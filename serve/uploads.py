@@ -33,6 +33,8 @@ async def decode_speech(data: bytes, settings: ServeSettings) -> np.ndarray:
     """Give the waveform (N,) of a file; raises HTTPException for what is too long or no speech."""
     try:
         return await asyncio.to_thread(audio.decode, data, settings.max_seconds)
+    except audio.LongError as error:
+        raise HTTPException(415, f"{error}, or send it to /v1/translate with stream=true") from None
     except audio.AudioError as error:
         raise HTTPException(415, str(error)) from None
 

@@ -81,3 +81,15 @@ def test_the_interface_describes_itself(quick_server, calling):
                 assert str(status) in operation["responses"], (path, status)
     references = set(str(described).split("'#/components/schemas/")[1:])
     assert {reference.partition("'")[0] for reference in references} <= set(described["components"]["schemas"])
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told(quick_server, calling):
+    answer = calling(quick_server()).post("/v1/speak", content=b'{"units": [1], "to": "hi"}')
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+def test_a_recording_that_is_too_long_is_told_of_streams(quick_server, calling, speech):
+    answer = calling(quick_server(max_seconds=0.5)).post("/v1/translate?to=hi", content=speech)
+    assert answer.status_code == 415
+    assert "stream=true" in answer.json()["detail"]
