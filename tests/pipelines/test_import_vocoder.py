@@ -14,8 +14,7 @@ from s2st.models.codebook import Codebook, CodebookConfig
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 from s2st.speech_to_units import units_info
-from s2st.translator import Translator
-from serve.deployments import UnitVocoder
+from s2st.translator import Translator, load_voices
 from stages.stage import Counts, Step
 
 SIZES = {"num_units": 20, "embedding_dim": 16, "initial_channels": 32}
@@ -85,7 +84,7 @@ def test_an_imported_voice_speaks_what_is_translated(a_run, tone):
     folder = assembled(a_run)
     translation = Translator.load(folder).translate(tone, to="hi", source="en")
     assert len(translation.waveform) == 320 * translation.durations.sum()
-    voices = UnitVocoder.func_or_class(folder).voices
+    voices = load_voices(folder, "cpu")
     ((waveform, _),) = voices["hi"].speak([translation.units], "hi")
     np.testing.assert_allclose(waveform, translation.waveform, atol=1e-5)
 

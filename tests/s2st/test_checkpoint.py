@@ -53,7 +53,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 def test_an_unknown_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model": "os.system", "config": {}}')
+    (tmp_path / "config.json").write_text('{"model": "os.system", "config": {}, "info": {}}')
     with pytest.raises(UserError, match="names the model 'os.system'"):
         checkpoint.load(str(tmp_path))
 

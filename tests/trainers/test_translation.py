@@ -143,6 +143,7 @@ def test_ten_sentences_are_learned_by_heart(local_ray, tmp_path, monkeypatch):
         assert best.units.tolist() == row["target_units"]
 
 
+@pytest.mark.slow  # the same of the loop and of vocoders is in every run
 def test_two_workers_do_what_one_does_with_two_batches(local_ray, tmp_path, monkeypatch):
     monkeypatch.setattr("trainers.run.fingerprint", lambda step: "x")
     write_pairs(str(tmp_path / "pairs"), {"en-hi": 9, "hi-en": 9})
