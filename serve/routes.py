@@ -43,7 +43,7 @@ class SpeakRequest(BaseModel):
 
 def create_app(server: Server) -> FastAPI:
     """Make the interface of a server."""
-    app = FastAPI(title="Speech-to-speech translation", version="1")
+    app = FastAPI(title="Speech-to-speech translation", version="1", redirect_slashes=False)
     app.add_middleware(Guard, gateway=server)
     app.add_middleware(Cors, gateway=server)
     add_error_handlers(app)
