@@ -16,8 +16,9 @@ import httpx
 from benchmarks import results, usage
 from benchmarks.hostile import fault, make_case
 from benchmarks.peer import module
+from benchmarks.private_head import free_ports
 from benchmarks.results import Row, row
-from benchmarks.server import free_port, replica_megabytes, running
+from benchmarks.server import replica_megabytes, running
 
 CALLERS = 4
 SECONDS = 120.0  # without an answer for so long, a request hangs
@@ -45,7 +46,7 @@ def run(cases: int = 2000, first: int = 0) -> Iterator[Row]:
     counts: Counter[tuple[str, int]] = Counter()
     failures = 0
     with tempfile.TemporaryDirectory(prefix="s2st-benchmark-") as name:
-        folder, port = Path(name), free_port()
+        folder, (port,) = Path(name), free_ports(1)
         usage.run(module("benchmarks.serving_steps", "make", folder), folder / "make.log")
         command = module("serve", folder, "--port", port, "--beam", 1)
         with running(command, port, folder / "serve.log") as (address, pid), httpx.Client(timeout=SECONDS) as client:

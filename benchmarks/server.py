@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import re
-import socket
 import statistics
 import subprocess
 import threading
@@ -30,13 +29,6 @@ class Answer:
 
     status: int  # 0: not at all
     seconds: float
-
-
-def free_port() -> int:
-    """Give a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

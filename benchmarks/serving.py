@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks import results, usage
 from benchmarks.peer import module
+from benchmarks.private_head import free_ports
 from benchmarks.results import Row, row
 from benchmarks.server import (
     ask_all,
     ask_at_rate,
-    free_port,
     percentile,
     replica_megabytes,
     running,
@@ -56,11 +56,11 @@ def run(runs: int = 3, requests: int = 48, overload_seconds: float = 15.0, soak_
         wavs = [path.read_bytes() for path in sorted(folder.glob("*.wav"))]
         alone = measure(folder, "alone", runs)["seconds"]
         batched = {size: measure(folder, "batched", size, requests)["rate"] for size in CONCURRENCY}
-        port = free_port()
+        (port,) = free_ports(1)
         command = module("benchmarks.serving_steps", "peer", folder, port)
         with running(command, port, folder / "peer.log") as (address, _):
             theirs = serve_all(address, wavs, alone, runs, requests, overload_seconds)
-        port = free_port()
+        (port,) = free_ports(1)
         with running(module("serve", folder, "--port", port), port, folder / "serve.log") as (address, pid):
             ours = serve_all(address, wavs, alone, runs, requests, overload_seconds)
             yield row("serving.overhead_ms", ours["overhead"], theirs["overhead"], "ms / request")

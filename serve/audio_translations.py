@@ -10,7 +10,7 @@ from pydantic import Field
 from s2st.audio import SAMPLE_RATE
 from serve import answers
 from serve.errors import REFUSALS
-from serve.requests import MOST_NAMED, Server, make_order, within
+from serve.requests import MOST_NAMED, Server, at_work, make_order
 from serve.uploads import decode_speech
 
 DEFAULT_TO = "en"  # as OpenAI's translates to English only
@@ -42,8 +42,8 @@ def add_audio_translations(app: FastAPI, server: Server) -> None:
         order = make_order(server, to or default_to(server, model), source, model, None, None)
         waveform = await decode_speech(await file.read(), server.settings)
         decode_seconds = time.perf_counter() - start
-        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
-            spoken = await within(server, server.graph.translate(waveform, order))
+        async with at_work(server, len(waveform) / SAMPLE_RATE):
+            spoken = await server.graph.translate(waveform, order)
         if response_format == "wav":
             return answers.wav(spoken.waveform)
         fields = answers.translation(spoken, order, len(waveform), decode_seconds, time.perf_counter() - start)
@@ -52,9 +52,8 @@ def add_audio_translations(app: FastAPI, server: Server) -> None:
 
 def default_to(server: Server, model: str) -> str:
     """Give the language that is meant where none is named; raises UserError if it is not clear."""
-    spoken = {direction.split("-")[1] for known in server.models.values() for direction in known.about.directions}
-    if model in server.models:
-        spoken = {direction.split("-")[1] for direction in server.models[model].about.directions}
+    meant = [server.models[model]] if model in server.models else server.models.values()
+    spoken = {direction.split("-")[1] for known in meant for direction in known.about.directions}
     if DEFAULT_TO in spoken or len(spoken) != 1:
         return DEFAULT_TO
     return spoken.pop()

@@ -34,14 +34,9 @@ logger = logging.getLogger("ray.serve")
 class Gateway:
     """Parses requests, asks the models, answers with audio. Its settings are Serve's `user_config`."""
 
-    def __init__(
-        self,
-        encoder: DeploymentHandle,
-        translator: DeploymentHandle,
-        vocoder: DeploymentHandle,
-        whole: DeploymentHandle,
-    ):
-        self.graph = Graph(encoder, translator, vocoder, whole)
+    def __init__(self, *parts: DeploymentHandle):
+        """Take the deployments of Graph, in its order."""
+        self.graph = Graph(*parts)
         self.load = Load()
         self.settings: ServeSettings | None = None
         self.keys: tuple[bytes, ...] = ()

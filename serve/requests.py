@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from fastapi import Query
@@ -53,6 +54,14 @@ def make_order(
     chosen, source = pick_model(server.models, to, source, model)
     check_voice(chosen, to, voice)
     return Order(chosen, source, to, voice, beam or server.settings.beam)
+
+
+@asynccontextmanager
+async def at_work(server: Server, seconds: float) -> AsyncIterator[None]:
+    """Work on some seconds of speech, for no longer than an answer may take; raises BusyError and TimeoutError."""
+    with server.load.take(seconds, server.settings.max_waiting_seconds):
+        async with asyncio.timeout(server.settings.timeout_seconds):
+            yield
 
 
 async def within(server: Server, answer: Any) -> Any:

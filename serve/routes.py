@@ -21,7 +21,7 @@ from serve.errors import BUSY, REFUSALS, RETRY_SECONDS, Responses, sentence_of
 from serve.graph import Order
 from serve.live import add_live
 from serve.models import Model, check_voice
-from serve.requests import BEAM, FROM, MODEL, MOST_NAMED, TO, VOICE, Server, make_order, within
+from serve.requests import BEAM, FROM, MODEL, MOST_NAMED, TO, VOICE, Server, at_work, make_order, within
 from serve.settings import ServeSettings
 from serve.streams import STREAM, stream_translation
 from serve.uploads import BODY, read_speech
@@ -76,8 +76,8 @@ def add_translation(app: FastAPI, server: Server) -> None:
             return await stream_translation(server, request, order, beam)
         waveform = await read_speech(request, server.settings)
         decode_seconds = time.perf_counter() - start
-        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
-            spoken = await within(server, server.graph.translate(waveform, order))
+        async with at_work(server, len(waveform) / SAMPLE_RATE):
+            spoken = await server.graph.translate(waveform, order)
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         seconds = time.perf_counter() - start
@@ -92,8 +92,8 @@ def add_units(app: FastAPI, server: Server) -> None:
         """Give the units of a recording."""
         chosen = in_parts(server, model)
         waveform = await read_speech(request, server.settings)
-        with server.load.take(len(waveform) / SAMPLE_RATE, server.settings.max_waiting_seconds):
-            heard = await within(server, server.graph.units(waveform, chosen))
+        async with at_work(server, len(waveform) / SAMPLE_RATE):
+            heard = await server.graph.units(waveform, chosen)
         return answers.units(heard, chosen.name, frames_per_second(chosen.about.units))
 
     @app.post("/v1/speak", responses=SPEECH, response_model=answers.SpeechAnswer)
@@ -106,9 +106,8 @@ def add_units(app: FastAPI, server: Server) -> None:
         check_voice(model, wanted.to, wanted.voice)
         order = Order(model, "", wanted.to, wanted.voice, server.settings.beam)
         sequence = check_sequence(wanted.units, model, server.settings)
-        seconds = len(sequence) / frames_per_second(model.about.units)
-        with server.load.take(seconds, server.settings.max_waiting_seconds):
-            spoken = await within(server, server.graph.speak(sequence, order, wanted.full))
+        async with at_work(server, len(sequence) / frames_per_second(model.about.units)):
+            spoken = await server.graph.speak(sequence, order, wanted.full)
         if not answers.wants_json(request):
             return answers.wav(spoken.waveform)
         return JSONResponse(answers.spoken_fields(spoken, order))

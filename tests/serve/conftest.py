@@ -55,6 +55,23 @@ class QuickGraph:
             raise self.error
 
 
+@pytest.fixture(scope="module")
+def serving(local_ray, free_port):
+    """A function that serves the whole graph under the given settings, on a port of its own; gives its address."""
+    from ray import serve
+
+    from serve.app import build
+
+    def start(**settings):
+        port = free_port()
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(build(settings))
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    serve.shutdown()
+
+
 @pytest.fixture
 def quick_server(tiny_model):
     """A function that makes what the interface asks, under the given settings, with `keys`."""

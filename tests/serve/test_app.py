@@ -18,17 +18,9 @@ from serve.settings import model_name
 
 
 @pytest.fixture(scope="module")
-def server(local_ray, tiny_model, free_port):
-    """The whole graph, on a port of its own; yields its address."""
-    from ray import serve
-
-    from serve.app import build
-
-    port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build({"model": tiny_model, "beam": "2"}))
-    yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
+def server(serving, tiny_model):
+    """The address of the whole graph."""
+    return serving(model=tiny_model, beam="2")
 
 
 def wav(samples, rate=16_000, format="WAV"):

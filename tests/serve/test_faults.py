@@ -17,16 +17,8 @@ PARTS = ("SpeechEncoder", "UnitTranslator", "UnitVocoder", "Gateway")
 
 
 @pytest.fixture(scope="module")
-def address(local_ray, tiny_model, free_port):
-    from ray import serve
-
-    from serve.app import build
-
-    port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build({"model": tiny_model, "beam": "1"}))
-    yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
+def address(serving, tiny_model):
+    return serving(model=tiny_model, beam="1")
 
 
 class Callers:
