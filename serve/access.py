@@ -11,9 +11,10 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, QueryParams
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+from starlette.websockets import WebSocket
 
 from serve.settings import is_local
+from serve.sockets import CODES_OF_STATUSES, PROTOCOL, refuse
 
 OPEN_PATHS = ("/", "/healthz", "/readyz")  # the page, which asks for a key, and what watchers over the server ask
 OPEN_FOLDER = "/page/"  # its files
@@ -44,9 +45,11 @@ class Guard:
         if scope["type"] not in ("http", "websocket") or is_open(scope["path"]):
             return await self.app(scope, receive, send)
         if refused := self._refusal(scope):
+            if scope["type"] == "websocket":
+                socket = WebSocket(scope, receive, send)
+                return await refuse(socket, refused[1], CODES_OF_STATUSES + refused[0])
             answer = JSONResponse({"detail": refused[1]}, refused[0], headers={"WWW-Authenticate": "Bearer"})
-            closed = WebSocketClose(4401, refused[1])
-            return await (closed if scope["type"] == "websocket" else answer)(scope, receive, send)
+            return await answer(scope, receive, send)
         if scope["type"] == "http":
             receive = self._in_time(scope, self._bounded(scope, receive))
         return await self.app(scope, receive, send)
@@ -67,7 +70,8 @@ class Guard:
         shown = shown_key(headers)
         # all keys are compared, each in constant time, so that the time tells nothing
         if not sum(hmac.compare_digest(shown, key) for key in self.gateway.keys):
-            return 401, "an API key is needed: send the header Authorization: Bearer KEY"
+            wrong = "this API key is not one of the server's" if shown else "an API key is needed"
+            return 401, f"{wrong}: send the header Authorization: Bearer KEY"
         return None
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
@@ -137,4 +141,4 @@ def shown_key(headers: Headers) -> bytes:
     if kind.lower() == "bearer":
         return key.strip().encode("latin-1")
     protocols = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
-    return protocols[1].encode("latin-1") if len(protocols) > 1 and protocols[0] == "bearer" else b""
+    return protocols[1].encode("latin-1") if len(protocols) > 1 and protocols[0] == PROTOCOL else b""

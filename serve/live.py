@@ -16,14 +16,13 @@ from serve.errors import sentence_of
 from serve.graph import Order
 from serve.requests import BEAM, FROM, MODEL, TO, VOICE, Server, make_order
 from serve.sentences import translate_in_order
+from serve.sockets import ENDED, open_socket, refuse
 
 IDLE_SECONDS = 60.0  # after which a caller who sends nothing is left
 AHEAD_SECONDS = 60.0  # of speech that may come before it can have been spoken, and that may wait to be heard
 WAITING = 16  # sentences that wait for their translation before listening stops
-PROTOCOL = "bearer"  # of a WebSocket that brings a key
 END = "end"
 BYTES_A_SECOND = 2 * audio.SAMPLE_RATE
-BAD_REQUEST, ENDED = 1008, 1000  # codes of WebSockets
 
 
 def add_live(app: FastAPI, server: Server) -> None:
@@ -39,16 +38,14 @@ def add_live(app: FastAPI, server: Server) -> None:
         beam: int | None = BEAM,
     ) -> None:
         """Translate speech while it is spoken."""
-        offered = socket.headers.get("sec-websocket-protocol", "").split(",")[0].strip()
-        await socket.accept(subprotocol=PROTOCOL if offered == PROTOCOL else None)
+        await open_socket(socket)
         with suppress(WebSocketDisconnect):
             try:
                 await converse(server, socket, make_order(server, to, source, model, voice, beam))
             except WebSocketDisconnect:
                 raise
             except Exception as error:
-                await socket.send_json({"error": sentence_of(error)})
-                await socket.close(BAD_REQUEST)
+                await refuse(socket, sentence_of(error))
             else:
                 await socket.close(ENDED)
 

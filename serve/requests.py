@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from fastapi import Query
+from starlette.requests import HTTPConnection
 
+from s2st.config import UserError
 from serve.graph import Graph, Order
 from serve.load import Load
 from serve.models import Model, check_voice, pick_model
@@ -45,6 +47,14 @@ class Server(Protocol):
     graph: Graph
     load: Load
     refused: str | None
+
+
+def check_names(asked: HTTPConnection) -> None:
+    """Raise UserError for a parameter in the address that its route does not know, as one that is misspelt."""
+    known = [parameter.alias for parameter in asked.scope["route"].dependant.query_params]
+    for name in asked.query_params:
+        if name not in known and asked.url.path.startswith("/v1/"):  # the page and watchers may be asked in any way
+            raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {', '.join(known) or 'none'}")
 
 
 def make_order(

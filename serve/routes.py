@@ -4,10 +4,11 @@ import time
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, FailFast, Field, StrictInt
+from starlette.requests import HTTPConnection
 
 from s2st.audio import SAMPLE_RATE
 from s2st.baselines.hosted_client import ServiceError
@@ -21,8 +22,9 @@ from serve.errors import BUSY, REFUSALS, RETRY_SECONDS, Responses, sentence_of
 from serve.graph import Order
 from serve.live import add_live
 from serve.models import Model, check_voice
-from serve.requests import BEAM, FROM, MODEL, MOST_NAMED, TO, VOICE, Server, at_work, make_order, within
+from serve.requests import BEAM, FROM, MODEL, MOST_NAMED, TO, VOICE, Server, at_work, check_names, make_order, within
 from serve.settings import ServeSettings
+from serve.sockets import refuse
 from serve.streams import STREAM, stream_translation
 from serve.uploads import BODY, read_speech
 
@@ -43,7 +45,8 @@ class SpeakRequest(BaseModel):
 
 def create_app(server: Server) -> FastAPI:
     """Make the interface of a server."""
-    app = FastAPI(title="Speech-to-speech translation", version="1", redirect_slashes=False)
+    strict = Depends(check_names)
+    app = FastAPI(title="Speech-to-speech translation", version="1", redirect_slashes=False, dependencies=[strict])
     app.add_middleware(Guard, gateway=server)
     app.add_middleware(Cors, gateway=server)
     add_error_handlers(app)
@@ -153,7 +156,9 @@ def add_error_handlers(app: FastAPI) -> None:
     """Tell what is wrong in one sentence, with the status that says whose fault it is."""
 
     @app.exception_handler(UserError)
-    async def mistake(request: Request, error: Exception) -> Response:
+    async def mistake(asked: HTTPConnection, error: Exception) -> Response | None:
+        if isinstance(asked, WebSocket):
+            return await refuse(asked, sentence_of(error))
         return refusal(422, sentence_of(error))
 
     @app.exception_handler(ServiceError)
@@ -162,11 +167,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: Exception) -> Response:
-        # The first only, and without what was sent: the answer must not grow with the request.
-        first = error.errors()[0]  # type: ignore[attr-defined]
-        if first["type"] == "model_attributes_type":  # a body that nobody took for JSON
-            return refusal(422, "send JSON, with the header Content-Type: application/json")
-        return refusal(422, f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}")
+        return refusal(422, complaint(error))  # type: ignore[arg-type]
+
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def malformed_call(socket: WebSocket, error: Exception) -> None:
+        await refuse(socket, complaint(error))  # type: ignore[arg-type]
 
     @app.exception_handler(TimeoutError)
     async def slow(request: Request, error: Exception) -> Response:
@@ -177,6 +182,17 @@ def add_error_handlers(app: FastAPI) -> None:
 
     for kind in BUSY:
         app.add_exception_handler(kind, busy)
+
+
+def complaint(error: ValidationException) -> str:
+    """Tell the first thing that is wrong, without what was sent: the answer must not grow with the request."""
+    first = error.errors()[0]
+    where, name = first["loc"][0], first["loc"][-1]
+    if first["type"] == "model_attributes_type":  # a body that nobody took for JSON
+        return "send JSON, with the header Content-Type: application/json"
+    if first["type"] == "missing" and where == "query":
+        return f"'{name}' is missing; add it to the address, as in ?{name}=..."
+    return f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}"
 
 
 def refusal(status: int, text: str, **headers: str) -> JSONResponse:

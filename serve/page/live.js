@@ -5,6 +5,7 @@ import { openLive, Refusal, sentence } from "./server.js";
 import { toInt16 } from "./waveform.js";
 
 const MAX_WAITING_BYTES = 1 << 20; // half a minute that could not be sent
+const CODES_OF_STATUSES = 4000; // 4401: what is 401 of HTTP
 
 /** One talk over WebSocket. `onAnswer` gets {index, start, end, units, durations, seconds, ...} and its WAV. */
 export class LiveTalk {
@@ -24,7 +25,10 @@ export class LiveTalk {
     this.socket = await openLive(this.choice);
     if (this.ended) return this.#close(); // before the user was asked for the microphone
     this.socket.onmessage = ({ data }) => this.#receive(data);
-    this.socket.onclose = () => this.#end(new Refusal("The connection to the server was lost.", 0));
+    this.socket.onclose = ({ code }) => {
+      const status = code > CODES_OF_STATUSES ? code - CODES_OF_STATUSES : 0;
+      this.#end(new Refusal(this.refusal ?? "The connection to the server was lost.", status));
+    };
     try {
       this.stopListening = await listen((samples) => this.#send(samples), { echoes: false });
     } catch (error) {
@@ -58,7 +62,7 @@ export class LiveTalk {
       return;
     }
     const message = JSON.parse(data);
-    if (message.error) this.#end(new Refusal(sentence(message.error), 0));
+    if (message.error) this.refusal = sentence(message.error); // the server hangs up next
     else if (message.done) this.#end(null, message.sentences);
     else this.answer = message;
   }

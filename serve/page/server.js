@@ -65,7 +65,7 @@ export async function openLive(choice) {
       socket.onerror = reject;
     });
   } catch {
-    await models(); // the browser hides why; the same key and server may say it here
+    await models(); // the browser hides why; the server may say it here
     throw new Refusal("The server refuses live translation.", 0);
   }
   return socket;

@@ -56,13 +56,27 @@ def test_pages_of_other_origins_may_call_only_where_the_settings_name_them(quick
     assert opened.get("/v1/models", headers=other).headers["access-control-allow-origin"] == other["Origin"]
 
 
-def test_a_websocket_is_refused_before_it_is_opened(quick_server, calling):
-    with (
-        pytest.raises(WebSocketDisconnect) as refused,
-        calling(quick_server()).websocket_connect("/v1/live?to=hi", headers={"Origin": "https://other.example.org"}),
-    ):
-        pass
-    assert refused.value.code == 4401
+@pytest.mark.parametrize(
+    ("headers", "told", "code"),
+    [
+        ({"Origin": "https://other.example.org", "Authorization": "Bearer first"}, "other origins", 4403),
+        ({"Authorization": "Bearer third"}, "not one of", 4401),
+        ({}, "is needed", 4401),
+    ],
+)
+def test_a_websocket_that_is_refused_hears_why(headers, told, code, quick_server, calling):
+    client = calling(quick_server(KEYS))
+    with client.websocket_connect("ws://127.0.0.1:8000/v1/live?to=hi", headers=headers) as socket:
+        assert told in socket.receive_json()["error"]
+        with pytest.raises(WebSocketDisconnect) as refused:
+            socket.receive_json()
+    assert refused.value.code == code
+
+
+def test_a_wrong_key_and_none_are_told_apart(quick_server, calling):
+    client = calling(quick_server(KEYS))
+    assert "is needed" in client.get("/v1/models").json()["detail"]
+    assert "not one of" in client.get("/v1/models", headers={"Authorization": "Bearer x"}).json()["detail"]
 
 
 @pytest.mark.parametrize("length", ["\u00b2", "-1", "9" * 5_000])

@@ -71,7 +71,8 @@ def test_stereo_at_another_rate_in_another_format(server, tone):
         (wav(np.ones(70 * 8_000) * 0.1, 8_000), {"to": "hi"}, 415, "longer than 50 s"),
         (b"x" * (11 << 20), {"to": "hi"}, 413, "larger than 10 MB"),
         (b"x", {"to": "ko"}, 422, "does not speak 'ko'"),
-        (b"x", {}, 422, "Field required"),
+        (b"x", {}, 422, "'to' is missing"),
+        (b"x", {"to": "hi", "voise": "b"}, 422, "no parameter 'voise'"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(server, data, query, status, message):

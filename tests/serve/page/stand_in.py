@@ -95,10 +95,11 @@ def build(state: State) -> FastAPI:
     @app.websocket("/v1/live")
     async def live(websocket: WebSocket):
         protocols = websocket.headers.get("sec-websocket-protocol", "").split(", ")
+        await websocket.accept("bearer" if protocols[0] == "bearer" else None)
         if state.key and protocols != ["bearer", state.key]:
-            await websocket.close(1008)
+            await websocket.send_json({"error": "an API key is needed"})
+            await websocket.close(4401)
             return
-        await websocket.accept("bearer" if state.key else None)
         state.requests.append({"query": dict(websocket.query_params), "waveform": await talk(websocket, state)})
 
     return app
