@@ -1,4 +1,4 @@
-// The sentences of a live translation, as a list that is played in order.
+// The sentences of a live translation, or of a long file, as a list.
 
 import { drawUnits, FRAME_SECONDS } from "./pictures.js";
 import { PlayQueue } from "./play_queue.js";
@@ -27,9 +27,11 @@ export class Answers {
   stop() {
     this.queue?.close();
     this.queue = null;
+    this.root.hidden = true;
   }
 
-  add(answer, wav) {
+  /** Add a sentence, its WAV, and whether it is to be played once those before it are. */
+  add(answer, wav, played) {
     this.wavs.push(wav);
     const item = document.createElement("li");
     const text = document.createElement("span");
@@ -45,7 +47,7 @@ export class Answers {
     item.append(play, text, strip);
     this.list.append(item);
     drawUnits(strip, answer.units, answer.durations, FRAME_SECONDS * answer.durations.reduce((a, b) => a + b, 0));
-    enqueue();
+    if (played) enqueue();
   }
 
   /** Offer all sentences as one file. */

@@ -1,7 +1,7 @@
 // Live translation: the microphone goes to the server as it speaks, and each sentence comes back.
 
 import { listen } from "./microphone.js";
-import { openLive, Refusal, sentence } from "./server.js";
+import { asSentence, openLive, Refusal } from "./server.js";
 import { toInt16 } from "./waveform.js";
 
 const MAX_WAITING_BYTES = 1 << 20; // half a minute that could not be sent
@@ -62,7 +62,7 @@ export class LiveTalk {
       return;
     }
     const message = JSON.parse(data);
-    if (message.error) this.refusal = sentence(message.error); // the server hangs up next
+    if (message.error) this.refusal = asSentence(message.error); // the server hangs up next
     else if (message.done) this.#end(null, message.sentences);
     else this.answer = message;
   }

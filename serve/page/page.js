@@ -18,8 +18,9 @@ const source = new Side(find("source"), "Source");
 const translation = new Side(find("translation"), "Translation");
 const answers = new Answers(find("answers"));
 
-let limits = { bytes: Infinity, seconds: Infinity };
+let limits = { bytes: Infinity, seconds: Infinity, stream_bytes: Infinity };
 let file = null; // that Translate sends
+let long = false; // whether it is translated sentence by sentence
 let reading = Promise.resolve(); // until a new file is read
 let stop = null; // what Stop does, while the microphone is open
 let cancel = null; // what Cancel does, while there is something to cancel
@@ -40,8 +41,8 @@ function enter(state, told = "") {
   find("choose").disabled = find("live").disabled = find("request").querySelector("fieldset").disabled = busy;
   find("choose").hidden = find("chosen").hidden = live;
   find("sides").hidden = live || !(file || busy);
+  find("translation").hidden = long;
   if (live) find("timings").hidden = true;
-  find("answers").hidden = !live || !answers.queue;
 }
 
 /** Do something that may fail: its failure is one sentence, or the question for a key, after which it is done again. */
@@ -79,17 +80,20 @@ async function loadModels() {
 // --- the source ---
 
 async function take(chosen) {
-  if (chosen.size > limits.bytes) {
+  if (chosen.size > limits.stream_bytes) {
     const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MB`;
-    throw new Error(`The file has ${megabytes(chosen.size)}; this server takes at most ${megabytes(limits.bytes)}.`);
+    const most = megabytes(limits.stream_bytes);
+    throw new Error(`The file has ${megabytes(chosen.size)}; this server takes at most ${most}.`);
   }
   const samples = await decode(chosen);
   file = chosen;
   if (samples && UNREAD_BY_SERVER.test(chosen.name)) {
     file = new File([encodeWav(samples)], chosen.name.replace(UNREAD_BY_SERVER, ".wav"));
   }
+  long = file.size > limits.bytes || (samples?.length ?? 0) > limits.seconds * SAMPLE_RATE;
   source.showSound(samples, chosen);
   translation.clear();
+  answers.stop();
   find("timings").hidden = true;
   find("chosen").textContent = chosen.name;
   enter("idle", samples ? "" : "This browser cannot play the file; the server may be able to read it.");
@@ -101,8 +105,10 @@ async function record() {
   let drawn = 0;
   let recording = false;
   file = null;
+  long = false;
   source.clear();
   translation.clear();
+  answers.stop();
   find("timings").hidden = true;
   const hear = (block) => {
     blocks.push(block);
@@ -154,14 +160,39 @@ async function translate() {
   cancel = () => controller.abort();
   translation.clear();
   enter("working", "Translating.");
+  if (long) return translateLong(controller.signal);
   const answer = await server.translate(file, choices.query, controller.signal);
-  const wav = new Blob([Uint8Array.from(atob(answer.audio), (c) => c.charCodeAt(0))], { type: "audio/wav" });
+  const wav = wavOf(answer);
   source.showUnits(answer.source_units, answer.source_durations);
   translation.showSound(await decode(wav), wav);
   translation.showUnits(answer.units, answer.durations);
-  translation.offerDownload(`${file.name.replace(/\.\w+$/, "")}.${answer.to}.wav`);
+  translation.offerDownload(`${stem(file)}.${answer.to}.wav`);
   showTimings(find("timings"), answer.timings, answer.seconds);
   enter("done", `Translated.${doubts(answer)}`);
+}
+
+async function translateLong(signal) {
+  answers.begin();
+  let count = 0;
+  for await (const answer of server.translateLong(file, choices.query, signal)) {
+    answers.add(answer, wavOf(answer), false);
+    count += 1;
+    find("status").textContent = `Translating: ${answer.end.toFixed(0)} s are done.`;
+  }
+  await answers.offerDownload(`${stem(file)}.${choices.query.to}.wav`);
+  enter("done", countOf(count));
+}
+
+function wavOf(answer) {
+  return new Blob([Uint8Array.from(atob(answer.audio), (c) => c.charCodeAt(0))], { type: "audio/wav" });
+}
+
+function stem({ name }) {
+  return name.replace(/\.\w+$/, "");
+}
+
+function countOf(sentences) {
+  return sentences === 1 ? "1 sentence." : `${sentences} sentences.`;
 }
 
 /** What the server itself doubts of its answer. */
@@ -173,7 +204,7 @@ function doubts({ finished, loops }) {
 async function talk() {
   answers.begin();
   const session = new LiveTalk(choices.query, (answer, wav) => {
-    answers.add(answer, wav);
+    answers.add(answer, wav, true);
     showTimings(find("timings"), answer.timings, answer.end - answer.start);
   });
   cancel = () => {
@@ -189,7 +220,7 @@ async function talk() {
   enter("recording", "Listening: pause after each sentence. With headphones it does not hear itself.");
   const sentences = await session.finished;
   await answers.offerDownload(`live.${choices.query.to}.wav`);
-  enter("done", sentences === 1 ? "1 sentence." : `${sentences} sentences.`);
+  enter("done", countOf(sentences));
 }
 
 // --- what the user does ---
@@ -205,7 +236,10 @@ find("file").addEventListener("change", ({ target }) => {
   if (chosen) reading = attempt(() => take(chosen));
   target.value = ""; // the same file may be chosen again
 });
-find("live").addEventListener("change", () => enter("idle"));
+find("live").addEventListener("change", () => {
+  answers.stop();
+  enter("idle");
+});
 find("request").addEventListener("submit", (event) => {
   event.preventDefault();
   if (["recording", "working"].includes(document.body.dataset.state)) cancel?.();

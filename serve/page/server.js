@@ -1,6 +1,7 @@
 // What the page asks the server, and what the server's refusals mean. Addresses are relative to the page's.
 
 const KEY = "s2st.key"; // in sessionStorage: forgotten when the tab closes
+const LINES = "application/x-ndjson";
 
 /** The server said no; `message` is one sentence, `status` the HTTP status (0: no answer). */
 export class Refusal extends Error {
@@ -14,7 +15,7 @@ export function rememberKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
-/** The models, {name, directions, languages}, and the limits, {bytes, seconds}. */
+/** The models, {name, directions, languages}, and the limits, {bytes, seconds, stream_bytes, stream_seconds}. */
 export async function models() {
   return (await ask("v1/models")).json();
 }
@@ -27,9 +28,34 @@ export async function translate(file, choice, signal) {
   return answer.json();
 }
 
-async function ask(path, options = {}) {
+/** Translate a long audio file: gives the JSON of each sentence as it comes. */
+export async function* translateLong(file, choice, signal) {
+  const body = new FormData();
+  body.append("file", file);
+  const query = new URLSearchParams({ ...choice, stream: true });
+  const answer = await ask(`v1/translate?${query}`, { method: "POST", body, signal }, LINES);
+  for await (const line of linesOf(answer.body)) {
+    const sentence = JSON.parse(line);
+    if (sentence.error) throw new Refusal(asSentence(sentence.error), 0);
+    if (sentence.done) return;
+    yield sentence;
+  }
+  throw new Refusal("The connection to the server was lost.", 0);
+}
+
+async function* linesOf(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const lines = (rest + part.value).split("\n");
+    rest = lines.pop();
+    yield* lines;
+  }
+}
+
+async function ask(path, options = {}, accept = "application/json") {
   const key = sessionStorage.getItem(KEY);
-  const headers = { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+  const headers = { Accept: accept, ...(key && { Authorization: `Bearer ${key}` }) };
   const answer = await fetch(path, { ...options, headers }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refusal("The server does not answer; is it still running?", 0);
@@ -44,11 +70,11 @@ async function refusal(answer) {
     return new Refusal(`The server is busy. Try again in ${seconds} ${seconds === 1 ? "second" : "seconds"}.`, 503);
   }
   const { detail } = await answer.json().catch(() => ({}));
-  const told = typeof detail === "string" ? sentence(detail) : `The server answers with an error (${answer.status}).`;
+  const told = typeof detail === "string" ? asSentence(detail) : `The server answers with an error (${answer.status}).`;
   return new Refusal(told, answer.status);
 }
 
-export function sentence(text) {
+export function asSentence(text) {
   return text.charAt(0).toUpperCase() + text.slice(1).replace(/([^.!?])$/, "$1.");
 }
 

@@ -4,6 +4,7 @@ It "translates" by playing speech backwards; its unit of a frame is the loudest 
 """
 
 import base64
+import json
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, UploadFile, WebSocket
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from s2st import audio
 from s2st.units import reduce
@@ -22,8 +23,9 @@ MODELS = [
     {"name": "demo", "directions": ["en-hi", "hi-en"], "languages": {"hi": ["female", "male"], "en": []}},
     {"name": "sample", "directions": ["en-es", "en-fr"], "languages": {"es": [], "fr": []}},
 ]
-LIMITS = {"bytes": 1 << 20, "seconds": 30.0}
+LIMITS = {"bytes": 1 << 20, "seconds": 30.0, "stream_bytes": 2 << 20, "stream_seconds": 7_200.0}
 SENTENCE = audio.SAMPLE_RATE // 2  # samples that the stand-in takes for a sentence of live speech
+LONG_SENTENCE = 16 * audio.SAMPLE_RATE  # ... of a long recording
 TIMINGS = {"decode": 0.004, "encoder": 0.12, "translator": 0.09, "vocoder": 0.05, "total": 0.28}
 
 
@@ -57,6 +59,18 @@ def translation_of(waveform):
     return {"units": units, "durations": durations, "timings": TIMINGS, "seconds": len(waveform) / 16_000}, spoken
 
 
+def lines(waveform):
+    """Translate a long recording by parts of LONG_SENTENCE; one line is sent in two halves."""
+    for index, start in enumerate(range(0, len(waveform), LONG_SENTENCE)):
+        answer, spoken = translation_of(waveform[start : start + LONG_SENTENCE])
+        place = {"index": index, "start": start / 16_000, "end": (start + LONG_SENTENCE) / 16_000}
+        sound = base64.b64encode(audio.encode(spoken, "WAV")).decode()
+        text = json.dumps({**place, **answer, "audio": sound}) + "\n"
+        yield text[:100]
+        yield text[100:]
+    yield json.dumps({"done": True, "sentences": index + 1})  + "\n"
+
+
 def build(state: State) -> FastAPI:
     app = FastAPI()
     app.include_router(page.router)
@@ -76,12 +90,15 @@ def build(state: State) -> FastAPI:
         time.sleep(state.seconds)
         if state.refusals:
             return state.refusals.pop(0)
+        streamed = "stream" in request.query_params
         try:
-            waveform = audio.decode(file.file.read(), LIMITS["seconds"])
+            waveform = audio.decode(file.file.read(), LIMITS["stream_seconds" if streamed else "seconds"])
         except audio.AudioError as error:
             return JSONResponse({"detail": str(error)}, 415)
         query = dict(request.query_params)
         state.requests.append({"query": query, "waveform": waveform, "name": file.filename})
+        if streamed:
+            return StreamingResponse(lines(waveform), media_type="application/x-ndjson")
         answer, spoken = translation_of(waveform)
         units, durations = units_of(waveform)
         return {

@@ -231,7 +231,36 @@ def test_a_file_that_is_too_large_is_not_sent(open_page, stand_in, tmp_path):
     large.write_bytes(b"x" * (server.LIMITS["bytes"] * 3))
     page = open_page()
     page.set_input_files("#file", large)
-    expect(page.get_by_role("alert")).to_have_text("The file has 3 MB; this server takes at most 1 MB.")
+    expect(page.get_by_role("alert")).to_have_text("The file has 3 MB; this server takes at most 2 MB.")
+
+
+def test_a_long_file_comes_back_sentence_by_sentence(open_page, stand_in, tone, tmp_path):
+    waveform = np.resize(tone, 40 * audio.SAMPLE_RATE) * np.linspace(0.2, 1, 40 * audio.SAMPLE_RATE)  # 40 s
+    (tmp_path / "talk.wav").write_bytes(audio.encode(waveform.astype(np.float32), "WAV"))
+    page = open_page()
+    translate(page, tmp_path / "talk.wav")
+    assert stand_in.requests[0]["query"]["stream"] == "true"
+    sentences = page.locator("#answers li span:not(:empty)")
+    assert sentences.all_inner_texts() == ["0.0 to 16.0 s", "16.0 to 32.0 s", "32.0 to 48.0 s"]
+    expect(page.locator("#translation")).to_be_hidden()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download all").click()
+    assert download.value.suggested_filename == "talk.hi.wav"
+    heard, _ = soundfile.read(download.value.path(), dtype="float32")
+    first = 16 * audio.SAMPLE_RATE
+    np.testing.assert_allclose(heard[:first], stand_in.requests[0]["waveform"][:first][::-1], atol=1e-3)
+
+
+def test_an_error_within_a_long_file_keeps_what_came(open_page, tone, tmp_path):
+    (tmp_path / "talk.wav").write_bytes(audio.encode(np.resize(tone, 40 * audio.SAMPLE_RATE), "WAV"))
+    page = open_page()
+    line = '{"index": 0, "start": 0, "end": 1, "units": [1], "durations": [9], "audio": ""}'
+    body = f'{line}\n{{"error": "the answer took too long"}}\n'
+    page.route("**/v1/translate*", lambda route: route.fulfill(body=body, content_type="application/x-ndjson"))
+    page.set_input_files("#file", tmp_path / "talk.wav")
+    page.get_by_role("button", name="Translate").click()
+    expect(page.get_by_role("alert")).to_have_text("The answer took too long.")
+    expect(page.locator("#answers li")).to_have_count(1)
 
 
 def test_no_source_is_told(open_page):
