@@ -1,4 +1,4 @@
-"""Run every benchmark, keep the rows, print one table and put it into the README.
+"""Run every benchmark, keep the rows, print one table and put it into docs/benchmarks.md.
 
 python -m benchmarks [--text en=FILE hi=FILE ...]
 """
@@ -7,7 +7,18 @@ import argparse
 import sys
 from itertools import chain
 
-from benchmarks import hubert, kills, readme, results, translation, units, units_on_ray, vocoder
+from benchmarks import (
+    hostile_requests,
+    hubert,
+    kills,
+    readme,
+    results,
+    serving,
+    translation,
+    units,
+    units_on_ray,
+    vocoder,
+)
 
 
 def main() -> None:
@@ -18,6 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     speech = units.run(text=arguments.text), units_on_ray.run(text=arguments.text)
     rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), kills.run())
+    rows = chain(rows, serving.run(), hostile_requests.run())
     print(results.table(results.kept(rows, arguments.results)))
     if arguments.results == results.RESULTS:
         readme.main()

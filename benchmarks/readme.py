@@ -1,4 +1,4 @@
-"""Write the newest row of each benchmark into the README: python -m benchmarks.readme.
+"""Write the newest row of each benchmark into docs/benchmarks.md: python -m benchmarks.readme.
 
 The table goes between the lines `<!-- results: benchmarks -->` and `<!-- end -->`.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.results import RESULTS, Row, table
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 QUALITY = "translation.quality."
 PLACE = re.compile(r"(<!-- results: benchmarks -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -27,15 +27,15 @@ def text_of(rows: Sequence[Row]) -> str:
     return f"{table(rows)}\n\n`python -m benchmarks`: {'; '.join(origins)}.\n"
 
 
-def insert(readme: str, rows: Sequence[Row]) -> str:
+def insert(page: str, rows: Sequence[Row]) -> str:
     """Replace what stands between the markers."""
-    return PLACE.sub(lambda found: found[1] + text_of(rows) + found[2], readme)
+    return PLACE.sub(lambda found: found[1] + text_of(rows) + found[2], page)
 
 
 def main() -> None:
-    """Update the README."""
+    """Update the page."""
     rows = newest(RESULTS.read_text(encoding="utf-8").splitlines())
-    README.write_text(insert(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the results of finished runs into the README: python -m recipes.readme runs/demo [runs/OTHER ...].
+"""Write the results of finished runs into the README and docs: python -m recipes.readme runs/demo [runs/OTHER ...].
 
 The table goes between the two markers of its run's recipe, `<!-- results: demo -->` and `<!-- end -->`.
 """
@@ -13,7 +13,8 @@ from s2st import storage
 from s2st.config import UserError
 from stages.run import stop_on_mistakes
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
 HEADER = (
     "| direction | units | voices | content words [95%] | chance | ceiling | true recordings | unit error rate "
     "| word error rate (judge's own) |\n|---|---|---|---|---|---|---|---|---|\n"
@@ -122,22 +123,25 @@ def _figure(found: Mapping[str, float] | None, interval: bool = False) -> str:
 
 
 def insert(text: str, summary: Mapping[str, Any]) -> str:
-    """Replace what stands between the markers of the summary's recipe."""
+    """Replace what stands between the markers of the summary's recipe; text without them stays as it is."""
     begin = f"<!-- results: {summary['recipe']} -->"
     pattern = re.compile(f"({re.escape(begin)}\n).*?(<!-- end -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise UserError(f"README.md has no place for {summary['recipe']}; add the lines {begin} and <!-- end -->")
     return pattern.sub(lambda found: found[1] + results(summary) + found[2], text)
 
 
 def main() -> None:
-    """Update the README from the runs on the command line."""
+    """Update the pages from the runs on the command line; raises UserError if none has a place for a run."""
     for run in sys.argv[1:]:
         try:
             summary = storage.read_json(f"{run}/summary.json")
         except FileNotFoundError:
             raise UserError(f"there is no {run}/summary.json; finish the run first") from None
-        README.write_text(insert(README.read_text(encoding="utf-8"), summary), encoding="utf-8")
+        texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+        begin = f"<!-- results: {summary['recipe']} -->"
+        if not any(begin in text for text in texts.values()):
+            raise UserError(f"no page has a place for {summary['recipe']}; add the lines {begin} and <!-- end -->")
+        for page, text in texts.items():
+            page.write_text(insert(text, summary), encoding="utf-8")
 
 
 if __name__ == "__main__":

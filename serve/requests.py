@@ -54,7 +54,9 @@ def check_names(asked: HTTPConnection) -> None:
     known = [parameter.alias for parameter in asked.scope["route"].dependant.query_params]
     for name in asked.query_params:
         if name not in known and asked.url.path.startswith("/v1/"):  # the page and watchers may be asked in any way
-            raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {', '.join(known) or 'none'}")
+            raise UserError(
+                f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {', '.join(known) or 'none'}"
+            )
 
 
 def make_order(

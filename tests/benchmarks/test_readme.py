@@ -5,7 +5,7 @@ from benchmarks import readme
 from benchmarks.results import row
 
 
-def test_the_newest_row_of_each_name_stands_in_the_readme():
+def test_the_newest_row_of_each_name_stands_on_the_page():
     old = row("units.mfcc", 1.0, 2.0, "s")
     new, other = replace(old, ours=7.0, commit="newer"), row("units.other", 5.0, None, "MB")
     rows = readme.newest([json.dumps(asdict(entry)) for entry in (old, other, new)])
@@ -18,5 +18,5 @@ def test_the_newest_row_of_each_name_stands_in_the_readme():
     assert page.endswith("<!-- end -->\nafter\n")
 
 
-def test_the_readme_has_its_place():
-    assert readme.PLACE.search(readme.README.read_text(encoding="utf-8"))
+def test_the_page_has_its_place():
+    assert readme.PLACE.search(readme.PAGE.read_text(encoding="utf-8"))

@@ -48,10 +48,10 @@ def test_shapes_and_settings_are_those_of_fairseq(name: str, config: HubertConfi
     assert config.normalize_waveform == recipe["task"].get("normalize", False)
 
 
-def test_the_readme_tells_the_sizes() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (block,) = [text for text in readme.split("```yaml\n")[1:] if text.startswith("model: {conv_norm")]
-    large = build(HubertConfig, yaml.safe_load(block.partition("```")[0])["model"], "README.md")
+def test_the_docs_tell_the_sizes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hubert.md").read_text(encoding="utf-8")
+    (block,) = [text for text in page.split("```yaml\n")[1:] if text.startswith("model: {conv_norm")]
+    large = build(HubertConfig, yaml.safe_load(block.partition("```")[0])["model"], "hubert.md")
     assert large == LARGE
-    changes = yaml.safe_load("{" + readme.partition("xlarge that with `")[2].partition("`")[0] + "}")
+    changes = yaml.safe_load("{" + page.partition("xlarge that with `")[2].partition("`")[0] + "}")
     assert dataclasses.replace(large, **changes) == XLARGE

@@ -1,6 +1,10 @@
+import re
+
 import pytest
 
+from recipes import readme
 from recipes.readme import insert
+from s2st import storage
 from s2st.config import UserError
 
 SCORE = {
@@ -78,6 +82,22 @@ def test_a_recipe_that_translates_nothing_shows_its_vocoders() -> None:
     assert row in text
 
 
-def test_a_readme_without_a_place_is_told():
-    with pytest.raises(UserError, match="no place for demo"):
-        insert("nothing", SUMMARY)
+def test_the_page_that_has_the_place_is_written_and_others_stay(tmp_path, monkeypatch):
+    pages = [tmp_path / "README.md", tmp_path / "voices.md"]
+    pages[0].write_text("nothing")
+    pages[1].write_text("<!-- results: demo -->\n<!-- end -->")
+    storage.write_json(f"{tmp_path}/run/summary.json", SUMMARY)
+    monkeypatch.setattr(readme, "PAGES", pages)
+    monkeypatch.setattr("sys.argv", ["readme", f"{tmp_path}/run"])
+    readme.main()
+    assert pages[0].read_text() == "nothing"
+    assert "| hi-en |" in pages[1].read_text()
+    pages[1].write_text("no place any more")
+    with pytest.raises(UserError, match="no page has a place for demo"):
+        readme.main()
+
+
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
+def test_every_place_is_of_a_recipe(page):
+    named = re.findall("<!-- results: (.*) -->", page.read_text(encoding="utf-8"))
+    assert set(named) - {"benchmarks"} <= {path.stem for path in (readme.ROOT / "recipes").glob("*.yaml")}

@@ -68,7 +68,7 @@ def lines(waveform):
         text = json.dumps({**place, **answer, "audio": sound}) + "\n"
         yield text[:100]
         yield text[100:]
-    yield json.dumps({"done": True, "sentences": index + 1})  + "\n"
+    yield json.dumps({"done": True, "sentences": index + 1}) + "\n"
 
 
 def build(state: State) -> FastAPI:
