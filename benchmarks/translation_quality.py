@@ -2,7 +2,8 @@
 
 python -m benchmarks.translation_quality [--run runs/translation_models]
 
-Runs the recipe translation_models, or what is left of it, keeps a row a figure and writes its table into docs/translators.md.
+Runs the recipe translation_models, or what is left of it, keeps a row a figure and writes the table of
+docs/translators.md.
 """
 
 import argparse

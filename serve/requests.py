@@ -51,12 +51,11 @@ class Server(Protocol):
 
 def check_names(asked: HTTPConnection) -> None:
     """Raise UserError for a parameter in the address that its route does not know, as one that is misspelt."""
-    known = [parameter.alias for parameter in asked.scope["route"].dependant.query_params]
+    names = [parameter.alias for parameter in asked.scope["route"].dependant.query_params]
     for name in asked.query_params:
-        if name not in known and asked.url.path.startswith("/v1/"):  # the page and watchers may be asked in any way
-            raise UserError(
-                f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {', '.join(known) or 'none'}"
-            )
+        if name not in names and asked.url.path.startswith("/v1/"):  # the page and watchers may be asked in any way
+            known = ", ".join(names) or "none"
+            raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {known}")
 
 
 def make_order(
