@@ -1,6 +1,8 @@
 """Serve model folders over HTTP: python -m serve runs/demo/model."""
 
 import argparse
+import logging
+import os
 import signal
 import socket
 import threading
@@ -12,6 +14,8 @@ from serve.app import build
 from serve.settings import is_local, name_models
 from stages.cluster import connect
 from stages.run import stop_on_mistakes
+
+NAME = "s2st"  # of the application
 
 
 def main() -> None:
@@ -30,8 +34,9 @@ def main() -> None:
     check_port(arguments.host, arguments.port)
     print(f"loading {', '.join(arguments.models)} ...", flush=True)
     connect()
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": arguments.host, "port": arguments.port})
-    serve.run(application, name="s2st")
+    serve.run(application, name=NAME)
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"http://{host}:{arguments.port}"
     shown = "-H 'Authorization: Bearer KEY' " if arguments.api_keys else ""
@@ -39,7 +44,9 @@ def main() -> None:
     print(f"ready at {address}; try: {request}", flush=True)
     wait_for_a_signal()
     print("stopping ...", flush=True)
-    serve.shutdown()
+    serve.delete(NAME)
+    if os.environ.get("RAY_ADDRESS") and not serve.status().applications:  # a cluster of our own ends with us
+        serve.shutdown()
 
 
 def wait_for_a_signal() -> None:

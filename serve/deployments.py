@@ -39,12 +39,10 @@ BATCH_SECONDS = 60  # of speech that is taken at once
 BATCH_UNITS = 2_400  # that are translated or spoken at once
 ONGOING = 64  # requests that a replica takes in at once
 
-HEALTH_SECONDS = 2  # after which a replica that died is found, at the latest
-
-OPTIONS: dict[str, Any] = {
-    "max_ongoing_requests": ONGOING,
-    "health_check_period_s": HEALTH_SECONDS,
+OPTIONS: dict[str, Any] = {  # of the gateway, too
     "ray_actor_options": {"num_cpus": CPUS},
+    "health_check_period_s": 2,  # after which a replica that died is found, at the latest
+    "graceful_shutdown_wait_loop_s": 0.2,  # after which a replica that has nothing to do is gone
 }
 WHEN_ASKED_FOR = {"min_replicas": 0, "initial_replicas": 0, "max_replicas": 1}
 
@@ -115,7 +113,7 @@ class Holder:
         return await asyncio.to_thread(self.compute, await self.held(key[0]), *key[1:], items)
 
 
-@serve.deployment(**OPTIONS)
+@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING)
 class SpeechEncoder(Holder):
     """Waveforms to reduced units."""
 
@@ -139,7 +137,7 @@ def encode(speech_to_units: SpeechToUnits, waveforms: list[np.ndarray]) -> list[
     return [Heard(*reduce(sequence), seconds) for sequence in units]
 
 
-@serve.deployment(**OPTIONS)
+@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING)
 class UnitTranslator(Holder):
     """Reduced units to reduced units of another language."""
 
@@ -176,7 +174,7 @@ def find(translator: UnitTransformer, beam: int, items: list[tuple[Heard, str, s
     ]
 
 
-@serve.deployment(**OPTIONS)
+@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING)
 class UnitVocoder(Holder):
     """Reduced units to waveforms."""
 
@@ -219,7 +217,7 @@ def speak(voices: dict[str, Voice], to: str, speaker: str | None, full: bool, re
     ]
 
 
-@serve.deployment(**OPTIONS, autoscaling_config=WHEN_ASKED_FOR)
+@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING, autoscaling_config=WHEN_ASKED_FOR)
 class WholeTranslator(Holder):
     """Waveforms to waveforms of another language, by models that are not asked in parts: S2UT, spectrograms, others."""
 

@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.handle import DeploymentHandle
 
-from serve.deployments import CPUS, HEALTH_SECONDS
+from serve.deployments import OPTIONS
 from serve.errors import RETRY_SECONDS
 from serve.graph import Graph
 from serve.load import Load
@@ -24,9 +24,8 @@ logger = logging.getLogger("ray.serve")
 
 
 @serve.deployment(
-    ray_actor_options={"num_cpus": CPUS},
+    **OPTIONS,
     max_ongoing_requests=ONGOING,
-    health_check_period_s=HEALTH_SECONDS,
     max_queued_requests=QUEUED,
     backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_SECONDS),
 )
