@@ -50,8 +50,6 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
 
     Raises AudioError if the bytes are empty, not audio, truncated, silent, too short or too long.
     """
-    if not data:
-        raise AudioError("the audio is empty")
     with Recording(io.BytesIO(data), max_seconds) as recording:
         return recording.waveform()
 
@@ -59,10 +57,13 @@ def decode(data: bytes, max_seconds: float = MAX_SECONDS) -> np.ndarray:
 class Recording:
     """A recording in any format libsndfile reads, decoded a block at a time. Close it after use.
 
-    Raises AudioError for what is no audio, or longer than `max_seconds`.
+    Raises AudioError for what is empty, no audio, or longer than `max_seconds`.
     """
 
     def __init__(self, file: BinaryIO, max_seconds: float = MAX_SECONDS):
+        if not file.seek(0, io.SEEK_END):
+            raise AudioError("the audio is empty")
+        file.seek(0)
         try:
             self._file = soundfile.SoundFile(file)
         except soundfile.LibsndfileError as error:
