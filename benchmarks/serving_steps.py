@@ -1,13 +1,12 @@
 """What the serving benchmark does in processes of their own, on one thread: the models without Ray.
 
 python -m benchmarks.serving_steps make FOLDER             models of the demo's sizes, random weights, and recordings
-python -m benchmarks.serving_steps alone FOLDER RUNS       each recording alone: the median of its seconds
+python -m benchmarks.serving_steps alone FOLDER            the recordings whose numbers it reads: their seconds
 python -m benchmarks.serving_steps batched FOLDER SIZE N   N recordings in batches: a second's worth of them
 python -m benchmarks.serving_steps peer FOLDER PORT        plain FastAPI with a pool of threads
 """
 
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -102,12 +101,12 @@ def load(folder: str) -> Callable[[Sequence[bytes]], list[bytes]]:
     return translate
 
 
-def alone(folder: str, runs: int) -> dict[str, Any]:
-    """Translate each recording alone, some times."""
+def alone(folder: str) -> None:
+    """Translate the recordings whose numbers are read, and write how long each took."""
     translate, wavs = load(folder), [wav for _, wav in clips(folder)]
     translate(wavs[:1])
-    seconds = [[_timed(translate, [wav]) for _ in range(runs)] for wav in wavs]
-    return {"seconds": [statistics.median(one) for one in seconds]}
+    for line in sys.stdin:
+        print(_timed(translate, [wavs[int(line)]]), flush=True)
 
 
 def batched(folder: str, size: int, count: int) -> dict[str, Any]:
@@ -147,7 +146,8 @@ def main() -> None:
     """Do one part."""
     part, folder, *sizes = sys.argv[1:]
     parts: dict[str, Callable[..., Any]] = {"make": make, "alone": alone, "batched": batched, "peer": peer}
-    print(json.dumps(parts[part](folder, *map(int, sizes))))
+    if (found := parts[part](folder, *map(int, sizes))) is not None:
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

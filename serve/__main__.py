@@ -16,6 +16,7 @@ from stages.cluster import connect
 from stages.run import stop_on_mistakes
 
 NAME = "s2st"  # of the application
+DIRECT_BYTES = 1_000_000  # 15 s of speech go from one replica to the next by themselves, not through Ray's object store
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     application = build(settings)
     check_port(arguments.host, arguments.port)
     print(f"loading {', '.join(arguments.models)} ...", flush=True)
+    os.environ.setdefault("RAY_max_direct_call_object_size", str(DIRECT_BYTES))
     connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": arguments.host, "port": arguments.port})

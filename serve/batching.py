@@ -1,11 +1,13 @@
 """Batches of what is asked for at the same time.
 
 Ray's own `serve.batch` waits for others even where nobody else asks, and divides what queues behind a long batch into
-batches of what came within that wait. Here nobody waits but for the batch that is computed, and all who wait behind it
-are taken together.
+batches of what came within that wait. Here all who wait behind a batch are taken together, and who asks alone never
+waits. Callers who ask again once they are answered would be divided for ever, though, into the first to come back, who
+is computed alone, and all others: so a batch waits a moment for as many as there were a moment ago.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
 
+LOOK_SECONDS = 0.002  # between two looks at who has come
 Compute = Callable[[Any, list[Any]], Awaitable[list[Any]]]
 
 
@@ -29,9 +32,13 @@ class Waiting:
 class Batches:
     """Gives `compute(key, items)` to everybody who asks with that key, one batch after another, the oldest first."""
 
-    def __init__(self, compute: Compute, size: Callable[[Any], int], max_size: int):
-        """Make batches of at most `max_size`, summed over `size(item)`; one that is larger has a batch of its own."""
-        self.compute, self.size, self.max_size = compute, size, max_size
+    def __init__(self, compute: Compute, size: Callable[[Any], int], max_size: int, patience: float = 0.0):
+        """Make batches of at most `max_size`, summed over `size(item)`; one that is larger has a batch of its own.
+
+        After a batch, the next one waits for as many as there were, at most `patience` times as long as it took.
+        """
+        self.compute, self.size, self.max_size, self.patience = compute, size, max_size, patience
+        self.expected, self.patient_until = 1, 0.0
         self.waiting: deque[Waiting] = deque()
         self.worker: asyncio.Task[None] | None = None
 
@@ -44,8 +51,13 @@ class Batches:
         return await waiting.answer
 
     async def _work(self) -> None:
-        while batch := self._next():
+        while self.waiting:
+            while len(self.waiting) < self.expected and time.perf_counter() < self.patient_until:
+                await asyncio.sleep(LOOK_SECONDS)
+            start, batch = time.perf_counter(), self._next()
             await self._answer(batch)
+            end = time.perf_counter()
+            self.expected, self.patient_until = len(batch) + len(self.waiting), end + self.patience * (end - start)
 
     def _next(self) -> list[Waiting]:
         """Take the oldest who waits, and all others with its key who fit beside it; who has gone is left out."""
@@ -63,6 +75,8 @@ class Batches:
 
     async def _answer(self, batch: list[Waiting]) -> None:
         """Answer a batch. If it is refused, each is asked alone: one bad request does no harm to others."""
+        if not batch:  # all who waited have gone
+            return
         try:
             results = await self.compute(batch[0].key, [waiting.item for waiting in batch])
         except UserError as error:

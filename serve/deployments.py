@@ -5,6 +5,7 @@ A model goes by the name of its version (serve.models): a replica loads it when 
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -35,8 +36,14 @@ from serve.settings import MAX_MODELS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CPUS = 0.2  # of each replica: the graph fits on one core, and a request is with one model at a time
+# Without a GPU, where a replica computes on one core, translators are two if there are cores for them: they take nine
+# tenths of the time.
+TRANSLATORS = 1 if DEVICE == "cuda" else min(2, os.cpu_count() or 1)
 BATCH_SECONDS = 60  # of speech that is taken at once
+# There, encoding at once saves nothing, and the translator waits meanwhile.
+ENCODER_SECONDS = BATCH_SECONDS if DEVICE == "cuda" else 8
 BATCH_UNITS = 2_400  # that are translated or spoken at once
+PATIENCE = 0.4  # of the translator, whose time grows least with the batch
 ONGOING = 64  # requests that a replica takes in at once
 
 OPTIONS: dict[str, Any] = {  # of the gateway, too
@@ -84,10 +91,12 @@ class ModelLostError(RuntimeError):
 class Holder:
     """Holds the models that were asked for last, and answers in batches; subclasses say how a model is read."""
 
-    def __init__(self, compute: Callable[..., list[Any]], size: Callable[[Any], int], max_size: int):
-        """Answer by `compute(model, *rest, items)` where a key is (version, *rest); sizes are those of Batches."""
+    def __init__(
+        self, compute: Callable[..., list[Any]], size: Callable[[Any], int], max_size: int, patience: float = 0.0
+    ):
+        """Answer by `compute(model, *rest, items)` where a key is (version, *rest); all else is as in Batches."""
         self.compute = compute
-        self.batches = Batches(self._compute, size, max_size)
+        self.batches = Batches(self._compute, size, max_size, patience)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
     async def model(self, version: str) -> Any:
@@ -118,7 +127,7 @@ class SpeechEncoder(Holder):
     """Waveforms to reduced units."""
 
     def __init__(self) -> None:
-        super().__init__(encode, len, BATCH_SECONDS * SAMPLE_RATE)
+        super().__init__(encode, len, ENCODER_SECONDS * SAMPLE_RATE)
 
     def read(self, folder: str) -> SpeechToUnits:
         """Read what makes units of speech."""
@@ -137,12 +146,12 @@ def encode(speech_to_units: SpeechToUnits, waveforms: list[np.ndarray]) -> list[
     return [Heard(*reduce(sequence), seconds) for sequence in units]
 
 
-@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING)
+@serve.deployment(**OPTIONS, max_ongoing_requests=ONGOING, num_replicas=TRANSLATORS)
 class UnitTranslator(Holder):
     """Reduced units to reduced units of another language."""
 
     def __init__(self) -> None:
-        super().__init__(find, lambda item: len(item[0].units), BATCH_UNITS)
+        super().__init__(find, lambda item: len(item[0].units), BATCH_UNITS, PATIENCE)
 
     def read(self, folder: str) -> UnitTransformer:
         """Read the translator."""

@@ -1,5 +1,7 @@
 import io
+import sys
 import threading
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
@@ -44,17 +46,25 @@ def test_percentiles_are_of_what_is_accepted():
     assert percentile(answers, 50) == 50
 
 
-def test_shares_and_overhead(monkeypatch):
+def test_shares_and_overhead(monkeypatch, tmp_path):
     monkeypatch.setattr(
         serving, "ask_all", lambda address, wavs, callers, count: ([Answer(200, 0.5)] * count, count / callers)
     )
+    monkeypatch.setattr(serving, "alone", lambda folder: nullcontext(lambda number: 0.48 - number))
     overloaded = [Answer(200, 1.0)] * 6 + [Answer(503, 0.0)] * 3 + [Answer(504, 0.0)]
-    monkeypatch.setattr(serving, "ask_at_rate", lambda *_: overloaded)
-    found = serving.serve_all("", [b"a"], [0.48], runs=2, requests=8, overload_seconds=1)
-    assert found["overhead"] == pytest.approx(20)
-    assert (found["rate_1"], found["rate_16"]) == (1, 16)
+    monkeypatch.setattr(serving, "ask_at_rate", lambda address, wavs, rate, seconds: overloaded)
+    assert serving.overhead("", tmp_path, [b"a", b"b", b"c"], runs=3) == pytest.approx(1020)
+    assert [serving.throughput("", [b"a"], callers, rounds=3) for callers in (1, 16)] == [1, 16]
+    found = serving.overload("", [b"a"], 2.0, seconds=1)
     assert (found["p99"], found["refused"]) == (1, 0.3)
     assert found["failed"] == pytest.approx(0.1)
+
+
+def test_the_models_alone_answer_one_number_after_another(tmp_path, monkeypatch):
+    (tmp_path / "models.py").write_text("import sys\nfor line in sys.stdin: print(float(line) / 4, flush=True)")
+    monkeypatch.setattr(serving, "module", lambda *_: [sys.executable, f"{tmp_path}/models.py"])
+    with serving.alone(tmp_path) as translate:
+        assert [translate(3), translate(1)] == [0.75, 0.25]
 
 
 def test_models_of_the_demos_sizes_translate(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -75,3 +76,32 @@ def test_who_has_gone_is_not_worked_for():
 
     assert asyncio.run(ask()) == (2, 6)
     assert doubler.batches == [("a", [1]), ("a", [3])]
+
+
+def test_callers_who_come_back_at_different_times_are_computed_together():
+    doubler = Doubler(seconds=0.1)
+
+    async def talk(batches, delay):
+        for _ in range(5):
+            await batches.ask("a", 1)
+            await asyncio.sleep(delay)
+
+    async def ask(patience):
+        doubler.batches.clear()
+        batches = Batches(doubler, lambda item: item, 100, patience)
+        await asyncio.gather(*(talk(batches, delay) for delay in (0.0, 0.02, 0.04)))
+        return [len(items) for _, items in doubler.batches]
+
+    assert 1 in asyncio.run(ask(0.0))[1:]
+    assert asyncio.run(ask(0.8)) == [3] * 5
+
+
+def test_who_asks_alone_never_waits():
+    async def ask():
+        batches = Batches(Doubler(seconds=0.2), lambda item: item, 100, 0.9)
+        start = time.perf_counter()
+        for _ in range(3):
+            await batches.ask("a", 1)
+        return time.perf_counter() - start
+
+    assert asyncio.run(ask()) < 0.2 * 3 + 0.15
