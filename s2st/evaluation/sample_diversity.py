@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 MAX_N = 2  # BLEU-2
 Words = Sequence[Hashable]
+Ngram = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def diversity(utterances: Sequence[Words]) -> Diversity:
     return Diversity(own, others, math.sqrt(own * others), len(set(pairs)) / max(1, len(pairs)))
 
 
-def ngrams(words: Words, size: int) -> list[tuple[Hashable, ...]]:
+def ngrams(words: Words, size: int) -> list[Ngram]:
     """Give the n-grams of a size, in their order."""
     return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)]
 
@@ -62,9 +63,9 @@ def self_bleus(utterances: Sequence[Words]) -> list[float]:
     return [_geometric_mean(row) for row in precisions]
 
 
-def _two_highest(counts: Sequence[Counter]) -> dict[Hashable, tuple[int, int]]:
+def _two_highest(counts: Sequence[Counter[Ngram]]) -> dict[Ngram, tuple[int, int]]:
     """Of each n-gram, how often it comes in the utterance that has it most often, and in the next."""
-    most: dict[Hashable, tuple[int, int]] = {}
+    most: dict[Ngram, tuple[int, int]] = {}
     for own in counts:
         for ngram, count in own.items():
             highest, second, _ = sorted((*most.get(ngram, (0, 0)), count), reverse=True)

@@ -8,11 +8,12 @@ import torch
 
 from s2st.models.unit_lm import UnitLm, UnitLmConfig
 from s2st.models.unit_transformer import pad_tokens
-from s2st.units import EOS, PAD
+from s2st.units import PAD
 
 pytest.importorskip("fairseq", reason="fairseq is not installed: pip install s2st[fairseq]")
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion
-from fairseq.data import Dictionary, MonolingualDataset, TokenBlockDataset
+from fairseq.data import Dictionary
+from fairseq.data.monolingual_dataset import collate
 from fairseq.models.transformer_lm import TransformerLanguageModel, base_lm_architecture, transformer_lm_big
 
 NUM_UNITS = 30
@@ -71,17 +72,15 @@ def ours_of(theirs: TransformerLanguageModel) -> UnitLm:
 
 
 def test_same_logits_loss_and_gradients(theirs):
-    """Of samples as fairseq makes them with --sample-break-mode eos."""
+    """Of samples as --sample-break-mode eos makes them: the end of the utterance before, and each with its own end."""
     ours, symbols = ours_of(theirs), dictionary()
     assert ours.vocabulary.size == len(symbols)
     units = [np.arange(n) * 7 % NUM_UNITS for n in (12, 5, 9)]
-    lines = [torch.from_numpy(np.append(ours.vocabulary.encode(row), EOS)) for row in units]
-    blocks = TokenBlockDataset(
-        lines, [len(line) for line in lines], 100, symbols.pad(), symbols.eos(), "eos", include_targets=True
-    )
-    samples = MonolingualDataset(blocks, blocks.sizes, symbols, add_eos_for_other_targets=False, shuffle=False)
-    samples.targets = ["future"]
-    batch = samples.collater([samples[i] for i in range(3)])
+    lines = [symbols.encode_line(" ".join(map(str, row)), add_if_not_exist=False).long() for row in units]
+    samples = [
+        {"id": i, "source": torch.cat([line[-1:], line[:-1]]), "target": line} for i, line in enumerate(lines)
+    ]
+    batch = collate(samples, symbols.pad(), symbols.eos())
 
     tokens, _ = pad_tokens([ours.vocabulary.target_tokens(row, "") for row in units])
     labels = tokens[:, 1:]
