@@ -74,9 +74,8 @@ def search(
     `decode` reads tokens (rows, 1), a row a beam, after those in the cache -> logits (rows, 1, V). A sentence begins
     with its symbol of beginnings (N,) and ends on that of ends (N,). Between them come 1 to limits (N,) tokens of those
     that allowed (V,), bool, permits; they begin with prefixes (N, P), padded with PAD, whose tokens are scored as if
-    chosen. Samples are drawn with `generator`; with one for each of N * n_best samples, what is drawn does not depend on
-    the others. On return the cache is used up. Raises ValueError if a sentence has no
-    hypothesis, as where logits are no numbers.
+    chosen. Samples are drawn with `generator`; with one for each of the N * n_best, none depends on the others. On
+    return the cache is used up. Raises ValueError if a sentence has no hypothesis, as where logits are no numbers.
     """
     if options.sampling:  # each sample is searched as a sentence of its own, with one beam
         repeats = torch.arange(len(ends), device=ends.device).repeat_interleave(options.n_best)
@@ -197,7 +196,7 @@ class Search:
             ordered[:, self.options.top_k :] = 0.0
             ordered /= ordered.sum(1, keepdim=True)
         ordered[ordered.cumsum(1) - ordered >= self.options.top_p] = 0.0
-        # by token and not by rank: two that are nearly as likely may change ranks with what else is in the batch
+        # in the order of tokens: two that are nearly as likely may change ranks with what else is in the batch
         tokens = self._draw_each(torch.zeros_like(ordered).scatter(1, order, ordered))
         return totals[:, 0].gather(1, tokens), torch.zeros_like(tokens), tokens
 

@@ -77,9 +77,7 @@ def test_same_logits_loss_and_gradients(theirs):
     assert ours.vocabulary.size == len(symbols)
     units = [np.arange(n) * 7 % NUM_UNITS for n in (12, 5, 9)]
     lines = [symbols.encode_line(" ".join(map(str, row)), add_if_not_exist=False).long() for row in units]
-    samples = [
-        {"id": i, "source": torch.cat([line[-1:], line[:-1]]), "target": line} for i, line in enumerate(lines)
-    ]
+    samples = [{"id": i, "source": torch.cat([line[-1:], line[:-1]]), "target": line} for i, line in enumerate(lines)]
     batch = collate(samples, symbols.pad(), symbols.eos())
 
     tokens, _ = pad_tokens([ours.vocabulary.target_tokens(row, "") for row in units])

@@ -112,6 +112,8 @@ def test_mistakes_are_told(train):
     with pytest.raises(UserError, match="loop.best_metric 'mcd' is not one of loss, perplexity"):
         train("b", utterances(), loop={**LOOP, "best_metric": "mcd"})
     table = utterances()
-    other = table.set_column(table.schema.get_field_index("codebook"), "codebook", pa.array(["mfcc-0-1-x"] * len(table)))
+    other = table.set_column(
+        table.schema.get_field_index("codebook"), "codebook", pa.array(["mfcc-0-1-x"] * len(table))
+    )
     with pytest.raises(UserError, match="are not units of"):
         train("c", other)

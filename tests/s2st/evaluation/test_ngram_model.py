@@ -38,5 +38,5 @@ def test_a_cycle_is_no_surprise_to_bigrams_alone():
     cycles = [[END, *(np.arange(start, start + 60) % 6 + 1).tolist(), END] for start in range(6)]
     unigrams, bigrams = (NgramModel(cycles, order, num_tokens=7) for order in (1, 2))
     perplexities = [math.exp(model.surprisal(cycles[0]) / 61) for model in (unigrams, bigrams)]
-    assert perplexities[0] == pytest.approx(6, rel=0.05)
+    assert perplexities[0] == pytest.approx(6, rel=0.1), "and now and then an end"
     assert perplexities[1] < 1.2
