@@ -17,7 +17,7 @@ from stages.stage import Step
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collect what a run did: a row a step, and by step scores, transcripts, quality of units, of voices and of speech."""
+    """Collect what a run did: a row a step, and by step scores, transcripts, quality of units, voices and speech."""
     kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
     stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
     scores: dict[str, Any] = {}
