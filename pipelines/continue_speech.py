@@ -10,6 +10,7 @@ continuations:
   vocoder: vocoder
 """
 
+import io
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
+import soundfile
 import torch
 
 from pipelines.listening import spread
@@ -189,8 +191,13 @@ def write_sounds(folder: str, rows: list[dict[str, Any]], count: int) -> None:
     """Write, as WAV, `count` recordings with what the model makes of their beginnings, and as many samples."""
     heard = [spread([row for row in rows if row["kind"] == kind], count) for kind in ("true", "continued", "sampled")]
     for number, row in ((number, row) for alike in heard for number, row in enumerate(alike, 1)):
-        data = audio.encode(audio.decode(row["audio"]), "WAV")
+        data = audio.encode(samples_of(row["audio"]), "WAV")
         storage.write_bytes(f"{folder}/listen/{row['kind']}_{number:02}.wav", data)
+
+
+def samples_of(sound: bytes) -> np.ndarray:
+    """Decode what was spoken -> (N,); a single unit is shorter than what `audio.decode` takes for a recording."""
+    return soundfile.read(io.BytesIO(sound), dtype="float32")[0]
 
 
 STAGE = Stage(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import ray.data
 import torch
 
-from pipelines.continue_speech import check_units, language_model_info
+from pipelines.continue_speech import check_units, language_model_info, samples_of
 from pipelines.evaluate import check_recognizers
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError, build
@@ -70,7 +70,7 @@ class Listener:
         for row in rows:
             row["units"] = row["units"][row["num_prompt_units"] :]
         if rows and self.recognizers.by_language:
-            sounds = [audio.encode(audio.decode(row["audio"])[row["prompt_samples"] :]) for row in rows]
+            sounds = [audio.encode(samples_of(row["audio"])[row["prompt_samples"] :]) for row in rows]
             for row, text in zip(rows, self.recognizers.transcribe(rows[0]["lang"], sounds), strict=True):
                 row["heard_text"] = text
         return pa.Table.from_pylist(rows, CONTINUATION_SCORES)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipelines import continue_speech, score_continuations
-from pipelines.continue_speech import ContinueSpeechConfig
-from pipelines.score_continuations import ScoreContinuationsConfig
+from pipelines.continue_speech import ContinueSpeechConfig, samples_of
+from pipelines.score_continuations import Listener, ScoreContinuationsConfig
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError, build
 from s2st.continuation import surprisals
@@ -73,7 +73,7 @@ def test_a_recording_goes_on_and_samples_begin_by_themselves(told, local_ray, ro
     assert true["num_prompt_units"] == continued["num_prompt_units"] == len(prompt)
     assert continued["units"][: len(prompt)] == true["units"][: len(prompt)] == prompt.tolist()
     for row in rows:
-        assert len(audio.decode(row["audio"])) == row["num_samples"]
+        assert len(samples_of(row["audio"])) == row["num_samples"]
         assert 0 < len(row["units"]) - row["num_prompt_units"] <= 12 or row["kind"] == "true"
         assert (row["prompt_samples"] > 0) == (row["kind"] != "sampled")
     assert len({tuple(row["units"]) for row in samples}) == 3
@@ -118,6 +118,17 @@ def test_what_it_says_is_scored_beside_the_recordings_and_n_grams(told, local_ra
     _, scores = judge(told)
     assert "diversity_of_words" not in scores["speech"]["sampled"]
     assert {row["heard_text"] for row in rows_of(told / "scores", CONTINUATION_SCORES)} == {None}
+
+
+def test_a_sample_of_one_unit_or_none_is_heard_as_nothing(told):
+    """A unit is shorter than what is taken for a recording."""
+    row = {"utterance_id": "a", "lang": "en", "kind": "sampled", "num_prompt_units": 0, "units": [3]}
+    row |= {"finished": True, "loops": False, "prompt_samples": 0, "num_samples": audio.HOP}
+    row["audio"] = audio.encode(np.full(audio.HOP, 0.1, np.float32))
+    ended = {**row, "kind": "continued", "num_prompt_units": 1, "prompt_samples": audio.HOP}
+    heard = Listener([f"{told}/judge"])(pa.Table.from_pylist([row, ended], CONTINUATIONS)).to_pylist()
+    assert [found["heard_text"] for found in heard] == ["", ""]
+    assert [found["units"] for found in heard] == [[3], []]
 
 
 def test_mistakes_are_told(told, codebook):

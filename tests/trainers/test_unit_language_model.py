@@ -21,7 +21,8 @@ from trainers.unit_language_model import LanguageModelObjective, ToTokens, UnitL
 
 NUM_UNITS, NAME = 6, "mfcc-0-0-abc"
 MODEL = {"num_layers": 2, "model_dim": 32, "num_heads": 2, "ffn_dim": 64, "dropout": 0.0, "attention_dropout": 0.0}
-LOOP = {"max_steps": 60, "learning_rate": 5e-3, "warmup_steps": 5, "num_workers": 0, "checkpoint_every": 30}
+LOOP = {"max_steps": 120, "learning_rate": 5e-3, "warmup_steps": 5, "num_workers": 0, "checkpoint_every": 60}
+LOOP["schedule"] = "constant"
 
 
 def utterances(langs=("en",), splits=("train", "validation"), length=12):
