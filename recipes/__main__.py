@@ -17,7 +17,7 @@ from stages.stage import Step
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collect what a run did: a row a step, and by step the scores, transcripts, quality of units and of voices."""
+    """Collect what a run did: a row a step, and by step scores, transcripts, quality of units, voices and speech."""
     kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
     stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
     scores: dict[str, Any] = {}
@@ -25,6 +25,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         "pipelines.transcribe": {},
         "pipelines.unit_quality": {},
         "pipelines.score_resynthesis": {},
+        "pipelines.score_continuations": {},
     }
     for step in steps:
         if step.stage == "pipelines.report":
@@ -45,6 +46,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         "transcripts": measured["pipelines.transcribe"],
         "unit_quality": measured["pipelines.unit_quality"],
         "voices": measured["pipelines.score_resynthesis"],
+        "language_models": measured["pipelines.score_continuations"],
     }
 
 

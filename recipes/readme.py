@@ -32,14 +32,23 @@ VOCODER_HEADER = (
     "| vocoder | durations | recordings | MCD | mel L1 | duration error (frames) | F0 correlation "
     "| word error rate [95%] | of the recordings | ratio [95%] |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
+LANGUAGE_MODEL_HEADER = (
+    "| language model | units | recordings | perplexity [95%] | trigrams | bigrams | unigrams | bits a second "
+    "|\n|---|---|---|---|---|---|---|---|\n"
+)
+SPEECH_HEADER = (
+    "| speech | utterances | ended by itself | units each | auto-BLEU | self-BLEU | VERT | words each | VERT of words "
+    "|\n|---|---|---|---|---|---|---|---|---|\n"
+)
+SPEECH = {"true": "recordings", "continued": "their beginnings, continued", "sampled": "samples without a beginning"}
 VOICES = {"seen": "heard in training", "unseen": "never heard"}
 
 
 def results(summary: Mapping[str, Any]) -> str:
     """Lay out a summary.json as Markdown, with date, commit, machine and time.
 
-    Shown are the scores of translations, or, of a recipe that translates nothing, transcripts and the quality of units
-    and of vocoders.
+    Shown are the scores of translations, or, of a recipe that translates nothing, transcripts and the quality of
+    units, vocoders and language models.
     """
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
@@ -50,7 +59,9 @@ def results(summary: Mapping[str, Any]) -> str:
     if not summary["scores"]:
         heard, measured = _transcript_rows(summary["transcripts"]), _quality_rows(summary["unit_quality"])
         spoken = _vocoder_rows(summary["voices"])
+        models = summary.get("language_models", {})  # older summaries have none
         tables = [(TRANSCRIPTS_HEADER, heard), (QUALITY_HEADER, measured), (VOCODER_HEADER, spoken)]
+        tables += [(LANGUAGE_MODEL_HEADER, _language_model_rows(models)), (SPEECH_HEADER, _speech_rows(models))]
         return "".join(header + "\n".join(rows) + "\n\n" for header, rows in tables if rows) + f"{origin}\n"
     rows = []
     for direction, score in summary["scores"].items():
@@ -113,6 +124,32 @@ def _vocoder_rows(voices: Mapping[str, Any]) -> list[str]:
                 _figure(score.get("word_error_ratio"), interval=True),
             ]
             rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _language_model_rows(models: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for step, by_language in models.items():
+        for lang, score in by_language.items():
+            own, *others = (score["perplexity"][name] for name in ("language model", "trigram", "bigram", "unigram"))
+            cells = [f"{step}, {lang}", str(score["num_units"]), str(score["recordings"])]
+            cells += [f"{own['value']:.1f} [{own['low']:.1f}, {own['high']:.1f}]"]
+            cells += [f"{other['value']:.1f}" for other in others]
+            rows.append(f"| {' | '.join(cells)} | {score['bits_per_second']:.0f} |")
+    return rows
+
+
+def _speech_rows(models: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for step, by_language in models.items():
+        for lang, score in by_language.items():
+            for kind, speech in score["speech"].items():
+                units, words = (speech.get(f"diversity_of_{what}") for what in ("units", "words"))
+                cells = [f"{step}, {lang}: {SPEECH[kind]}", str(speech["utterances"]), f"{speech['finished']:.2f}"]
+                cells += [f"{speech['mean_units']:.0f}"]
+                cells += [f"{units[name]:.2f}" if units else "–" for name in ("auto_bleu", "self_bleu", "vert")]
+                cells += [f"{speech['mean_words']:.1f}", f"{words['vert']:.2f}"] if words else ["–", "–"]
+                rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 

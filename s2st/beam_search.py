@@ -7,7 +7,7 @@ longest of its batch, so a sentence is translated as if it were alone.
 Shapes: N sentences still searched, K beams, C candidates for the next step, T tokens so far, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import chain
 
@@ -67,15 +67,15 @@ def search(
     allowed: Tensor,
     options: SearchOptions,
     prefixes: Tensor | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> list[list[Hypothesis]]:
     """Find the n_best hypotheses of each of N sentences, the best first; beam search may find fewer than n_best.
 
     `decode` reads tokens (rows, 1), a row a beam, after those in the cache -> logits (rows, 1, V). A sentence begins
     with its symbol of beginnings (N,) and ends on that of ends (N,). Between them come 1 to limits (N,) tokens of those
     that allowed (V,), bool, permits; they begin with prefixes (N, P), padded with PAD, whose tokens are scored as if
-    chosen. Samples are drawn with `generator`. On return the cache is used up. Raises ValueError if a sentence has no
-    hypothesis, as where logits are no numbers.
+    chosen. Samples are drawn with `generator`; with one for each of the N * n_best, none depends on the others. On
+    return the cache is used up. Raises ValueError if a sentence has no hypothesis, as where logits are no numbers.
     """
     if options.sampling:  # each sample is searched as a sentence of its own, with one beam
         repeats = torch.arange(len(ends), device=ends.device).repeat_interleave(options.n_best)
@@ -109,7 +109,7 @@ class Search:
     allowed: Tensor
     options: SearchOptions
     prefixes: Tensor | None
-    generator: torch.Generator | None
+    generator: torch.Generator | Sequence[torch.Generator] | None
 
     def __post_init__(self, beginnings: Tensor) -> None:
         self.beam = 1 if self.options.sampling else self.options.beam
@@ -196,8 +196,17 @@ class Search:
             ordered[:, self.options.top_k :] = 0.0
             ordered /= ordered.sum(1, keepdim=True)
         ordered[ordered.cumsum(1) - ordered >= self.options.top_p] = 0.0
-        tokens = order.gather(1, ordered.multinomial(1, generator=self.generator))
+        # in the order of tokens: two that are nearly as likely may change ranks with what else is in the batch
+        tokens = self._draw_each(torch.zeros_like(ordered).scatter(1, order, ordered))
         return totals[:, 0].gather(1, tokens), torch.zeros_like(tokens), tokens
+
+    def _draw_each(self, probabilities: Tensor) -> Tensor:
+        """Draw a token for each sentence: probabilities (N, V) -> (N, 1)."""
+        if not isinstance(self.generator, Sequence):
+            return probabilities.multinomial(1, generator=self.generator)
+        own = [self.generator[sentence] for sentence in self.sentences.tolist()]
+        rows = zip(probabilities, own, strict=True)
+        return torch.stack([row.multinomial(1, generator=generator) for row, generator in rows])
 
     def _store(self, scores: Tensor, origins: Tensor, ended: Tensor) -> None:
         found = ended[:, : self.beam] & scores[:, : self.beam].isfinite()

@@ -21,6 +21,7 @@ from s2st.models.s2spect import S2Spect, S2SpectConfig
 from s2st.models.s2ut import S2ut, S2utConfig
 from s2st.models.speech_encoder import EncoderConfig, SpeechEncoder
 from s2st.models.unit_hifigan import UnitHifigan, UnitHifiganConfig
+from s2st.models.unit_lm import UnitLm, UnitLmConfig
 from s2st.models.unit_transformer import UnitTransformer, UnitTransformerConfig
 from s2st.models.unit_vocos import UnitVocos, UnitVocosConfig
 
@@ -35,6 +36,7 @@ MODELS: dict[str, tuple[type, type]] = {
     "s2ut": (S2utConfig, S2ut),
     "speech_encoder": (EncoderConfig, SpeechEncoder),
     "unit_hifigan": (UnitHifiganConfig, UnitHifigan),
+    "unit_lm": (UnitLmConfig, UnitLm),
     "unit_transformer": (UnitTransformerConfig, UnitTransformer),
     "unit_vocos": (UnitVocosConfig, UnitVocos),
 }

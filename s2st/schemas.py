@@ -171,6 +171,33 @@ RESYNTHESIS_SCORES = pa.schema(
     ]
 )
 
+CONTINUATIONS = pa.schema(
+    [
+        ("utterance_id", pa.string()),  # of the recording; of what has no prompt, "sample-0001"
+        ("lang", pa.string()),
+        ("kind", pa.string()),  # "true": the recording's units; "continued": from its beginning; "sampled": no prompt
+        ("num_prompt_units", pa.int64()),  # of units, which the model did not choose; 0 of "sampled"
+        ("units", pa.list_(UNIT)),  # reduced, the prompt included
+        ("finished", pa.bool_()),  # false: the model did not say where to end, and was cut
+        ("loops", pa.bool_()),  # it was cut, and repeats itself to its end
+        ("audio", pa.binary()),  # the units, spoken: FLAC, 16 kHz, mono
+        ("prompt_samples", pa.int64()),  # of the audio
+        ("num_samples", pa.int64()),
+    ]
+)
+
+CONTINUATION_SCORES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("lang", pa.string()),
+        ("kind", pa.string()),
+        ("units", pa.list_(UNIT)),  # after the prompt
+        ("finished", pa.bool_()),
+        ("loops", pa.bool_()),
+        ("heard_text", pa.string()),  # the judge's transcript of what comes after the prompt; null where nobody judges
+    ]
+)
+
 UNIT_QUALITY = pa.schema(
     [
         ("units", pa.string()),  # the section that made them

@@ -24,7 +24,8 @@ class DecoderCache:
     one reads a position of every beam.
     """
 
-    memory: list[KeysValues]  # of the encoder's output
+    num_sentences: int  # N
+    memory: list[KeysValues]  # of the encoder's output; none in a language model
     memory_mask: Tensor | None  # (N, 1, 1, S), bool
     past: list[KeysValues] = field(default_factory=list)  # of the nodes, each (N, C, H, D / H)
     seen: Tensor | None = None  # (N, K, C), bool: the nodes that a beam attends to; None before the first step
@@ -32,12 +33,11 @@ class DecoderCache:
     limit: int = 0  # of num_nodes; there, the nodes that no beam sees any more are dropped
     length: int = 0  # positions that each beam has read
 
-    def advance(self, num_positions: int) -> None:
+    def advance(self, num_positions: int, device: torch.device) -> None:
         """Make room for what a step reads: positions of the only beam if it is the first, else one a beam."""
         if self.seen is None:
             self.length = self.num_nodes = self.limit = num_positions
-            self.seen = torch.ones(self.memory[0][0].size(0), 1, num_positions, dtype=torch.bool)
-            self.seen = self.seen.to(self.memory[0][0].device)
+            self.seen = torch.ones(self.num_sentences, 1, num_positions, dtype=torch.bool, device=device)
             return
         if self.num_nodes + num_positions > self.limit:
             self._drop_unseen()
@@ -45,7 +45,7 @@ class DecoderCache:
             if self.limit > self.seen.size(2):
                 self._grow(2 * self.limit)
         new = slice(self.num_nodes, self.num_nodes + num_positions)
-        self.seen[:, :, new] = torch.eye(num_positions, dtype=torch.bool, device=self.seen.device)
+        self.seen[:, :, new] = torch.eye(num_positions, dtype=torch.bool, device=device)
         self.length += 1
         self.num_nodes += num_positions
 
@@ -66,6 +66,7 @@ class DecoderCache:
     def select(self, sentences: Tensor | None, rows: Tensor) -> None:
         """Keep these sentences (None: all), and of each these rows (N, K), in this order."""
         if sentences is not None:
+            self.num_sentences = len(sentences)
             self.memory = [(keys[sentences], values[sentences]) for keys, values in self.memory]
             self.past = [(keys[sentences], values[sentences]) for keys, values in self.past]
             self.memory_mask = None if self.memory_mask is None else self.memory_mask[sentences]

@@ -27,6 +27,7 @@ class TokenDecoder(nn.Module):
         memory_dim: int,
         tokens_per_step: int = 1,
     ) -> None:
+        """`memory_dim` is the width of an encoder's output, 0 if there is none."""
         super().__init__()
         self.tokens_per_step, dim = tokens_per_step, config.model_dim
         self.scale = dim**0.5

@@ -114,20 +114,24 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(EncoderLayer):
     def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
         super().__init__(config)
-        self.encoder_attn = Attention(config, memory_dim)
-        self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
+        if memory_dim != 0:
+            self.encoder_attn = Attention(config, memory_dim)
+            self.encoder_attn_layer_norm = nn.LayerNorm(config.model_dim)
 
     def forward(  # type: ignore[override]
         self, x: Tensor, cache: DecoderCache, layer: int, alignment: list[Tensor] | None = None
     ) -> Tensor:
         """x (N, T, D) -> (N, T, D): positions of one beam, or one position of T beams; the cache's layer keeps them.
 
-        The attention to the memory, (N, T, S), is appended to `alignment`.
+        The attention to the memory, (N, T, S), is appended to `alignment`; without memory, as in a language model,
+        there is none.
         """
         inside = self.enter(self.self_attn_layer_norm, x)
         keys_values, mask = cache.extend(layer, *self.self_attn.keys_values(inside))
         attended = self.self_attn(inside, keys_values, mask, causal=mask is None)
         x = self.leave(self.self_attn_layer_norm, x, attended)
+        if not cache.memory:
+            return self.feed_forward(x)
 
         inside = self.enter(self.encoder_attn_layer_norm, x)
         attended = self.encoder_attn(inside, cache.memory[layer], cache.memory_mask)
@@ -156,7 +160,7 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     def __init__(self, config: TransformerConfig, memory_dim: int | None = None) -> None:
-        """`memory_dim` is the width of the encoder's output, where it is not D."""
+        """`memory_dim` is the width of the encoder's output, where it is not D; 0: there is no encoder."""
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config, memory_dim) for _ in range(config.num_layers))
         self.layer_norm = nn.LayerNorm(config.model_dim) if config.pre_ln else nn.Identity()
@@ -164,7 +168,7 @@ class Decoder(nn.Module):
     def start(self, memory: Tensor, memory_mask: Tensor | None) -> DecoderCache:
         """Open a cache on an encoder's output (N, S, D or memory_dim)."""
         keys_values = [layer.encoder_attn.keys_values(memory) for layer in self.layers]  # type: ignore
-        return DecoderCache(keys_values, memory_mask)
+        return DecoderCache(len(memory), keys_values, memory_mask)
 
     def forward(
         self,
@@ -179,8 +183,8 @@ class Decoder(nn.Module):
         The output of each layer, without the last norm, is appended to `states`; the attention of the last layer
         to the memory of its sentence, (N, queries, S), to `alignment`.
         """
-        queries = x.reshape(cache.memory[0][0].size(0), -1, x.size(2))
-        cache.advance(queries.size(1))
+        queries = x.reshape(cache.num_sentences, -1, x.size(2))
+        cache.advance(queries.size(1), x.device)
         for i, layer in enumerate(self.layers):
             queries = layer(queries, cache, i, alignment if i == len(self.layers) - 1 else None)
             if states is not None:

@@ -82,6 +82,24 @@ def test_a_recipe_that_translates_nothing_shows_its_vocoders() -> None:
     assert row in text
 
 
+def test_a_recipe_of_a_language_model_shows_what_it_foretells_and_says() -> None:
+    found = {"value": 31.25, "low": 29.0, "high": 33.5}
+    perplexity = dict.fromkeys(("language model", "trigram", "bigram", "unigram"), found)
+    varied = {"auto_bleu": 0.125, "self_bleu": 0.5, "vert": 0.25, "distinct": 0.75}
+    true = {"utterances": 9, "mean_units": 99.6, "finished": 1.0, "loops": 0.0, "diversity_of_units": varied}
+    alone = {"utterances": 1, "mean_units": 50.0, "finished": 0.0, "loops": 0.0}
+    heard = {**true, "mean_words": 7.25, "diversity_of_words": varied}
+    score = {"recordings": 21, "tokens": 9, "num_units": 200, "nats_per_unit": 3.4, "bits_per_second": 150.4}
+    score |= {"perplexity": perplexity, "speech": {"true": true, "continued": alone, "sampled": heard}}
+    empty = {"scores": {}, "unit_quality": {}, "transcripts": {}, "voices": {}}
+    summary = {**SUMMARY, **empty, "language_models": {"scores": {"en": score}}}
+    text = insert("<!-- results: demo -->\n<!-- end -->", summary)
+    assert "| scores, en | 200 | 21 | 31.2 [29.0, 33.5] | 31.2 | 31.2 | 31.2 | 150 |\n" in text
+    assert "| scores, en: recordings | 9 | 1.00 | 100 | 0.12 | 0.50 | 0.25 | – | – |\n" in text
+    assert "| scores, en: their beginnings, continued | 1 | 0.00 | 50 | – | – | – | – | – |\n" in text
+    assert "| scores, en: samples without a beginning | 9 | 1.00 | 100 | 0.12 | 0.50 | 0.25 | 7.2 | 0.25 |\n" in text
+
+
 def test_the_page_that_has_the_place_is_written_and_others_stay(tmp_path, monkeypatch):
     pages = [tmp_path / "README.md", tmp_path / "voices.md"]
     pages[0].write_text("nothing")

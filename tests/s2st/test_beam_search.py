@@ -84,6 +84,19 @@ def test_samples_are_seeded_and_scored_by_the_model():
         assert hypothesis.score == pytest.approx(np.mean(steps), abs=1e-5)
 
 
+def test_a_sample_with_a_generator_of_its_own_does_not_depend_on_the_others():
+    logits = bigrams()
+
+    def draw(*seeds: int) -> list[list[int]]:
+        options = SearchOptions(n_best=len(seeds), sampling=True, length_penalty=0.0)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return [hypothesis.tokens.tolist() for hypothesis in find(logits, 6, options, generator=generators)]
+
+    alone = [draw(seed)[0] for seed in range(8)]
+    assert sorted(draw(*range(8))) == sorted(alone)
+    assert len({tuple(tokens) for tokens in alone}) > 1
+
+
 def test_what_loops_or_never_ends_is_cut_and_marked():
     logits = torch.full((SIZE, SIZE), -9.0)
     logits[END, FIRST] = logits[FIRST, FIRST + 1] = logits[FIRST + 1, FIRST + 2] = logits[FIRST + 2, FIRST + 1] = 9.0

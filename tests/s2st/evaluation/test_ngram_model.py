@@ -1,0 +1,42 @@
+import math
+
+import numpy as np
+import pytest
+
+from s2st.evaluation.ngram_model import NgramModel
+
+END = 0
+SEQUENCES = [[END, 1, 2, 1, 2, END], [END, 1, 3, END], [END, 2, 2, 1, END]]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_probabilities_add_up_to_one(order):
+    model = NgramModel(SEQUENCES, order, num_tokens=5)
+    for before in ([END], [END, 1], [END, 1, 2], [END, 3, 3, 4]):
+        start = model.surprisal(before)
+        chances = [math.exp(start - model.surprisal([*before, token])) for token in range(5)]
+        assert min(chances) > 0, "a token that was never seen is possible"
+        assert sum(chances) == pytest.approx(1)
+
+
+def test_unigrams_by_hand():
+    """Of 5 + 3 + 4 tokens, 1 comes four times; four of the five tokens are seen."""
+    model = NgramModel(SEQUENCES, 1, num_tokens=5)
+    assert model.surprisal([END, 1]) == pytest.approx(-math.log((4 + 4 / 5) / (12 + 4)))
+    assert model.surprisal([END]) == 0
+
+
+def test_bigrams_by_hand():
+    """After 2: 1 twice, 2 and the end once each; so c = 4, t = 3."""
+    model = NgramModel(SEQUENCES, 2, num_tokens=5)
+    alone = (4 + 4 / 5) / 16
+    expected = -math.log((2 + 3 * alone) / (4 + 3))
+    assert model.surprisal([END, 2, 1]) - model.surprisal([END, 2]) == pytest.approx(expected)
+
+
+def test_a_cycle_is_no_surprise_to_bigrams_alone():
+    cycles = [[END, *(np.arange(start, start + 60) % 6 + 1).tolist(), END] for start in range(6)]
+    unigrams, bigrams = (NgramModel(cycles, order, num_tokens=7) for order in (1, 2))
+    perplexities = [math.exp(model.surprisal(cycles[0]) / 61) for model in (unigrams, bigrams)]
+    assert perplexities[0] == pytest.approx(6, rel=0.1), "and now and then an end"
+    assert perplexities[1] < 1.2
