@@ -38,7 +38,7 @@ def report_step(run: str) -> tuple[Step, dict[str, Any]]:
 
 
 def compare(runs: Sequence[str], listening: int) -> Comparison:
-    """Gather the reports of runs; raises UserError for one that is named twice or has no report, or if nothing is shared."""
+    """Gather the reports of runs; raises UserError for one named twice or without report, or if nothing is shared."""
     if len({storage.absolute(run) for run in runs}) < len(runs):
         raise UserError("a run is named twice; name each folder once")
     if len(runs) < 2:
@@ -53,12 +53,18 @@ def compare(runs: Sequence[str], listening: int) -> Comparison:
     common = set.intersection(*pairs)
     reports = [_as_made(gather(config, step, common), record) for config, step, record in steps]
     settings = differing([records_of(step) for _, step, _ in steps])
-    comparison = Comparison(tuple(run.rstrip("/") for run in runs), tuple(reports), tuple(settings))
+    comparison = Comparison(_names(runs), tuple(reports), tuple(settings))
     if not (common or curves(comparison) or _same_tables(reports)):
         raise UserError(
             f"{' and '.join(runs)} have no direction, language or training in common; compare runs of one recipe"
         )
     return comparison
+
+
+def _names(runs: Sequence[str]) -> tuple[str, ...]:
+    """Name runs by their folders, without what lies before where that tells them apart."""
+    names = tuple(Path(run).name for run in runs)
+    return names if len(set(names)) == len(names) else tuple(runs)
 
 
 def _as_made(report: Report, record: Mapping[str, Any]) -> Report:

@@ -65,6 +65,8 @@ def line_chart(series: Sequence[Series], x_label: str = "step", y_label: str = "
     for i, points in enumerate(drawn):
         path = " ".join(f"{plane.x(x)},{plane.y(y)}" for x, y in _thin(points))
         SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
+        if len(points) == 1:  # which no line shows
+            _draw_dot(svg, i, plane.x(points[0][0]), plane.y(points[0][1]))
     if len(series) > 1:
         _draw_legend(svg, [line.name for line in series])
     return markup(svg)
@@ -81,7 +83,7 @@ def comparison(names: Sequence[str], series: Sequence[Series], x_label: str, y_l
         path = " ".join(f"{x},{y}" for x, y in points)
         SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
         for x, y in points:
-            SubElement(svg, "circle", {"class": f"dot s{i % NUM_COLOURS}", "cx": str(x), "cy": str(y), "r": "3.5"})
+            _draw_dot(svg, i, x, y)
         left = LEFT + i * width
         draw_line(svg, _series_class(i), left, 6, left + 24, 6)
         draw_text(svg, line.name, left + 30, 10, "start")
@@ -155,13 +157,25 @@ def _draw_axes(svg: Element, plane: _Plane, x_label: str, y_label: str, names: S
     """Draw ticks and labels; `names` stand at 0, 1, ... of the x axis instead of numbers."""
     for tick in plane.y_ticks:
         draw_line(svg, "grid", LEFT, plane.y(tick), WIDTH - RIGHT, plane.y(tick))
-        draw_text(svg, f"{tick:,g}", LEFT - 7, plane.y(tick) + 4, "end")
-    for tick, text in enumerate(names) if names else [(tick, f"{tick:,g}") for tick in plane.x_ticks]:
+        draw_text(svg, _short(tick), LEFT - 7, plane.y(tick) + 4, "end")
+    for tick, text in enumerate(names) if names else [(tick, _short(tick)) for tick in plane.x_ticks]:
         draw_text(svg, text, plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
     draw_line(svg, "axis", LEFT, plane.y(plane.y_ticks[0]), WIDTH - RIGHT, plane.y(plane.y_ticks[0]))
     draw_text(svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
     label = draw_text(svg, y_label, 0, 0, "middle")
     label.set("transform", f"translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)")
+
+
+def _draw_dot(svg: Element, i: int, x: float, y: float) -> None:
+    SubElement(svg, "circle", {"class": f"dot s{i % NUM_COLOURS}", "cx": str(x), "cy": str(y), "r": "3.5"})
+
+
+def _short(tick: float) -> str:
+    """2,500, but 10k and 1.5M: longer numbers would run into the axis' label."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(tick) >= max(size, 1e4):
+            return f"{tick / size:,g}{letter}"
+    return f"{tick:,g}"
 
 
 def _draw_legend(svg: Element, names: list[str]) -> None:

@@ -75,13 +75,14 @@ def join(comparison: Comparison) -> Report:
 
 
 def _named(comparison: Comparison, table: str, label: str, keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """Rows of a table of all runs, with the run's name before `label`, in the order of `keys` and then of runs."""
+    """Rows of a table of all runs, with the run's name before `label`, in the order of `keys`, `label` and runs."""
     rows = [
-        dataclasses.replace(row, **{label: f"{name}: {getattr(row, label)}"})
+        (name, row)
         for name, report in zip(comparison.names, comparison.reports, strict=True)
         for row in getattr(report, table)
     ]
-    return tuple(sorted(rows, key=lambda row: [getattr(row, key) for key in keys]))
+    rows.sort(key=lambda item: [getattr(item[1], key) for key in (*keys, label)])
+    return tuple(dataclasses.replace(row, **{label: f"{name}: {getattr(row, label)}"}) for name, row in rows)
 
 
 def curves(comparison: Comparison) -> list[tuple[str, str]]:

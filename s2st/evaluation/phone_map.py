@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from s2st.evaluation.svg import canvas, draw_text, hint, markup
 
-WIDTH, ROW = 560, 12  # units of the viewBox; ROW of each phone
+WIDTH, ROW = 560, 13  # units of the viewBox; ROW of each phone
 LEFT, RIGHT, TOP, BOTTOM = 52, 8, 22, 22
 LEVELS = (0.05, 0.2, 0.4, 0.6, 0.8)  # least probability of each shade, the classes p1, p2, ...; below the first: none
 NAMED = 3  # phones that are told under the pointer

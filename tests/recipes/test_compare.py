@@ -73,8 +73,8 @@ def test_runs_are_compared_on_one_page(make_run, tmp_path, monkeypatch, capsys):
     assert html.count("a red &lt;cup&gt;") >= 2
     settings = html[html.index("<h2>Settings") :]
     assert re.findall(r"<td.*?>(.*?)</td>", settings) == ["translator", "loop.max_steps", "500", "900"]
-    assert f"loss by step: {runs[0]}, {runs[1]}" in html
-    assert f"{runs[1]}: mfcc" in html
+    assert "loss by step: a, b" in html
+    assert "b: mfcc" in html
     for fact in ("mine.yaml", "abc1234", "2001-02-03 04:05 UTC", "2 CPU"):
         assert html.count(fact) == 2
 
@@ -110,3 +110,9 @@ def test_runs_with_nothing_in_common_are_told(make_run):
     ):
         compare.compare(runs, 2)
     compare.compare([runs[0], make_run("c", pairs="z")], 2)  # other sentences of one direction
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):
+    runs = [make_run("first/demo"), make_run("second/demo")]
+    assert compare.compare(runs, 2).names == tuple(runs)
+    assert compare.compare([runs[0], f"{make_run('other')}/"], 2).names == ("demo", "other")

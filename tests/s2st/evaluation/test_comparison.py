@@ -29,7 +29,7 @@ def test_rows_of_runs_stand_beside_each_other():
         ("b: mfcc", "unseen"),
     ]
     assert [row.units for row in join(two_runs()).unit_quality] == [
-        f"{run}: units_{number}" for run in "ab" for number in (1, 2)
+        f"{run}: units_{number}" for number in (1, 2) for run in "ab"
     ]
 
 
