@@ -3,7 +3,7 @@
 import datetime
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,11 @@ def records_of(step: Step) -> dict[str, dict[str, Any]]:
     return dict(sorted(records.items(), key=lambda item: item[1]["date"]))
 
 
-def elapsed_seconds(records: Records) -> float:
+def elapsed_seconds(records: Sequence[Mapping[str, Any]]) -> float:
     """Time from the begin of the first step to the end of the last one, pauses included."""
-    ends = {name: datetime.datetime.fromisoformat(record["date"]) for name, record in records.items()}
-    starts = [end - datetime.timedelta(seconds=records[name]["seconds"]) for name, end in ends.items()]
-    return (max(ends.values()) - min(starts)).total_seconds()
+    ends = [datetime.datetime.fromisoformat(record["date"]) for record in records]
+    starts = [end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)]
+    return (max(ends) - min(starts)).total_seconds()
 
 
 def stage_rows(step: Step, records: Records, prices: HourPrices | None) -> list[content.StageRow]:

@@ -32,7 +32,7 @@ def test_records_are_those_of_all_steps_below_in_the_order_in_which_they_ended(s
 
 
 def test_time_is_from_the_first_begin_to_the_last_end():
-    records = {"a": record(date="2001-02-03T04:00:00+00:00"), "b": record(HOUR / 2)}
+    records = [record(date="2001-02-03T04:00:00+00:00"), record(HOUR / 2)]
     assert elapsed_seconds(records) == 2 * HOUR
 
 
