@@ -9,9 +9,13 @@ import numpy as np
 import pyarrow.compute as pc
 import soundfile
 
+from pipelines.report_translations import Evaluated, sentence_of
 from s2st import audio, storage
-from s2st.evaluation.report_content import Resynthesis
-from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, TRANSLATIONS
+from s2st.evaluation.report_content import Listening, Resynthesis, Sound
+from s2st.evaluation.unit_strip import UnitTimes
+from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, TRANSLATIONS, UNITS
+from s2st.speech_to_units import frames_per_second
+from s2st.units import reduce
 from stages import datasets
 from stages.stage import Step
 
@@ -32,20 +36,40 @@ def spread(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return [rows[place] for place in np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 
 
-def sounds_of(step: Step, translations: str, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[bytes, ...]]:
-    """Read source, true target, its true units through the vocoder and the translation of rows of SCORES, by pair."""
-    columns = ["pair_id", "source_utterance_id", "target_utterance_id", "ceiling_audio", "audio"]
+def listening_of(step: Step, evaluated: Evaluated, rows: Sequence[dict[str, Any]]) -> list[Listening]:
+    """Put beside rows of SCORES their source, true target, its true units through the vocoder and the translation."""
+    columns = ["pair_id", "source_utterance_id", "target_utterance_id", "units", "durations", "ceiling_audio", "audio"]
     wanted = pc.field("pair_id").isin([row["pair_id"] for row in rows])
-    pairs = datasets.read_table(translations, TRANSLATIONS, columns, wanted).to_pylist()
-    spoken = recordings_of(step, {row[key] for row in pairs for key in columns[1:3]})
-    return {
-        row["pair_id"]: (
-            spoken[row["source_utterance_id"]],
-            spoken[row["target_utterance_id"]],
-            row["ceiling_audio"],
-            row["audio"],
+    pairs = datasets.read_table(evaluated.translations, TRANSLATIONS, columns, wanted).to_pylist()
+    by_pair = {pair["pair_id"]: pair for pair in pairs}
+    utterances = {pair[key] for pair in pairs for key in columns[1:3]}
+    spoken, times = recordings_of(step, utterances), times_of(evaluated.units, utterances)
+    listening = []
+    for row in rows:
+        pair = by_pair[row["pair_id"]]
+        source, target = pair["source_utterance_id"], pair["target_utterance_id"]
+        translated = UnitTimes(pair["units"], pair["durations"], 1000 / audio.UNITS_PER_SECOND)
+        listening.append(
+            Listening(
+                sentence_of(row, evaluated.kind),
+                Sound(spoken[source], times.get(source)),
+                Sound(spoken[target], times.get(target), row["recording_text"]),
+                Sound(pair["ceiling_audio"], heard=row["ceiling_text"]),
+                Sound(pair["audio"], translated, row["heard_text"]),
+            )
         )
-        for row in pairs
+    return listening
+
+
+def times_of(units: str, utterances: set[str]) -> dict[str, UnitTimes]:
+    """Read when each unit of the utterances was said."""
+    wanted = pc.field("utterance_id").isin(sorted(utterances))
+    rows = datasets.read_table(units, UNITS, ["utterance_id", "units", "durations", "codebook"], wanted).to_pylist()
+    return {
+        row["utterance_id"]: UnitTimes(
+            reduce(np.asarray(row["units"]))[0].tolist(), row["durations"], 1000 / frames_per_second(row["codebook"])
+        )
+        for row in rows
     }
 
 
@@ -65,28 +89,30 @@ def resyntheses_of(step: Step, section: str, resyntheses: str, count: int) -> li
         chosen += spread(judged or [row for row in scored if row["lang"] == lang], count)
     names = {row["utterance_id"] for row in chosen}
     wanted = pc.field("utterance_id").isin(sorted(names))
-    table = datasets.read_table(f"{step.run_folder}/{resyntheses}", RESYNTHESES, ["utterance_id", "audio"], wanted)
-    spoken = {row["utterance_id"]: row["audio"] for row in table.to_pylist()}
-    recordings = recordings_of(step, names)
-    return [
-        Resynthesis(
-            section,
-            row["lang"],
-            row["text"],
-            row["heard_text"],
-            row["recording_text"],
-            spoken[row["utterance_id"]],
-            recordings[row["utterance_id"]],
+    columns = ["utterance_id", "units", "true_durations", "durations", "audio"]
+    table = datasets.read_table(f"{step.run_folder}/{resyntheses}", RESYNTHESES, columns, wanted)
+    spoken = {row["utterance_id"]: row for row in table.to_pylist()}
+    recordings, frame_ms = recordings_of(step, names), 1000 / audio.UNITS_PER_SECOND
+    rows = []
+    for row in chosen:
+        made = spoken[row["utterance_id"]]
+        again, true = (UnitTimes(made["units"], made[name], frame_ms) for name in ("durations", "true_durations"))
+        rows.append(
+            Resynthesis(
+                section,
+                row["lang"],
+                row["text"],
+                Sound(made["audio"], again, row["heard_text"]),
+                Sound(recordings[row["utterance_id"]], true, row["recording_text"]),
+            )
         )
-        for row in chosen
-    ]
+    return rows
 
 
-def write_sounds(folder: str, rows: Sequence[dict[str, Any]], sounds: dict[str, tuple[bytes, ...]]) -> None:
+def write_sounds(folder: str, rows: Sequence[Listening]) -> None:
     """Write the translations to listen to as WAV, each beside its source."""
     for number, row in enumerate(rows, 1):
-        source, _, _, translated = sounds[row["pair_id"]]
-        name = f"{folder}/listen/{number:02}_{row['source_lang']}-{row['target_lang']}"
-        for kind, data in (("translated", translated), ("source", source)):
-            waveform, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+        name = f"{folder}/listen/{number:02}_{row.sentence.direction.replace(' → ', '-')}"
+        for kind, sound in (("translated", row.translated), ("source", row.source)):
+            waveform, _ = soundfile.read(io.BytesIO(sound.audio), dtype="float32")
             storage.write_bytes(f"{name}_{kind}.wav", audio.encode(waveform, "WAV"))

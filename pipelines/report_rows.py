@@ -1,20 +1,19 @@
-"""Rows of a report, from what the steps of a run wrote."""
+"""Rows of a report, from what the steps of a run wrote: transcripts, vocoders, trainings, units."""
 
 import dataclasses
 import json
 from collections import defaultdict
-from typing import Any
 
 import numpy as np
 
+from pipelines.unit_quality import PHONES_FILE
 from s2st import storage
-from s2st.corpora.phrasebook_grammar import content_words
 from s2st.evaluation import report_content as content
 from s2st.evaluation.charts import Series
-from s2st.evaluation.scores import Share
-from s2st.evaluation.spoken_text import spoken_text
+from s2st.evaluation.segment_lengths import count_lengths
 from s2st.evaluation.voice_scores import Figure
-from s2st.schemas import UNITS
+from s2st.schemas import UNIT_QUALITY, UNITS
+from s2st.speech_to_units import describe_units, frames_per_second
 from stages import datasets
 from stages.stage import Step
 
@@ -22,47 +21,13 @@ CURVES = ("loss", "validation_loss", "nll", "mel", "masked_loss", "adversarial")
 SCORES_FILE = "_scores.json"  # of every stage that scores
 
 
-def stage_row(name: str, record: dict[str, Any]) -> content.StageRow:
-    """Make the row of one step."""
-    return content.StageRow(
-        name,
-        record["rows_in"],
-        record["rows_out"],
-        record["rejects"],
-        record["audio_hours"] or None,
-        record["seconds"],
-    )
+def kind_of(units: str) -> str:
+    """Describe the units of a dataset."""
+    return describe_units(_codebook(units))
 
 
-def score_rows(kind: str, by_direction: dict[str, Any]) -> list[content.ScoreRow]:
-    """Make the rows of one kind of units."""
-    rows = []
-    for direction, by_voices in by_direction.items():
-        for voices, score in by_voices.items():
-            share = Share(
-                score["content_words"], *score["content_words_interval"], num_words=score["num_content_words"]
-            )
-            shown = (
-                "chance",
-                "ceiling",
-                "recordings",
-                "word_error_rate",
-                "character_error_rate",
-                "unit_error_rate",
-                "bleu",
-                "chrf",
-            )
-            rows.append(
-                content.ScoreRow(
-                    direction.replace("-", " → "),
-                    kind,
-                    voices,
-                    score["sentences"],
-                    share,
-                    **{k: score[k] for k in shown},
-                )
-            )
-    return rows
+def _codebook(units: str) -> str:
+    return datasets.read_table(units, UNITS, ["codebook"])["codebook"][0].as_py()
 
 
 def transcript_rows(step: Step, section: str) -> list[content.Transcripts]:
@@ -98,21 +63,6 @@ def voice_rows(step: Step, section: str) -> list[content.VoiceScores]:
     ]
 
 
-def sentence_of(row: dict[str, Any], kind: str) -> content.Sentence:
-    """Make the text of one translated sentence from a row of SCORES."""
-    lang = row["target_lang"]
-    return content.Sentence(
-        direction=f"{row['source_lang']} → {lang}",
-        unit_kind=kind,
-        voice=row["voices"],
-        source_text=row["source_text"],
-        reference=row["reference_text"],
-        heard=row["heard_text"],
-        content_words=tuple(content_words(spoken_text(row["reference_text"], lang), lang)),
-        heard_words=tuple(content_words(spoken_text(row["heard_text"], lang), lang)),
-    )
-
-
 def training_of(folder: str) -> content.Training:
     """Read the curves of one training."""
     lines = [line for line in storage.read_bytes(f"{folder}/metrics.jsonl").decode().splitlines() if line]
@@ -126,19 +76,37 @@ def training_of(folder: str) -> content.Training:
     return content.Training(folder.rpartition("/")[2], tuple(series))
 
 
-def usages(kind: str, folder: str) -> list[content.UnitUsage]:
-    """Count the units of each language."""
-    table = datasets.read_table(folder, UNITS, ["lang", "units"])
-    by_language: dict[str, list[np.ndarray]] = defaultdict(list)
-    for lang, units in zip(table["lang"].to_pylist(), table["units"].to_pylist(), strict=True):
-        by_language[lang].append(np.asarray(units, dtype=np.int64))
-    num_units = 1 + max(int(units.max()) for sequences in by_language.values() for units in sequences)
+def usages(folder: str) -> list[content.UnitUsage]:
+    """Count the units of each language, and how long they last."""
+    table = datasets.read_table(folder, UNITS, ["lang", "units", "durations"])
+    by_language: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for row in table.to_pylist():
+        frames, segments = (np.asarray(row[name], dtype=np.int64) for name in ("units", "durations"))
+        by_language[row["lang"]].append((frames, segments))
+    num_units = 1 + max(int(frames.max()) for spoken in by_language.values() for frames, _ in spoken)
+    kind, frame_ms = kind_of(folder), 1000 / frames_per_second(_codebook(folder))
+    rows = []
+    for lang, spoken in sorted(by_language.items()):
+        units, durations = (np.concatenate(column) for column in zip(*spoken, strict=True))
+        counts = np.bincount(units, minlength=num_units).tolist()
+        mean_ms = float(durations.mean()) * frame_ms
+        rows.append(
+            content.UnitUsage(f"{kind}, {lang}", tuple(counts), tuple(count_lengths(durations)), mean_ms, frame_ms)
+        )
+    return rows
+
+
+def quality_rows(folder: str) -> list[content.UnitQuality]:
+    """Make the rows of each kind of units in each language from rows of UNIT_QUALITY."""
+    names = [field.name for field in dataclasses.fields(content.UnitQuality)]
+    rows = datasets.read_table(folder, UNIT_QUALITY, names).to_pylist()
+    return [content.UnitQuality(**row) for row in rows]
+
+
+def phone_rows(folder: str) -> list[content.UnitPhones]:
+    """Read which phones the units of each section have in each language; nothing where no phones are known."""
     return [
-        content.UnitUsage(f"{kind}, {lang}", tuple(np.bincount(np.concatenate(units), minlength=num_units).tolist()))
-        for lang, units in sorted(by_language.items())
+        content.UnitPhones(f"{section}, {lang}", {int(unit): of_phones for unit, of_phones in counts.items()})
+        for section, by_language in storage.read_json(f"{folder}/{PHONES_FILE}").items()
+        for lang, counts in by_language.items()
     ]
-
-
-def quality_row(row: dict[str, Any]) -> content.UnitQuality:
-    """Make the row of one kind of units in one language from a row of UNIT_QUALITY."""
-    return content.UnitQuality(**{field.name: row[field.name] for field in dataclasses.fields(content.UnitQuality)})

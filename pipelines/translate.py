@@ -132,6 +132,7 @@ class BatchTranslator:
                 {
                     **{name: row[name] for name in TRANSLATIONS.names if name in row},
                     "units": translation.units.tolist(),
+                    "durations": translation.durations.tolist(),
                     "reference_units": row["target_units"],
                     "finished": translation.finished,
                     "loops": translation.loops,

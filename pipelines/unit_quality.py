@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 from s2st import storage
 from s2st.config import UserError
 from s2st.corpora.corpus import SPLITS
-from s2st.evaluation.unit_quality import Reading, entropy_bits, phone_scores, phones_at, voice_scores
+from s2st.evaluation.unit_quality import (
+    Reading,
+    entropy_bits,
+    phone_scores,
+    phones_at,
+    phones_of_units,
+    voice_scores,
+)
 from s2st.schemas import PHONES, UNIT_QUALITY, UNITS
 from s2st.speech_to_units import describe_units, frame_centres
 from stages import datasets
@@ -20,6 +27,7 @@ from stages.stage import Counts, Input, Stage, Step
 
 COLUMNS = ("utterance_id", "sentence_id", "lang", "split", "speaker", "units", "codebook")
 KEYS = ("units", "lang")  # of the file of scores
+PHONES_FILE = "_phones_of_units.json"  # frames, by section, language, unit and phone; of speech whose phones are known
 NO_PHONES: tuple[list[str], list[int]] = ([], [])
 
 
@@ -44,25 +52,28 @@ def check_inputs(config: UnitQualityConfig, step: Step) -> None:
 
 
 def run(config: UnitQualityConfig, step: Step) -> Counts:
-    """Measure each section of units in each language; writes rows and _scores.json."""
+    """Measure each section of units in each language; writes rows, _scores.json and PHONES_FILE."""
     phones = phones_of(step.input_list("phones"))
     rows, rows_in = [], 0
+    mapped: dict[str, dict[str, Any]] = defaultdict(dict)
     for section in step.inputs["units"]:
         table = datasets.read_table(f"{step.run_folder}/{section}", UNITS, COLUMNS)
         utterances = table.filter(pc.equal(table["split"], config.split)).to_pylist()
         by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for utterance in sorted(utterances, key=lambda utterance: utterance["utterance_id"]):
             by_language[utterance["lang"]].append(utterance)
-        rows += [
-            {"units": section, "lang": lang, "split": config.split, **measure(spoken, phones, config.seed)}
-            for lang, spoken in sorted(by_language.items())
-        ]
+        for lang, spoken in sorted(by_language.items()):
+            rows.append({"units": section, "lang": lang, "split": config.split})
+            rows[-1].update(measure(spoken, phones, config.seed))
+            if counts := phones_of_units(*align(spoken, phones)):
+                mapped[section][lang] = counts
         rows_in += len(utterances)
     datasets.write_table(pa.Table.from_pylist(rows, schema=UNIT_QUALITY), step.output)
     scores: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in rows:
         scores[row["units"]][row["lang"]] = {name: value for name, value in row.items() if name not in KEYS}
     storage.write_json(f"{step.output}/_scores.json", scores)
+    storage.write_json(f"{step.output}/{PHONES_FILE}", mapped)
     return Counts(rows_in, len(rows), unit="measurements")
 
 
@@ -70,6 +81,20 @@ def phones_of(folders: list[str]) -> dict[str, tuple[list[str], list[int]]]:
     """Read the phones of utterances and the samples where they start."""
     tables = [datasets.read_table(folder, PHONES, ["utterance_id", "phones", "starts"]) for folder in folders]
     return {row["utterance_id"]: (row["phones"], row["starts"]) for table in tables for row in table.to_pylist()}
+
+
+def align(
+    utterances: list[dict[str, Any]], phones: dict[str, tuple[list[str], list[int]]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the phones (N,) and units (N,) of all frames of rows of UNITS whose phones are known."""
+    said, units = [np.array([], np.str_)], [np.array([], np.int64)]
+    for utterance in utterances:
+        of_phones, starts = phones.get(utterance["utterance_id"], NO_PHONES)
+        if of_phones:
+            centres = frame_centres(utterance["codebook"], len(utterance["units"]))
+            said.append(phones_at(centres, of_phones, starts))
+            units.append(np.asarray(utterance["units"], np.int64))
+    return np.concatenate(said), np.concatenate(units)
 
 
 def measure(
@@ -86,14 +111,9 @@ def measure(
         "num_units": int((counts > 0).sum()),
         "perplexity": 2 ** entropy_bits(counts),
     }
-    aligned = [
-        (phones_at(frame_centres(codebook, len(of_frames)), *phones[utterance["utterance_id"]]), of_frames)
-        for utterance, of_frames in zip(utterances, units, strict=True)
-        if phones.get(utterance["utterance_id"], NO_PHONES)[0]
-    ]
-    said = np.concatenate([of_phones for of_phones, _ in aligned]) if aligned else np.array([])
+    said, said_as = align(utterances, phones)
     if (num_phones := len(np.unique(said))) > 1:  # of one phone alone there is nothing to know
-        agreement = phone_scores(said, np.concatenate([of_frames for _, of_frames in aligned]))
+        agreement = phone_scores(said, said_as)
         row.update(
             num_phones=num_phones,
             pnmi=agreement.pnmi,

@@ -3,13 +3,13 @@
 python -m recipes demo [section.key=value ...]
 """
 
-import datetime
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.report_steps import elapsed_seconds
 from s2st import storage
 from stages.recipe import find_recipe, open_recipe
 from stages.run import parse_arguments, run_steps, stop_on_mistakes
@@ -32,15 +32,13 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
             scores = storage.read_json(f"{step.output}/scores.json")
         if step.stage in measured:
             measured[step.stage][step.name] = storage.read_json(f"{step.output}/_scores.json")
-    ends = [datetime.datetime.fromisoformat(record["date"]) for record in records]
-    starts = [end - datetime.timedelta(seconds=record["seconds"]) for end, record in zip(ends, records, strict=True)]
-    last = records[ends.index(max(ends))]
+    last = max(records, key=lambda record: record["date"])
     return {
         "recipe": recipe,
         "commit": last["commit"],
         "date": last["date"],
         "machine": last["machine"],
-        "minutes": round((max(ends) - min(starts)).total_seconds() / 60, 1),  # from first to last, pauses included
+        "minutes": round(elapsed_seconds(records) / 60, 1),
         "stages": stages,
         "scores": scores,
         "transcripts": measured["pipelines.transcribe"],

@@ -1,12 +1,14 @@
 """Small charts as inline SVG: training curves, unit usage, shares side by side, a score with its interval.
 
-Nothing here has a colour: the page's style sheet colours series (classes s0, s1, ...) in both themes.
+Series have the classes s0, s1, ..., which the page's style sheet colours in both themes.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement
+
+from s2st.evaluation.svg import canvas, draw_line, draw_text, markup
 
 WIDTH, HEIGHT = 560, 260  # units of the viewBox; the page scales it
 LEFT, RIGHT, TOP, BOTTOM = 60, 20, 14, 40  # margins for ticks and labels
@@ -58,20 +60,22 @@ def line_chart(series: Sequence[Series], x_label: str = "step", y_label: str = "
         return ""
     plane = _Plane(min(0, *xs), max(xs), ticks(min(ys), max(ys)))
     names = ", ".join(line.name for line in series)
-    svg = _canvas(f"{y_label} by {x_label}: {names}")
+    svg = canvas(f"{y_label} by {x_label}: {names}", WIDTH, HEIGHT)
     _draw_axes(svg, plane, x_label, y_label)
     for i, points in enumerate(drawn):
         path = " ".join(f"{plane.x(x)},{plane.y(y)}" for x, y in _thin(points))
         SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
+        if len(points) == 1:  # which no line shows
+            _draw_dot(svg, i, plane.x(points[0][0]), plane.y(points[0][1]))
     if len(series) > 1:
         _draw_legend(svg, [line.name for line in series])
-    return tostring(svg, encoding="unicode")
+    return markup(svg)
 
 
 def comparison(names: Sequence[str], series: Sequence[Series], x_label: str, y_label: str) -> str:
     """Draw shares, from 0 to 1, of things that have names: step i of a series is of names[i]. The legend is above."""
     plane = _Plane(-0.5, len(names) - 0.5, ticks(0, 1))
-    svg = _canvas(f"{y_label} by {x_label}: {', '.join(line.name for line in series)}")
+    svg = canvas(f"{y_label} by {x_label}: {', '.join(line.name for line in series)}", WIDTH, HEIGHT)
     _draw_axes(svg, plane, x_label, y_label, names)
     width = (WIDTH - LEFT - RIGHT) / max(1, len(series))
     for i, line in enumerate(series):
@@ -79,11 +83,11 @@ def comparison(names: Sequence[str], series: Sequence[Series], x_label: str, y_l
         path = " ".join(f"{x},{y}" for x, y in points)
         SubElement(svg, "polyline", {"class": _series_class(i), "points": path})
         for x, y in points:
-            SubElement(svg, "circle", {"class": f"dot s{i % NUM_COLOURS}", "cx": str(x), "cy": str(y), "r": "3.5"})
+            _draw_dot(svg, i, x, y)
         left = LEFT + i * width
-        _line(svg, _series_class(i), left, 6, left + 24, 6)
-        _text(svg, line.name, left + 30, 10, "start")
-    return tostring(svg, encoding="unicode")
+        draw_line(svg, _series_class(i), left, 6, left + 24, 6)
+        draw_text(svg, line.name, left + 30, 10, "start")
+    return markup(svg)
 
 
 def histogram(counts: Sequence[int], x_label: str, y_label: str) -> str:
@@ -104,7 +108,7 @@ def distribution(counts: Sequence[int], bar_width: float, x_label: str, y_label:
 def _bars(counts: Sequence[int], last: float, x_label: str, y_label: str) -> str:
     """Draw bars side by side from 0 to `last`."""
     plane = _Plane(0, last, ticks(0, max(counts)))
-    svg = _canvas(f"{y_label} by {x_label}")
+    svg = canvas(f"{y_label} by {x_label}", WIDTH, HEIGHT)
     _draw_axes(svg, plane, x_label, y_label)
     group, width = math.ceil(len(counts) / MAX_BARS), last / len(counts)
     for start in range(0, len(counts), group):
@@ -112,7 +116,7 @@ def _bars(counts: Sequence[int], last: float, x_label: str, y_label: str) -> str
         x, y, right = plane.x(start * width), plane.y(sum(bar) / len(bar)), plane.x((start + len(bar)) * width)
         size = {"width": f"{max(0.85 * (right - x), 1.8):.1f}", "height": f"{plane.y(0) - y:.1f}"}
         SubElement(svg, "rect", {"class": "bar", "x": str(x), "y": str(y), **size})
-    return tostring(svg, encoding="unicode")
+    return markup(svg)
 
 
 def interval_bar(value: float, low: float, high: float, chance: float | None, ceiling: float | None) -> str:
@@ -120,11 +124,11 @@ def interval_bar(value: float, low: float, high: float, chance: float | None, ce
     svg = Element("svg", {"viewBox": "0 0 120 16", "class": "interval", "aria-hidden": "true"})
     SubElement(svg, "rect", {"class": "track", "x": "0", "y": "5", "width": "120", "height": "6"})
     SubElement(svg, "rect", {"class": "bar", "x": "0", "y": "5", "width": f"{120 * value:.1f}", "height": "6"})
-    _line(svg, "whisker", 120 * low, 8, 120 * high, 8)
+    draw_line(svg, "whisker", 120 * low, 8, 120 * high, 8)
     for kind, mark in (("chance", chance), ("ceiling", ceiling)):
         if mark is not None:
-            _line(svg, kind, 120 * mark, 1, 120 * mark, 15)
-    return tostring(svg, encoding="unicode")
+            draw_line(svg, kind, 120 * mark, 1, 120 * mark, 15)
+    return markup(svg)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -149,42 +153,37 @@ def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
 
 
-def _canvas(description: str) -> Element:
-    svg = Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "class": "chart", "role": "img"})
-    SubElement(svg, "title").text = description
-    return svg
-
-
 def _draw_axes(svg: Element, plane: _Plane, x_label: str, y_label: str, names: Sequence[str] = ()) -> None:
     """Draw ticks and labels; `names` stand at 0, 1, ... of the x axis instead of numbers."""
     for tick in plane.y_ticks:
-        _line(svg, "grid", LEFT, plane.y(tick), WIDTH - RIGHT, plane.y(tick))
-        _text(svg, f"{tick:,g}", LEFT - 7, plane.y(tick) + 4, "end")
-    for tick, text in enumerate(names) if names else [(tick, f"{tick:,g}") for tick in plane.x_ticks]:
-        _text(svg, text, plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
-    _line(svg, "axis", LEFT, plane.y(plane.y_ticks[0]), WIDTH - RIGHT, plane.y(plane.y_ticks[0]))
-    _text(svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
-    label = _text(svg, y_label, 0, 0, "middle")
+        draw_line(svg, "grid", LEFT, plane.y(tick), WIDTH - RIGHT, plane.y(tick))
+        draw_text(svg, _short(tick), LEFT - 7, plane.y(tick) + 4, "end")
+    for tick, text in enumerate(names) if names else [(tick, _short(tick)) for tick in plane.x_ticks]:
+        draw_text(svg, text, plane.x(tick), HEIGHT - BOTTOM + 16, "middle")
+    draw_line(svg, "axis", LEFT, plane.y(plane.y_ticks[0]), WIDTH - RIGHT, plane.y(plane.y_ticks[0]))
+    draw_text(svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "middle")
+    label = draw_text(svg, y_label, 0, 0, "middle")
     label.set("transform", f"translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)")
+
+
+def _draw_dot(svg: Element, i: int, x: float, y: float) -> None:
+    SubElement(svg, "circle", {"class": f"dot s{i % NUM_COLOURS}", "cx": str(x), "cy": str(y), "r": "3.5"})
+
+
+def _short(tick: float) -> str:
+    """2,500, but 10k and 1.5M: longer numbers would run into the axis' label."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(tick) >= max(size, 1e4):
+            return f"{tick / size:,g}{letter}"
+    return f"{tick:,g}"
 
 
 def _draw_legend(svg: Element, names: list[str]) -> None:
     for i, name in enumerate(names):
         y = TOP + 10 + 17 * i
-        _line(svg, _series_class(i), WIDTH - RIGHT - 30, y - 4, WIDTH - RIGHT - 6, y - 4)
-        _text(svg, name, WIDTH - RIGHT - 36, y, "end")
+        draw_line(svg, _series_class(i), WIDTH - RIGHT - 30, y - 4, WIDTH - RIGHT - 6, y - 4)
+        draw_text(svg, name, WIDTH - RIGHT - 36, y, "end")
 
 
 def _series_class(i: int) -> str:
     return f"line s{i % NUM_COLOURS}" + (" dashed" if i >= NUM_COLOURS or i % 2 else "")
-
-
-def _line(svg: Element, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
-    ends = {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
-    SubElement(svg, "line", {"class": kind, **ends})
-
-
-def _text(svg: Element, text: str, x: float, y: float, anchor: str) -> Element:
-    element = SubElement(svg, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor})
-    element.text = text
-    return element

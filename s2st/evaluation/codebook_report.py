@@ -5,16 +5,13 @@ Shapes: N frames, K units.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from s2st.evaluation import charts
+from s2st.evaluation.page import fill
+from s2st.evaluation.segment_lengths import count_lengths, length_chart
 from s2st.evaluation.unit_quality import entropy_bits
-
-LONGEST = 25  # frames; the last bar of the chart has what is longer, too
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class CodebookReport:
     figures: dict[str, int | float]  # of `describe`
     inertias: list[float]  # by iteration; one alone is of centroids that were not fitted here
     counts: list[int]  # frames of each unit
-    segments: list[int]  # number of segments of 1, 2, ... LONGEST or more frames
+    segments: list[int]  # of segment_lengths.count_lengths
     frame_ms: float
 
 
@@ -49,30 +46,21 @@ def describe(
         "perplexity": round(2**entropy, 2),
         "mean_segment_ms": round(float(segments.mean()) * frame_ms, 2),
     }
-    lengths = np.bincount(segments.clip(max=LONGEST), minlength=LONGEST + 1)[1:]
-    return CodebookReport(title, figures, inertias, counts.tolist(), lengths.tolist(), frame_ms)
+    return CodebookReport(title, figures, inertias, counts.tolist(), count_lengths(segments), frame_ms)
 
 
 def render(report: CodebookReport) -> str:
-    """Fill the template beside this file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Fill the template of the report."""
     steps = tuple(map(float, range(len(report.inertias))))
     curve = charts.Series("inertia", steps, tuple(report.inertias))
     drawn = {
         "Inertia by iteration": charts.line_chart([curve], "iteration", "inertia") if len(steps) > 1 else "",
         "Use of the units": charts.histogram(report.counts, "units, most frequent first", "frames"),
-        "Length of segments": charts.distribution(
-            report.segments, report.frame_ms, "ms (the last bar: or longer)", "segments"
-        ),
+        "Length of segments": length_chart(report.segments, report.frame_ms),
     }
-    return environment.get_template("codebook.html.jinja").render(
+    return fill(
+        "codebook.html.jinja",
         report=report,
         bits=math.log2(report.figures["num_units"]),
-        charts={name: Markup(svg) for name, svg in drawn.items() if svg},
+        charts={name: svg for name, svg in drawn.items() if svg},
     )

@@ -1,10 +1,12 @@
 """What a report shows: rows of its tables, curves, sentences and sounds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s2st.evaluation import charts
+from s2st.evaluation.phone_map import Counts
 from s2st.evaluation.scores import Share
+from s2st.evaluation.unit_strip import UnitTimes
 from s2st.evaluation.voice_scores import Figure
 
 
@@ -18,6 +20,44 @@ class StageRow:
     rejects: int
     audio_hours: float | None
     seconds: float
+    cpu_hours: float = 0.0  # of all CPUs that its settings give its workers, busy or not
+    gpu_hours: float = 0.0
+    costs: Mapping[str, float] = field(default_factory=dict)  # by currency, where prices are known
+
+
+@dataclass(frozen=True)
+class DataRow:
+    """Recordings of one language and split."""
+
+    lang: str
+    split: str
+    num_recordings: int
+    num_sentences: int
+    num_speakers: int
+    hours: float
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Rows that one stage set aside for one reason."""
+
+    stage: str
+    reason: str  # that of one of them, where they differ in names and numbers alone
+    count: int
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many translations of one direction and kind of units went wrong in which way; one may be counted twice."""
+
+    direction: str  # such as "hi → en"
+    unit_kind: str  # such as "mfcc"
+    num_translations: int
+    cut: int  # they did not end by themselves
+    loops: int  # ... and repeat themselves to their end
+    empty: int  # no sample of sound
+    silent: int  # sound, but none that is heard
+    unheard: int  # sound in which the recogniser hears nothing
 
 
 @dataclass(frozen=True)
@@ -36,7 +76,9 @@ class ScoreRow:
     character_error_rate: float | None = None
     unit_error_rate: float | None = None
     bleu: float | None = None
+    bleu_interval: tuple[float, float] | None = None
     chrf: float | None = None
+    chrf_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +105,21 @@ class Training:
 
 @dataclass(frozen=True)
 class UnitUsage:
-    """How often each unit of a codebook occurs."""
+    """How often each unit of a codebook occurs, and how long it lasts."""
 
     name: str  # such as "mfcc, hi"
     counts: tuple[int, ...]  # one a unit, zeros included
+    lengths: tuple[int, ...]  # of segment_lengths.count_lengths
+    mean_ms: float  # of a segment
+    frame_ms: float
+
+
+@dataclass(frozen=True)
+class UnitPhones:
+    """Which phones the units of one section have in one language."""
+
+    name: str  # such as "units_1, en"
+    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -97,17 +150,27 @@ class Sentence:
     heard: str  # what the judge hears in the translation
     content_words: tuple[str, ...]  # of the reference, in its order
     heard_words: tuple[str, ...]  # content words of what is heard, by the same rule
+    fault: str = ""  # of the translation, such as "cut"
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Something said: FLAC, Ogg or WAV, as short as the report should be small."""
+
+    audio: bytes
+    units: UnitTimes | None = None  # None: not known
+    heard: str | None = None  # what the judge hears in it; None: nobody was asked
 
 
 @dataclass(frozen=True)
 class Listening:
-    """One translated sentence with its sound: FLAC, Ogg or WAV, as short as the report should be small."""
+    """One translated sentence with its sounds."""
 
     sentence: Sentence
-    source_audio: bytes
-    target_audio: bytes  # the true recording
-    resynthesised_audio: bytes  # what is known to be true, through the same voice
-    translated_audio: bytes
+    source: Sound
+    target: Sound  # the true recording
+    resynthesised: Sound  # what is known to be true, through the same voice
+    translated: Sound
 
 
 @dataclass(frozen=True)
@@ -124,15 +187,13 @@ class VoiceScores:
 
 @dataclass(frozen=True)
 class Resynthesis:
-    """One recording and what a vocoder makes of its units, with what a recogniser hears in both."""
+    """One recording and what a vocoder makes of its units."""
 
     section: str
     lang: str
     text: str
-    heard: str | None  # None: nobody was asked
-    recording_heard: str | None
-    spoken_audio: bytes
-    recording_audio: bytes
+    spoken: Sound
+    recording: Sound
 
 
 @dataclass(frozen=True)
@@ -147,15 +208,20 @@ class Report:
     corpus: str
     corpus_hours: float
     synthetic: bool  # the corpus is spoken by a machine
+    elapsed_seconds: float = 0.0  # from the first step's beginning to the last one's end, pauses included
+    data: tuple[DataRow, ...] = ()
     stages: tuple[StageRow, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()  # under the scores: the judge, signatures of BLEU and chrF
     transcripts: tuple[Transcripts, ...] = ()
     trainings: tuple[Training, ...] = ()
     unit_quality: tuple[UnitQuality, ...] = ()
+    unit_phones: tuple[UnitPhones, ...] = ()
     unit_usages: tuple[UnitUsage, ...] = ()
     listening: tuple[Listening, ...] = ()
     voices: tuple[VoiceScores, ...] = ()
     resyntheses: tuple[Resynthesis, ...] = ()
     best: tuple[Sentence, ...] = ()
     worst: tuple[Sentence, ...] = ()
+    failures: tuple[Failures, ...] = ()
+    rejects: tuple[Rejects, ...] = ()

@@ -22,7 +22,7 @@ Shapes: N frames, P phones, U units.
 import itertools
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +82,14 @@ def phone_scores(phones: np.ndarray, units: np.ndarray) -> PhoneScores:
         phone_purity=float(joint.max(0).sum() / len(units)),
         cluster_purity=float(joint.max(1).sum() / len(units)),
     )
+
+
+def phones_of_units(phones: np.ndarray, units: np.ndarray) -> dict[int, dict[str, int]]:
+    """Count the frames of each unit by their phone, the most frequent first, of phones (N,) and units (N,)."""
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for unit, phone in zip(units.tolist(), phones.tolist(), strict=True):
+        counts[unit][phone] += 1
+    return {unit: dict(of_phones.most_common()) for unit, of_phones in sorted(counts.items())}
 
 
 def entropy_bits(counts: np.ndarray | Sequence[int]) -> float:

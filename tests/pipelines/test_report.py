@@ -4,32 +4,13 @@ import re
 import pyarrow as pa
 import pytest
 
-from pipelines.report import ReportConfig, check, check_inputs, heard_where_any, run, summary
+from pipelines.report import ReportConfig, check, check_inputs, run
+from pipelines.unit_quality import PHONES_FILE
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, UNIT_QUALITY, UNITS
 from stages import datasets
 from stages.stage import MADE_BY, Step
-
-
-def row(pair, voices, source="hi", target="en"):
-    return {"pair_id": pair, "voices": voices, "source_lang": source, "target_lang": target}
-
-
-def test_sentences_are_of_voices_that_training_heard_where_a_direction_has_any():
-    rows = [row("a", "seen"), row("b", "unseen"), row("c", "unseen", "en", "hi")]
-    assert [kept["pair_id"] for kept in heard_where_any(rows)] == ["a", "c"]
-
-
-def test_the_summary_holds_unheard_voices_and_other_units_apart():
-    scored = [{"hi-en": {"unseen": {"content_words": 0.2}}}, {"hi-en": {"seen": {"content_words": 0.3}}}]
-    assert summary(["hubert layer 4", "mfcc"], scored) == {
-        "hi-en": {
-            "units": "hubert layer 4",
-            "unseen_voices": {"content_words": 0.2},
-            "other_units": {"mfcc": {"seen": {"content_words": 0.3}}},
-        }
-    }
 
 
 @pytest.mark.parametrize(
@@ -55,16 +36,19 @@ def test_an_evaluation_of_an_older_version_is_told(tmp_path):
     with pytest.raises(UserError, match="section 'report': .*/old is of an older version; delete it and run again"):
         check_inputs(ReportConfig(), step)
     storage.write_json(f"{tmp_path}/heard/_scores.json", {"en": {"recordings": 2, "heard_text": {}, "beam_text": {}}})
-    step = Step("report", "pipelines.report", str(tmp_path), {}, {"transcripts": ["heard"]})
-    with pytest.raises(UserError, match="section 'report': .*/heard is of an older version"):
-        check_inputs(ReportConfig(), step)
+    for inputs in ({"transcripts": ["heard"]}, {"unit_quality": ["heard"]}):
+        step = Step("report", "pipelines.report", str(tmp_path), {}, inputs)
+        with pytest.raises(UserError, match="section 'report': .*/heard is of an older version"):
+            check_inputs(ReportConfig(), step)
 
 
 def test_a_run_that_translates_nothing_has_a_report_of_its_units_and_transcripts(tmp_path):
-    units = {"utterance_id": "a", "lang": "en", "units": [0, 1, 1], "codebook": "hubert-4-1-abc"}
+    units = {"utterance_id": "a", "lang": "en", "units": [0, 1, 1], "durations": [1, 2], "codebook": "hubert-4-1-abc"}
+    recording = {"lang": "en", "split": "test", "sentence_id": "s", "speaker": "v", "num_samples": 16_000 * 3600}
     quality = {"units": "u", "kind": "hubert layer 4", "lang": "en", "num_units": 2, "perplexity": 1.9, "pnmi": 0.625}
-    for name, row, schema in (("u", units, UNITS), ("q", quality, UNIT_QUALITY)):
+    for name, row, schema in (("m", recording, MANIFEST), ("u", units, UNITS), ("q", quality, UNIT_QUALITY)):
         datasets.write_table(pa.Table.from_pylist([row], schema), f"{tmp_path}/{name}")
+    storage.write_json(f"{tmp_path}/q/{PHONES_FILE}", {"u": {"en": {"0": {"a": 3}, "1": {"b": 5, "a": 1}}}})
     best, beam = ({"word_error_rate": wer, "character_error_rate": 0.125} for wer in (0.375, 0.25))
     score = {"recordings": 7, "heard_text": best, "beam_text": beam}
     storage.write_json(f"{tmp_path}/t/_scores.json", {"en": {"unseen": score}})
@@ -87,6 +71,9 @@ def test_a_run_that_translates_nothing_has_a_report_of_its_units_and_transcripts
         "12.5",
     ]
     assert "2 of 2 units occur" in page
+    assert "lasts 30 ms on average" in page
+    assert "unit 1: b 83 %, a 17 %; 6 frames" in page
+    assert re.findall(r"<td.*?>(.*?)</td>", page[page.index("<h2>Data") :])[:6] == ["en", "test", "1", "1", "1", "1.00"]
     assert json.loads((tmp_path / "report" / "scores.json").read_text()) == {}
 
 
@@ -94,9 +81,10 @@ def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
     name = {"utterance_id": "a", "lang": "en", "split": "test"}
     sound = audio.encode(tone)
     scored = {**name, "text": "Thank you.", "heard_text": "tank", "recording_text": "Thank you.", "num_words": 2}
+    units = {"units": [5, 6], "durations": [20, 30], "true_durations": [25, 25]}
     for folder, row, schema in (
-        ("m", {**name, "audio": {"bytes": sound, "path": ""}}, MANIFEST),
-        ("spoken", {**name, "audio": sound}, RESYNTHESES),
+        ("m", {**name, "audio": {"bytes": sound, "path": ""}, "num_samples": len(tone)}, MANIFEST),
+        ("spoken", {**name, "audio": sound, **units}, RESYNTHESES),
         ("scores", scored, RESYNTHESIS_SCORES),
     ):
         datasets.write_table(pa.Table.from_pylist([row], schema), f"{tmp_path}/{folder}")
@@ -114,5 +102,7 @@ def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
     assert "4.50 <small>4.25 to 4.75</small>" in page
     assert page.count("<audio") == 2
     assert "tank" in page
+    assert "unit 6, 0.40 to 1.00 s" in page  # as the vocoder has it
+    assert "unit 6, 0.50 to 1.00 s" in page  # as it was recorded
     with pytest.raises(UserError, match="name as many voice_scores as resyntheses"):
         check(ReportConfig(), Step("report", "pipelines.report", "", {}, {"voice_scores": ["scores"]}))

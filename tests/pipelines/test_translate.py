@@ -57,7 +57,8 @@ def test_recordings_are_translated(local_ray, tiny_direct_models, tmp_path, tone
     assert {row["pair_id"] for row in rows} == {"pair-1", "pair-2", "pair-3"}
     for row in rows:
         assert row["reference_units"] == [4, 5, 4]
-        assert len(row["units"])
+        assert len(row["units"]) == len(row["durations"]) > 0
+        assert sum(row["durations"]) / 50 == pytest.approx(row["seconds"], abs=0.05)
         assert row["loops"] in (True, False)
         assert row["audio"][:4] == row["ceiling_audio"][:4] == b"fLaC"
 

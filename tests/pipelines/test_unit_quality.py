@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.unit_quality import UnitQualityConfig, check_inputs, measure, run
+from pipelines.unit_quality import PHONES_FILE, UnitQualityConfig, check_inputs, measure, run
 from s2st import storage
 from s2st.config import UserError
 from s2st.schemas import PHONES, UNIT_QUALITY, UNITS
@@ -108,6 +108,14 @@ def test_each_section_has_a_row_a_language_and_train_is_left_out(folder):
     scores = storage.read_json(f"{step.output}/_scores.json")
     assert scores["units_2"]["en"]["pnmi"] == rows[2]["pnmi"]
     assert scores["units_2"]["en"]["kind"] == "hubert layer 4"
+    by_section = storage.read_json(f"{step.output}/{PHONES_FILE}")
+    assert {section: list(by_language) for section, by_language in by_section.items()} == {
+        "units_1": ["en"],
+        "units_2": ["en"],
+    }
+    counts = by_section["units_2"]["en"]
+    assert [next(iter(counts[unit])) for unit in "12345"] == ["p1", "p2", "p3", "p4", "p5"]  # the most frequent first
+    assert sum(sum(of_phones.values()) for of_phones in counts.values()) == rows[2]["num_frames"]
 
 
 def test_a_split_without_rows_is_told(folder):

@@ -66,8 +66,20 @@ def test_values_that_are_not_finite_are_left_out() -> None:
     assert line_chart([]) == ""
 
 
-def test_one_point_can_be_drawn() -> None:
-    assert len(points(fromstring(line_chart([Series("train", (0,), (1.0,))])))[0]) == 1
+def test_one_point_is_a_dot_since_no_line_shows_it() -> None:
+    svg = fromstring(line_chart([Series("train", (0, 1), (3.0, 2.0)), Series("valid", (1,), (1.0,))]))
+    (dot,) = svg.iter("circle")
+    ((place,),) = points(svg)[1:]
+    assert (float(dot.attrib["cx"]), float(dot.attrib["cy"])) == place
+    assert dot.attrib["class"] == "dot s1"
+
+
+def test_long_numbers_are_short() -> None:
+    svg = fromstring(histogram([120_000, 2_000], "units", "frames"))
+    assert {"0", "25k", "125k"} <= set(texts(svg))
+    svg = fromstring(line_chart([Series("train", (0, 2_500_000), (0, 7_500))]))
+    assert {"500k", "2.5M"} <= set(texts(svg))
+    assert "8,000" in texts(svg)
 
 
 def test_long_curves_are_thinned_to_means() -> None:

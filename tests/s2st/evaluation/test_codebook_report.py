@@ -3,7 +3,8 @@ from xml.etree.ElementTree import fromstring
 import numpy as np
 import pytest
 
-from s2st.evaluation.codebook_report import LONGEST, CodebookReport, describe, render
+from s2st.evaluation.codebook_report import CodebookReport, describe, render
+from s2st.evaluation.segment_lengths import LONGEST
 
 UNITS = np.array([0, 0, 0, 1, 1, 1, 3, 3])
 STARTS = np.array([True, False, False, False, False, True, False, False])  # the third 1 begins the second utterance

@@ -5,27 +5,29 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
-from s2st.audio import SAMPLE_RATE, encode
-from s2st.evaluation import report as module
+from s2st.evaluation import page as module
 from s2st.evaluation.charts import Series
 from s2st.evaluation.report import render
 from s2st.evaluation.report_content import (
+    Failures,
     Listening,
+    Rejects,
     Report,
     Resynthesis,
     ScoreRow,
-    Sentence,
+    Sound,
     StageRow,
     Training,
+    UnitPhones,
     UnitQuality,
     UnitUsage,
     VoiceScores,
 )
 from s2st.evaluation.scores import Share
 from s2st.evaluation.voice_scores import Figure
+from tests.s2st.evaluation.example_report import TIMES, empty_report, full_report, sentence, sound
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -79,88 +81,60 @@ def table(page: Page, first_heading: str, second_heading: str) -> list[list[str]
     return next(rows[1:] for rows in clean if rows[0][:2] == [first_heading, second_heading])
 
 
-def sound(seed: int) -> bytes:
-    rng = np.random.default_rng(seed)
-    return encode((0.1 * rng.standard_normal(SAMPLE_RATE // 4)).astype(np.float32))
-
-
-def sentence(**changes) -> Sentence:
-    plain = Sentence(
-        "hi → en",
-        "mfcc",
-        "voice-1",
-        "लाल कप",
-        "The red cup, red!",
-        "red cap",
-        ("red", "cup", "red"),
-        ("red", "cap"),
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def full_report() -> Report:
-    return Report(
-        title="Hindi to <English> & back",
-        recipe="recipes/demo.yaml",
-        commit="abc1234",
-        date="2001-02-03",
-        machine="a computer with 2 cores",
-        corpus="phrasebook",
-        corpus_hours=3.25,
-        synthetic=True,
-        stages=(
-            StageRow("ingest", None, 5123, 7, 3.25, 12.34),
-            StageRow("vocoder", 4411, None, 0, None, 7505.0),
-        ),
-        scores=(
-            ScoreRow(
-                "hi → en",
-                "mfcc",
-                "seen",
-                104,
-                Share(0.8123, 0.7791, 0.8444, 412),
-                chance=0.1811,
-                ceiling=0.9122,
-                recordings=0.9733,
-                word_error_rate=0.2144,
-                character_error_rate=0.1355,
-                unit_error_rate=0.3166,
-                bleu=61.77,
-                chrf=74.88,
-            ),
-            ScoreRow("hi → en", "mfcc", "unseen", 98, Share(0.5, 0.25, 0.75, 300)),
-        ),
-        notes=("BLEU: nrefs:1|tok:13a",),
-        trainings=(Training("translation", (Series("train", (0.0, 9.0), (5.0, 1.0)),)),),
-        unit_usages=(UnitUsage("mfcc, hi", (30, 30, 0)),),
-        listening=(Listening(sentence(), sound(0), sound(1), sound(3), sound(2)),),
-        best=(sentence(heard="the best"),),
-        worst=(sentence(heard="", heard_words=()),),
-    )
-
-
 def test_every_table_shows_its_rows() -> None:
     page = Page(render(full_report()))
-    assert table(page, "Stage", "Rows in") == [
-        ["ingest", "–", "5,123", "7", "3.25", "12.3 s"],
-        ["vocoder", "4,411", "–", "0", "–", "2 h 05 min"],
+    assert table(page, "Step", "Rows in") == [
+        ["ingest", "–", "5,123", "7", "3.25", "12.3 s", "0.007", "0.000", "–"],
+        ["vocoder", "4,411", "–", "0", "–", "2 h 05 min", "4.169", "2.085", "5.50 EUR"],
+        ["All", "", "", "7", "", "2 h 05 min", "4.176", "2.085", "5.50 EUR"],
     ]
     assert table(page, "Direction", "Content words") == [
         [
             "hi → enmfcc, seen voices",
             "81.2 77.9 to 84.4",
-            *("104", "18.1", "91.2", "97.3", "21.4", "13.6", "31.7", "61.8", "74.9"),
+            *("104", "18.1", "91.2", "97.3", "21.4", "13.6", "31.7", "61.855.0 to 66.7", "74.9"),
         ],
         ["hi → enmfcc, unseen voices", "50.0 25.0 to 75.0", "98", *["–"] * 8],
     ]
+    assert table(page, "Direction", "Translations") == [["hi → enmfcc", "202", "11", "5", "1", "2", "3"]]
+    assert table(page, "Step", "Reason") == [["ingest", "the audio is silent", "7"]]
+    assert table(page, "Language", "Split")[1] == ["hi", "test", "200", "100", "2", "0.12"]
     said = [rows for rows in page.tables if rows[0][1] == "Said"]
-    assert [rows[1][3].strip() for rows in said] == ["the best", "nothing"]
-    assert {"Scores", "Listen", "Training", "Unit usage", "Stages"} <= set(page.headings)
-    for fact in ("recipes/demo.yaml", "abc1234", "2001-02-03", "a computer with 2 cores", "3.25 h"):
+    assert [" ".join(rows[1][3].split()) for rows in said] == ["the best", "nothing cut, loops"]
+    assert {"Scores", "Listen", "Training", "Use and length of the units", "Steps", "Failures"} <= set(page.headings)
+    for fact in ("recipes/demo.yaml", "abc1234", "2001-02-03", "a computer with 2 cores", "3.25 h", "1 h 06 min"):
         assert fact in page.text
+    assert "4.18 CPU-hours, 2.08 GPU-hours, 5.50 EUR" in page.text
     assert "BLEU: nrefs:1|tok:13a" in page.text
     assert "2 of 3 units occur" in page.text
     assert "perplexity 2.0" in " ".join(page.text.split())
+    assert "lasts 27 ms on average" in page.text
+
+
+def test_every_table_says_what_its_columns_mean() -> None:
+    html = render(full_report())
+    tables = re.findall(r"<table.*?</table>", html, re.DOTALL)
+    captions = [re.search(r"<caption>(.*?)</caption>", found, re.DOTALL) for found in tables]
+    assert len(tables) == 10
+    assert all(caption and caption[1].count("<b>") > 1 for caption in captions)
+
+
+def test_costs_are_of_each_currency_and_left_out_where_no_price_is_known() -> None:
+    rows = (StageRow("a", 1, 1, 0, 0.0, 1.0, costs={"EUR": 1.25, "USD": 2}), StageRow("b", 1, 1, 0, 0.0, 1.0))
+    page = Page(render(dataclasses.replace(empty_report(), stages=rows)))
+    assert [row[-1] for row in table(page, "Step", "Rows in")] == ["1.25 EUR + 2.00 USD", "–", "1.25 EUR + 2.00 USD"]
+    page = Page(render(dataclasses.replace(empty_report(), stages=rows[1:])))
+    assert page.tables[0][0][-1] == "GPU-hours"
+
+
+def test_units_stand_over_time_below_each_sound_that_has_them() -> None:
+    html = render(dataclasses.replace(full_report(), resyntheses=()))
+    strips = re.findall(r'<svg[^>]*class="strip".*?</svg>', html)
+    assert len(strips) == 3
+    assert "<title>unit 3, 0.10 to 0.30 s</title>" in strips[0]
+    assert "Translation: 3 units in 0.40 s" in strips[2]
+    heard = re.findall(r"Heard:</small> (.*?)</p>", html)
+    assert [re.sub("<.*?>", "", text) for text in heard] == ["the red cup red", "nothing", "red cap"]
 
 
 def test_quality_of_units_is_a_table_and_charts_of_what_was_measured() -> None:
@@ -170,8 +144,7 @@ def test_quality_of_units_is_a_table_and_charts_of_what_was_measured() -> None:
         UnitQuality("units_1", "mfcc", "hi", 98, 60.0, None, None, None, 0.5, 0.75),
         UnitQuality("units_1", "mfcc", "ko", 97, 50.0, None, None, None, None, None),
     )
-    report = Report("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False, unit_quality=rows)
-    page = Page(render(report))
+    page = Page(render(dataclasses.replace(empty_report(), unit_quality=rows)))
     ((_, *cells),) = page.tables
     assert cells[0] == ["units_1, enmfcc", "100", "80.5", "25.0", "50.0", "12.5", "75.0", "87.5"]
     assert cells[2] == ["units_1, himfcc", "98", "60.0", "–", "–", "–", "50.0", "75.0"]
@@ -180,19 +153,16 @@ def test_quality_of_units_is_a_table_and_charts_of_what_was_measured() -> None:
 
 
 def test_every_number_comes_from_the_input() -> None:
-    """An empty report has no number but the 95 of the interval."""
-    empty = Report("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False)
+    """An empty report has no number but the 95 of the interval and the range of BLEU."""
+    empty = empty_report()
     assert re.findall(r"\d+", Page(render(empty)).text.replace("0.00 h", "")) == []
     scored = dataclasses.replace(empty, scores=(ScoreRow("a", "b", "seen", 7, Share(0.5, 0.5, 0.5, 9)),))
-    assert sorted(set(re.findall(r"[\d.]*\d", Page(render(scored)).text.replace("0.00 h", "")))) == [
-        "50.0",
-        "7",
-        "95",
-    ]
+    numbers = set(re.findall(r"[\d.]*\d", Page(render(scored)).text.replace("0.00 h", "").replace("0 to 100", "")))
+    assert sorted(numbers) == ["50.0", "7", "95"]
 
 
 def test_empty_parts_have_no_heading() -> None:
-    page = Page(render(Report("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False)))
+    page = Page(render(empty_report()))
     assert page.headings == ["Title"]
     assert page.tables == []
 
@@ -213,10 +183,13 @@ def test_text_is_escaped_everywhere() -> None:
         scores=(ScoreRow(evil, evil, evil, 1, Share(0.5, 0.4, 0.6, 9)),),
         notes=(evil,),
         trainings=(Training(evil, (Series(evil, (0, 1), (1, 2)), Series(evil, (0, 1), (1, 2)))),),
-        unit_usages=(UnitUsage(evil, (1, 2)),),
-        listening=(Listening(said, sound(0), sound(1), b"", b""),),
+        unit_phones=(UnitPhones(evil, {0: {evil: 1}}),),
+        unit_usages=(UnitUsage(evil, (1, 2), (1,), 20.0, 20.0),),
+        listening=(Listening(said, *[Sound(sound(0), TIMES, evil)] * 4),),
         best=(said,),
-        worst=(said,),
+        worst=(dataclasses.replace(said, fault=evil),),
+        failures=(Failures(evil, evil, *[0] * 6),),
+        rejects=(Rejects(evil, evil, 1),),
     )
     page = Page(render(report))
     assert "script" not in {tag for tag, _ in page.attributes}
@@ -228,7 +201,7 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     page = Page(render(full_report()))
     assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in page.attributes}
     sources = [a["src"] for _, a in page.attributes if "src" in a]
-    assert len(sources) == 4
+    assert len(sources) == 6
     assert all(source.startswith("data:audio/flac;base64,") for source in sources)
     assert base64.b64decode(sources[3].partition(",")[2]) == sound(2)
     assert not re.search(r"https?://|url\(|@import", render(full_report()))
@@ -249,27 +222,28 @@ def test_a_stem_marks_the_word_it_begins() -> None:
 
 def test_the_file_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     row = full_report().listening[0]
-    size = sum(map(len, (row.source_audio, row.target_audio, row.resynthesised_audio, row.translated_audio)))
+    size = sum(len(said.audio) for said in (row.source, row.target, row.resynthesised, row.translated))
     monkeypatch.setattr(module, "MAX_AUDIO_BYTES", 2 * size)
     page = Page(render(dataclasses.replace(full_report(), listening=(row,) * 5)))
     assert sum(tag == "audio" for tag, _ in page.attributes) == 8
-    assert "3 more sentences are left out" in page.text
+    assert "4 more sentences are left out" in page.text
 
 
 def test_missing_sound_is_said_and_strange_sound_refused() -> None:
-    row = dataclasses.replace(full_report().listening[0], source_audio=b"")
+    row = dataclasses.replace(full_report().listening[0], source=Sound(b""))
     assert "no sound" in Page(render(dataclasses.replace(full_report(), listening=(row,)))).text
-    row = dataclasses.replace(row, source_audio=b"\x00\x01\x02\x03")
+    row = dataclasses.replace(row, source=Sound(b"\x00\x01\x02\x03"))
     with pytest.raises(ValueError, match="neither FLAC, Ogg nor WAV"):
         render(dataclasses.replace(full_report(), listening=(row,)))
 
 
 def test_a_vocoder_has_a_table_and_its_speech_beside_the_recordings() -> None:
     figures = {"mcd": Figure(4.125, 4, 4.25), "word_error_rate": Figure(0.5, 0.25, 0.75)}
-    report = Report(
-        *("Title", "recipe", "commit", "date", "machine", "corpus", 0.0, False),
+    spoken, recording = Sound(sound(0), heard=""), Sound(sound(1), heard="Thank you.")
+    report = dataclasses.replace(
+        empty_report(),
         voices=(VoiceScores("scores", "en", "predicted", 21, 400, figures),),
-        resyntheses=(Resynthesis("scores", "en", "Thank <you>.", "", "Thank you.", sound(0), sound(1)),),
+        resyntheses=(Resynthesis("scores", "en", "Thank <you>.", spoken, recording),),
     )
     page = Page(render(report))
     (row,) = table(page, "Vocoder", "Recordings")
@@ -294,4 +268,4 @@ def test_a_vocoder_has_a_table_and_its_speech_beside_the_recordings() -> None:
     [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.97, "1 min 00 s"), (185, "3 min 05 s"), (3599.6, "1 h 00 min")],
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert module._duration(seconds) == said
+    assert module.duration(seconds) == said

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2st import audio
-from tests.serve.page.browser import CHROMIUM, launch
+from tests import browser
 from tests.serve.page.stand_in import StandIn
 
 MICROPHONE_HZ = 1_000  # of the tone that the microphone hears
@@ -16,21 +16,15 @@ ALLOWED_ERRORS = ("Failed to load resource", "WebSocket connection to")
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
     """A headless Chromium whose microphone hears a tone."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
-    if CHROMIUM is None:
-        pytest.skip("no chromium in the path; install it as in: apt-get install chromium")
     heard = tmp_path_factory.mktemp("microphone") / "tone.wav"
     time = np.arange(audio.SAMPLE_RATE) / audio.SAMPLE_RATE
     heard.write_bytes(audio.encode(0.5 * np.sin(2 * np.pi * MICROPHONE_HZ * time), "WAV"))
-    options = [
+    with browser.chromium(
         *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
         f"--use-file-for-fake-audio-capture={heard}",
-    ]
-    sync_api.expect.set_options(timeout=PATIENCE_MS)
-    with sync_api.sync_playwright() as playwright:
-        browser = launch(playwright, *options)
-        yield browser
-        browser.close()
+    ) as started:
+        pytest.importorskip("playwright.sync_api").expect.set_options(timeout=PATIENCE_MS)
+        yield started
 
 
 @pytest.fixture(scope="module")

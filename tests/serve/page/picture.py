@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.serve.page.browser import launch
+from tests.browser import launch
 
 PICTURE = Path("docs/page.png")
 SIZE = {"width": 1120, "height": 900}

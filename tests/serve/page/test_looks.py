@@ -5,32 +5,12 @@ import re
 
 import pytest
 
+from tests.browser import CONTRASTS, SMALLEST_CONTRAST
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
-SMALLEST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, level AA
 SMALLEST_TARGET = 44  # CSS pixels: WCAG 2.2, 2.5.5, level AAA
 ROLES_WITH_NAMES = {"button", "combobox", "link", "slider", "switch", "textbox", "DisclosureTriangle", "form", "region"}
-
-# Contrast of all text that is seen: the colour of the text on the first background under it that is opaque.
-CONTRASTS = """() => {
-    const light = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
-    const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const backs = (element) => {
-        const colour = channels(getComputedStyle(element).backgroundColor);
-        return colour[3] === 0 ? backs(element.parentElement) : colour;
-    };
-    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    const found = [];
-    while (texts.nextNode()) {
-        const element = texts.currentNode.parentElement;
-        const text = texts.currentNode.data.trim();
-        if (!text || !element.checkVisibility() || element.closest(":disabled, option, [aria-disabled=true]")) continue;
-        const pair = [luminance(channels(getComputedStyle(element).color)), luminance(backs(element))].sort();
-        found.push([(pair[1] + 0.05) / (pair[0] + 0.05), text]);
-    }
-    return found;
-}"""
 
 
 def translate(page, path):
