@@ -8,7 +8,7 @@ from num2words import num2words
 from s2st.models.recognizer import normalize_text
 
 LANGUAGES = ("en", "es", "fr", "ko")  # whose numbers are said; with some others, num2words fails or never ends
-NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)?\b", re.IGNORECASE)
+NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)?(?![a-z\d])", re.IGNORECASE)
 MAX_DIGITS = 12  # longer numbers are read digit by digit
 
 

@@ -41,12 +41,17 @@ def warping_path(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sweep(distances: np.ndarray) -> Iterator[np.ndarray]:
-    """Give the least sums (T',) of the paths to the pairs of each row, float64."""
-    before = np.full(distances.shape[1] + 1, np.inf)  # of the row before, from the second place on
-    before[0] = 0  # what comes before the first pair
+    """Give the least sums (T',) of the paths to the pairs of each row, float64, in an array that is used again."""
+    columns = distances.shape[1]
+    along, entering, sums = np.empty(columns), np.empty(columns), np.full(columns + 1, np.inf)
+    sums[0] = 0  # what comes before the first pair
     for row in distances:
-        along = np.cumsum(row, dtype=np.float64)
-        entering = np.minimum(before[1:], before[:-1])
-        current = np.minimum.accumulate(entering - (along - row)) + along
-        yield current
-        before[0], before[1:] = np.inf, current
+        exact = row.astype(np.float64)
+        np.cumsum(exact, out=along)
+        np.minimum(sums[1:], sums[:-1], out=entering)
+        entering -= along
+        entering += exact
+        np.minimum.accumulate(entering, out=entering)
+        np.add(entering, along, out=sums[1:])
+        sums[0] = np.inf
+        yield sums[1:]
