@@ -7,7 +7,7 @@ import argparse
 import sys
 from itertools import chain
 
-from benchmarks import hubert, kills, readme, results, translation, units, units_on_ray, vocoder
+from benchmarks import distortion, hubert, kills, readme, results, translation, units, units_on_ray, vocoder
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     results.add_option(parser)
     arguments = parser.parse_args()
     speech = units.run(text=arguments.text), units_on_ray.run(text=arguments.text)
-    rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), kills.run())
+    rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), distortion.run(), kills.run())
     print(results.table(results.kept(rows, arguments.results)))
     if arguments.results == results.RESULTS:
         readme.main()

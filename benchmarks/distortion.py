@@ -19,7 +19,8 @@ from s2st.evaluation.warping import warping_cost
 
 RATE = 16_000
 HEADER = """\
-{pairs} pairs of noise of about {seconds} s, float32, one thread. Medians of {runs} runs of each side in turn, CPU-seconds.
+{pairs} pairs of noise of about {seconds} s, float32, one thread, by CPU time. Medians of {runs} runs of each side in
+turn.
   dtw: dynamic time warping of the distances of all frames; mcd: the same from waveforms, with their MFCC
   difference: largest of any pair, in fairseq's measure
 Ratio: ours / peer, times as fast."""

@@ -20,7 +20,9 @@ class ImportRecognizerConfig:
     # Moonshine's, for English. Every machine that judges needs it: pip install moonshine-voice==0.0.65
     package: Literal["moonshine-voice"] | None = None
     model: str | None = None  # Whisper, or one with CTC: a folder, or a repository of the hub, that all machines reach
-    protocol: Literal["fairseq", "seamless"] | None = None  # the hub's model that this protocol hears its languages with
+    protocol: Literal["fairseq", "seamless"] | None = (
+        None  # the hub's model that this protocol hears its languages with
+    )
     languages: tuple[str, ...] = ()  # that a model is to hear
     revision: str | None = None  # of the hub's repository
     batch_size: int = resource(8)  # recordings that a model hears at once

@@ -14,7 +14,7 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def by_group(parts: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
-    """Add up the parts (U, S) of each group of utterances, to be drawn together: (G, S); without groups, as they are."""
+    """Add up the parts (U, S) of each group of utterances, which is drawn together: (G, S). No groups: as they are."""
     if groups is None:
         return parts
     if len(groups) != len(parts):

@@ -1,8 +1,8 @@
 """English text as references of fairseq's ASR-BLEU have it: the cleaner of Tacotron, and no punctuation.
 
-The rules are those of `english_cleaners` in fairseq's examples/textless_nlp/gslm/unit2speech/tacotron2/cleaners.py, with
-num2words for inflect: years in pairs of digits, dollars and cents, "3.14" as "three point fourteen". Letters of other
-scripts are left out, where that one would transliterate them.
+The rules are those of `english_cleaners` in fairseq's examples/textless_nlp/gslm/unit2speech/tacotron2/cleaners.py,
+with num2words for inflect: years in pairs of digits, dollars and cents, "3.14" as "three point fourteen". Letters of
+other scripts are left out, where that one would transliterate them.
 """
 
 import re
@@ -39,7 +39,7 @@ NUMBER = re.compile(r"\d+")
 
 
 def clean_english(text: str) -> str:
-    """Lower-case ASCII words, numbers and abbreviations written out: "Mr. Li paid $2.50" -> "mister li paid two ..."."""
+    """Lower-case words, numbers and abbreviations written out: "Mr. Li paid $2" -> "mister li paid two dollars"."""
     text = unicodedata.normalize("NFKD", text.replace("\u2019", "'")).encode("ascii", "ignore").decode().lower()
     text = MONEY.sub(_money, COMMA.sub("", text))
     text = re.sub(r"(\d)\.(\d)", r"\1 point \2", text)

@@ -34,7 +34,9 @@ def read_references(file: str) -> dict[str, str]:
         raise UserError(f"{file} is not in UTF-8; save it so") from None
     table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     if missing := [name for name in ("id", "text") if name not in (table.fieldnames or ())]:
-        raise UserError(f"{file} has no column '{missing[0]}'; its first line must name id and text, with a tab between")
+        raise UserError(
+            f"{file} has no column '{missing[0]}'; its first line must name id and text, with a tab between"
+        )
     references: dict[str, str] = {}
     for row in table:
         if row["text"] is None:
@@ -66,7 +68,12 @@ def rows_to_hear(
 ) -> list[dict[str, Any]]:
     """Put together what `hear_rows` needs, by id."""
     return [
-        {"utterance_id": each, "reference_text": text, "file": files.get(each), "recording": (recordings or {}).get(each)}
+        {
+            "utterance_id": each,
+            "reference_text": text,
+            "file": files.get(each),
+            "recording": (recordings or {}).get(each),
+        }
         for each, text in sorted(texts.items())
     ]
 
@@ -138,10 +145,11 @@ def score_rows(
 ) -> dict[str, Any]:
     """Score rows of FOLDER_SCORES, of one language; `extra` are the files that are of no id."""
     problems = Counter(row["problem"] for row in rows)
-    texts = [[row[column] for row in rows] for column in ("reference_text", "heard_text", "recording_text")]
-    recorded = texts[2] if None not in texts[2] else None
-    scores: dict[str, Any] = {"references": len(rows)}
-    scores |= {problem: problems[problem] for problem in PROBLEMS} | {"extra": len(extra)}
-    if recorded is not None:
-        scores["duration_ratio"] = sum(row["seconds"] for row in rows) / sum(row["reference_seconds"] for row in rows)
-    return scores | score_heard(protocol, judge, *texts[:2], recorded, seed=seed)
+    references, heard, recorded = (
+        [row[column] for row in rows] for column in ("reference_text", "heard_text", "recording_text")
+    )
+    scores: dict[str, Any] = {"references": len(rows), "extra": len(extra)}
+    scores |= {problem: problems[problem] for problem in PROBLEMS}
+    if true_seconds := sum(row["reference_seconds"] or 0.0 for row in rows):
+        scores["duration_ratio"] = sum(row["seconds"] for row in rows) / true_seconds
+    return scores | score_heard(protocol, judge, references, heard, None if None in recorded else recorded, seed=seed)

@@ -1,7 +1,7 @@
 """Dynamic time warping without constraints: both frames of a pair advance, or one of them.
 
-Row by row: within a row of distances d, the least sums D follow from what enters it from the row before, e, by a running
-minimum, D[j] = S[j] + min over k <= j of (e[k] - S[k - 1]), with S the running sum of d.
+Row by row: within a row of distances d, the least sums D follow from what enters it from the row before, e, by a
+running minimum, D[j] = S[j] + min over k <= j of (e[k] - S[k - 1]), with S the running sum of d.
 
 Shapes: T and T' frames, P pairs of the path.
 """

@@ -40,9 +40,7 @@ class CtcModel:
         inputs = self.extractor(list(waveforms), sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")
         symbols = self.model(**inputs.to(self.model.device)).logits.argmax(-1).cpu()
         lengths = self.model._get_feat_extract_output_lengths(torch.tensor([len(each) for each in waveforms]))
-        return [
-            self.tokenizer.decode(path[:length]) for path, length in zip(symbols, lengths.tolist(), strict=True)
-        ]
+        return [self.tokenizer.decode(path[:length]) for path, length in zip(symbols, lengths.tolist(), strict=True)]
 
 
 def load_ctc(name: str, revision: str | None, batch_size: int, device: str) -> CtcModel:

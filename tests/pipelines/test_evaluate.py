@@ -79,8 +79,8 @@ def test_scores_follow_the_protocol_and_say_so():
         ("fairseq", ["WHERE ARE MY TWO RED BOOKS", "THE TEA CUP IS ON THE TABLE"]),
     ):
         found = score(rows(heard), EvaluateConfig(protocol=name), {"en": "judge@1"})
-        assert found["bleu"] == found["chrf"] == found["unit_bleu"] == pytest.approx(100)
-        assert found["bleu_interval"] == found["chrf_interval"] == pytest.approx([100, 100])
+        assert (found["bleu"], found["chrf"], found["unit_bleu"]) == pytest.approx((100, 100, 100))
+        assert [*found["bleu_interval"], *found["chrf_interval"]] == pytest.approx([100] * 4)
         assert found["word_error_rate"] == found["unit_error_rate"] == 0
         assert found["duration_ratio"] == 1.5
         assert found["bleu_signature"].startswith(f"asr:judge@1|protocol:{name}|norm:")

@@ -38,7 +38,9 @@ def test_a_package_hears_what_it_hears(tmp_path, monkeypatch) -> None:
 def test_a_model_of_transformers_hears_what_it_is_told_to(tmp_path, monkeypatch) -> None:
     model = {"model": "org/model", "languages": ["en", "hi"], "revision": "abc", "batch_size": 2}
     storage.write_json(f"{tmp_path}/{SPEECH_MODEL_FILE}", {"model": model, "version": "org/model@abc"})
-    monkeypatch.setattr(recognizers, "load_speech_model", lambda config, device: dict.fromkeys(config.languages, config))
+    monkeypatch.setattr(
+        recognizers, "load_speech_model", lambda config, device: dict.fromkeys(config.languages, config)
+    )
     assert languages_of(str(tmp_path)) == ["en", "hi"]
     assert version_of(str(tmp_path)) == "org/model@abc"
     heard = Recognizers([str(tmp_path)]).by_language

@@ -11,7 +11,7 @@ from s2st.models.speech_encoder import EncoderConfig
 
 @pytest.fixture
 def score(tmp_path, monkeypatch, tone):
-    """A function that runs `python -m s2st score` on a folder with one of two recordings, and a judge that hears "a"."""
+    """A function that runs the command on a folder with one of two recordings; its judge hears "a" in all."""
     model = HubertCtc(HubertCtcConfig(("a", " "), EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=32)))
     model.output.weight.data.zero_()
     model.output.bias.data[4] = 5.0

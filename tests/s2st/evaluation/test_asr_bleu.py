@@ -25,7 +25,7 @@ def test_scores_stand_beside_those_of_the_recordings(name) -> None:
     scores = score_heard(rules, "judge", REFERENCES, HEARD, said)
     assert 0 <= scores["bleu_interval"][0] < scores["bleu"] < scores["bleu_interval"][1] <= 100.001
     assert 0 <= scores["chrf_interval"][0] < scores["chrf"] < scores["chrf_interval"][1] <= 100.001
-    assert scores["recordings_bleu"] == scores["recordings_chrf"] == pytest.approx(100)
+    assert (scores["recordings_bleu"], scores["recordings_chrf"]) == pytest.approx((100, 100))
     assert scores["judge_word_error_rate"] == scores["judge_character_error_rate"] == 0
     assert scores["word_error_rate"] == pytest.approx(5 / 17)  # a word is wrong, and four are not heard
 

@@ -38,6 +38,6 @@ def test_decibels_are_those_of_the_definition() -> None:
     # back from the orthonormal cosine transform to the log amplitude of 80 bands, without its mean
     to_spectrum = (2 / 80) ** 0.5 * torch.cos(torch.pi * numbers * bands / 80) / 2
     one, other = (mel_cepstra(waveform, 16_000)[:, 1:] @ to_spectrum for waveform in pair)
-    decibels = 20 / np.log(10) * (one[:, None] - other).square().mean(-1).sqrt().numpy() / 2
+    decibels = 10 / np.log(10) * (one[:, None] - other).square().mean(-1).sqrt().numpy()
     expected = decibels[warping_path(decibels)].mean()
     assert mel_cepstral_distortion_db(*pair, 16_000) == pytest.approx(expected, rel=1e-4)

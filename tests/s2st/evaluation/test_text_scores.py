@@ -10,14 +10,16 @@ import sacrebleu
 from s2st.evaluation.text_scores import bleu, character_error_rate, chrf, word_error_rate
 
 SCORES = [word_error_rate, character_error_rate, bleu, chrf]
-WORDS = "the red tea cup is here open door now please where are my books".split()
+WORDS = ["the", "red", "tea", "cup", "is", "here", "open", "door", "now", "please", "where", "are", "my", "books"]
 
 
 def corpus(num_rows: int = 60, seed: int = 0) -> tuple[list[str], list[str]]:
     """Random sentences, and what is heard of them: some words are lost or wrong, and some sentences all."""
     draw = random.Random(seed)
     references = [" ".join(draw.choices(WORDS, k=draw.randint(4, 9))) for _ in range(num_rows)]
-    heard = [" ".join(word if draw.random() < 0.8 else draw.choice(["", "uh"]) for word in r.split()) for r in references]
+    heard = [
+        " ".join(word if draw.random() < 0.8 else draw.choice(["", "uh"]) for word in r.split()) for r in references
+    ]
     return references, ["" if draw.random() < 0.1 else text for text in heard]
 
 

@@ -25,7 +25,12 @@ def folder(request, tmp_path_factory):
     convolutions = {"conv_dim": (16, 16), "conv_kernel": (10, 8), "conv_stride": (20, 16)}
     positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
     config = transformers.Wav2Vec2Config(
-        vocab_size=len(vocabulary), feat_extract_norm=request.param, pad_token_id=0, **sizes, **convolutions, **positions
+        vocab_size=len(vocabulary),
+        feat_extract_norm=request.param,
+        pad_token_id=0,
+        **sizes,
+        **convolutions,
+        **positions,
     )
     model = transformers.Wav2Vec2ForCTC(config)
     torch.nn.init.normal_(model.lm_head.weight, std=2.0)
