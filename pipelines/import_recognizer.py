@@ -46,11 +46,11 @@ def speech_model(config: ImportRecognizerConfig) -> SpeechModelConfig:
 
 
 def check(config: ImportRecognizerConfig, step: Step) -> None:
-    """Raise UserError unless the package is there, or the protocol has a model."""
+    """Raise UserError unless the package is there, or a model that can be a recogniser."""
     if config.package is not None:
         moonshine.need_package()
     else:
-        speech_model(config)
+        speech_models.check_speech_model(speech_model(config))
 
 
 def run(config: ImportRecognizerConfig, step: Step) -> Counts:

@@ -55,7 +55,7 @@ def find_speech(folder: str, ids: Iterable[str]) -> tuple[dict[str, str], list[s
     Raises UserError if no file is of any id.
     """
     _, root = storage.resolve(folder)
-    names = {path.removeprefix(f"{root}/") for path in storage.list_files(folder, SUFFIX)}
+    names = {path.removeprefix(root).lstrip("/") for path in storage.list_files(folder, SUFFIX)}
     wanted = {f"{each}{SUFFIX}": each for each in ids}
     if not names & set(wanted):
         raise UserError(f"{folder} has no file named after an id of the references, such as {min(wanted)}")
@@ -102,14 +102,15 @@ def listen(transcribe: Transcribe, sounds: Sequence[bytes | None]) -> list[dict[
 
 def _decode(sound: bytes | None) -> tuple[np.ndarray, str | None]:
     """Decode a sound, or say what is wrong with it; silence has no length."""
-    problem = "missing" if sound is None else "empty"
+    nothing = np.zeros(0, np.float32)
+    if not sound:
+        return nothing, "missing" if sound is None else "empty"
     try:
-        return audio.decode(sound or b""), None
+        return audio.decode(sound), None
     except audio.SilentError:
-        problem = "silent"
+        return nothing, "silent"
     except audio.AudioError:
-        problem = "unreadable" if sound else problem
-    return np.zeros(0, np.float32), problem
+        return nothing, "unreadable"
 
 
 def hear_rows(transcribe: Transcribe, lang: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

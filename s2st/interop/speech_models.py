@@ -28,10 +28,18 @@ class SpeechModelConfig:
 
 def load_speech_model(config: SpeechModelConfig, device: str) -> dict[str, Any]:
     """Read a recogniser for each language, greedy; raises UserError for a model that cannot be read or hears others."""
+    check_speech_model(config)
     if _is_whisper(config):
         whisper = WhisperConfig(config.model, config.revision, batch_size=config.batch_size)
         return dict(load_whisper(whisper, config.languages, device))
     return dict.fromkeys(config.languages, load_ctc(config.model, config.revision, config.batch_size, device))
+
+
+def check_speech_model(config: SpeechModelConfig) -> None:
+    """Raise UserError if there is no such model, or it is no recogniser, without reading its weights."""
+    architectures = _described(config).architectures or ()
+    if not _is_whisper(config) and not any(name.endswith("ForCTC") for name in architectures):
+        raise UserError(f"{config.model} is neither a Whisper nor a model with CTC; name another")
 
 
 def commit_of(config: SpeechModelConfig) -> str | None:
@@ -40,13 +48,7 @@ def commit_of(config: SpeechModelConfig) -> str | None:
 
 
 def version_of(config: SpeechModelConfig) -> str:
-    """Name the model and its exact weights, as signatures do: NAME@COMMIT of the hub, FOLDER@HASH of a local one.
-
-    Raises UserError if there is no model that can be a recogniser.
-    """
-    architectures = _described(config).architectures or ()
-    if not _is_whisper(config) and not any(name.endswith("ForCTC") for name in architectures):
-        raise UserError(f"{config.model} is neither a Whisper nor a model with CTC; name another")
+    """Name the model and its exact weights, as signatures do: NAME@COMMIT of the hub, FOLDER@HASH of a local one."""
     if commit := commit_of(config):
         return f"{config.model}@{commit}"
     return f"{Path(config.model).resolve().name}@{_hash(sorted(Path(config.model).glob('*.safetensors')))}"

@@ -21,6 +21,7 @@ def test_the_package_becomes_a_recognizer_of_english(tmp_path, monkeypatch):
 
 
 def test_a_model_of_transformers_becomes_a_recognizer(tmp_path, monkeypatch):
+    monkeypatch.setattr(import_recognizer.speech_models, "check_speech_model", lambda model: None)
     monkeypatch.setattr(import_recognizer.speech_models, "version_of", lambda model: f"{model.model}@abc")
     monkeypatch.setattr(import_recognizer.speech_models, "commit_of", lambda model: "abc")
     step = Step("judge", "pipelines.import_recognizer", str(tmp_path), {}, {})

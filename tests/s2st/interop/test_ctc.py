@@ -9,7 +9,7 @@ import torch
 from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
 from s2st.interop import ctc
-from s2st.interop.speech_models import SpeechModelConfig, load_speech_model, version_of
+from s2st.interop.speech_models import SpeechModelConfig, check_speech_model, load_speech_model, version_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -89,9 +89,9 @@ def test_what_cannot_be_a_recognizer_is_told(folder, tmp_path):
     plain = transformers.Wav2Vec2Model(transformers.AutoConfig.from_pretrained(folder))
     plain.save_pretrained(tmp_path / "plain")
     with pytest.raises(UserError, match="plain is neither a Whisper nor a model with CTC; name another"):
-        version_of(SpeechModelConfig(str(tmp_path / "plain"), ("en",)))
+        check_speech_model(SpeechModelConfig(str(tmp_path / "plain"), ("en",)))
     with pytest.raises(UserError, match="transformers cannot read AutoConfig '.*nowhere'"):
-        version_of(SpeechModelConfig(str(tmp_path / "nowhere"), ("en",)))
+        check_speech_model(SpeechModelConfig(str(tmp_path / "nowhere"), ("en",)))
     for file in folder.iterdir():
         if file.suffix == ".json":
             (tmp_path / file.name).write_bytes(file.read_bytes())
