@@ -8,6 +8,7 @@ import sys
 from itertools import chain
 
 from benchmarks import (
+    distortion,
     hostile_requests,
     hubert,
     kills,
@@ -28,7 +29,7 @@ def main() -> None:
     results.add_option(parser)
     arguments = parser.parse_args()
     speech = units.run(text=arguments.text), units_on_ray.run(text=arguments.text)
-    rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), kills.run())
+    rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), distortion.run(), kills.run())
     rows = chain(rows, serving.run(), hostile_requests.run())
     print(results.table(results.kept(rows, arguments.results)))
     if arguments.results == results.RESULTS:

@@ -1,12 +1,13 @@
 """Judge translations: recognise what was spoken and count the content words and units that arrived.
 
 Beside every score stand its chance (another sentence of the same template), its ceiling (the true units
-through the same vocoder) and the judge's score of the true recordings.
+through the same vocoder) and the judge's score of the true recordings. ASR-BLEU follows one of the protocols of
+s2st.evaluation.protocols.
 """
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,14 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from s2st import storage
+from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words, template_of
 from s2st.evaluation import scores
+from s2st.evaluation.asr_bleu import score_heard
+from s2st.evaluation.protocols import ProtocolName, protocol
 from s2st.evaluation.spoken_text import spoken_text
-from s2st.recognizers import Recognizers, languages_of
+from s2st.recognizers import Recognizers, languages_of, version_of
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
 from stages import cluster, datasets
 from stages.run import main
@@ -28,9 +31,11 @@ from stages.stage import Counts, Input, Stage, Step, resource
 
 @dataclass(frozen=True)
 class EvaluateConfig:
+    protocol: ProtocolName = "plain"  # of WER, CER, BLEU and chrF; content words are always as in plain
     seed: int = 0  # of the sentences drawn for chance, and of the intervals
     batch_rows: int = resource(32)  # translations that a judge hears at once
     max_workers: int = resource(2)
+    num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
 
 class Judge:
@@ -82,12 +87,13 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
         fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
         batch_format="pyarrow",
         batch_size=config.batch_rows,
-        **cluster.pool(config.max_workers),
+        **cluster.pool(config.max_workers, config.num_gpus),
     )
     rows = complete(heard.take_all(), spoken, config.seed)
     datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
     datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
-    storage.write_json(f"{step.output}/_scores.json", score_directions(rows, config.seed))
+    judges = {lang: version_of(folder) for folder in step.input_list("recognizers") for lang in languages_of(folder)}
+    storage.write_json(f"{step.output}/_scores.json", score_directions(rows, config, judges))
     return Counts(len(translations), len(rows))
 
 
@@ -117,6 +123,7 @@ def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed
             {
                 **{name: row[name] for name in SCORES.names if name in row},
                 "voices": "seen" if spoken[row["source_utterance_id"]]["speaker"] in voices else "unseen",
+                "reference_seconds": spoken[row["target_utterance_id"]]["num_samples"] / audio.SAMPLE_RATE,
                 "source_text": spoken[row["source_utterance_id"]]["text"],
                 "reference_text": spoken[row["target_utterance_id"]]["text"],
                 "chance_text": draw.choice(texts) if texts else "",
@@ -134,30 +141,33 @@ def _template(sentence_id: str) -> str:
     return template_of(sentence_id) if sentence_id.startswith("pb-") else ""
 
 
-def score_directions(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Score each direction, on voices that training heard and on others: {direction: {voices: scores}}."""
+def score_directions(
+    rows: list[dict[str, Any]], config: EvaluateConfig, judges: Mapping[str, str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Score each direction, on voices that training heard and on others: {direction: {voices: scores}}.
+
+    `judges` tells the version of what hears each language.
+    """
     groups: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         groups[f"{row['source_lang']}-{row['target_lang']}"][row["voices"]].append(row)
     return {
-        direction: {voices: score(chosen, seed) for voices, chosen in sorted(by_voices.items())}
+        direction: {voices: score(chosen, config, judges) for voices, chosen in sorted(by_voices.items())}
         for direction, by_voices in sorted(groups.items())
     }
 
 
-def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+def score(rows: list[dict[str, Any]], config: EvaluateConfig, judges: Mapping[str, str]) -> dict[str, Any]:
     """Score rows of one direction."""
-    references, heard, recordings = (
-        _spoken(rows, column) for column in ("reference_text", "heard_text", "recording_text")
-    )
+    lang = rows[0]["target_lang"]
+    texts = [[row[column] for row in rows] for column in ("reference_text", "heard_text", "recording_text")]
     words = _content_words(rows, "reference_text")
     sentences = [row["sentence_id"] for row in rows]
-    share = scores.content_word_share(words, _content_words(rows, "heard_text"), seed, sentences)
+    share = scores.content_word_share(words, _content_words(rows, "heard_text"), config.seed, sentences)
 
     def share_of(column: str) -> float:
-        return scores.content_word_share(words, _content_words(rows, column), seed).value
+        return scores.content_word_share(words, _content_words(rows, column)).value
 
-    bleu, chrf = scores.bleu(references, heard), scores.chrf(references, heard)
     return {
         "sentences": len(set(sentences)),
         "translations": len(rows),
@@ -172,22 +182,14 @@ def score(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
         ),
         "unit_bleu": scores.unit_bleu([row["reference_units"] for row in rows], [row["units"] for row in rows]),
         "cut": sum(not row["finished"] for row in rows) / len(rows),
-        "word_error_rate": scores.word_error_rate(references, heard),
-        "character_error_rate": scores.character_error_rate(references, heard),
-        "judge_word_error_rate": scores.word_error_rate(references, recordings),
-        "bleu": bleu.value,
-        "bleu_signature": bleu.signature,
-        "chrf": chrf.value,
-        "chrf_signature": chrf.signature,
+        "duration_ratio": sum(row["seconds"] for row in rows) / sum(row["reference_seconds"] for row in rows),
+        **score_heard(protocol(config.protocol, lang), judges[lang], *texts, sentences, config.seed),
     }
 
 
 def _content_words(rows: list[dict[str, Any]], column: str) -> list[list[str]]:
-    return [content_words(text, row["target_lang"]) for text, row in zip(_spoken(rows, column), rows, strict=True)]
-
-
-def _spoken(rows: list[dict[str, Any]], column: str) -> list[str]:
-    return [spoken_text(row[column], row["target_lang"]) for row in rows]
+    lang = rows[0]["target_lang"]
+    return [content_words(spoken_text(row[column], lang), lang) for row in rows]
 
 
 STAGE = Stage(

@@ -24,6 +24,7 @@ from stages.stage import Counts, Input, Stage, Step, resource
 
 TOLD = {
     "mcd": "MCD",
+    "mcd_db": "MCD in dB",
     "mel_l1": "mel L1",
     "duration_error": "duration error in frames",
     "f0_correlation": "F0 correlation",
@@ -41,6 +42,7 @@ class ScoreResynthesisConfig:
     seed: int = 0  # of the intervals
     batch_rows: int = resource(16)
     max_workers: int = resource(2)
+    num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
     def __post_init__(self) -> None:
         if self.min_words < 1:
@@ -118,7 +120,7 @@ def run(config: ScoreResynthesisConfig, step: Step) -> Counts:
         fn_constructor_args=(step.input_list("recognizers"), recordings, wanted, config.min_words, step.output),
         batch_format="pyarrow",
         batch_size=config.batch_rows,
-        **cluster.pool(config.max_workers),
+        **cluster.pool(config.max_workers, config.num_gpus),
     )
     rows = sorted(scored.take_all(), key=lambda row: row["utterance_id"])
     num_rejects = len(datasets.rejects(step.output))

@@ -11,8 +11,9 @@ import torch
 from pipelines.speech_batches import CARRIED, SHARD_BATCHES, decoded_batches, waveform_of
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
-from s2st.evaluation.scores import character_error_rate, word_error_rate
+from s2st.evaluation.text_scores import character_error_rate, word_error_rate
 from s2st.feature_extractor import BATCH_SECONDS
+from s2st.models.recognizer import normalize_text
 from s2st.recognizers import languages_of
 from s2st.schemas import MANIFEST, TRANSCRIPTS
 from s2st.speech_to_symbols import SpeechToSymbols
@@ -125,10 +126,10 @@ def score(rows: list[dict[str, Any]], trained: set[str]) -> dict[str, dict[str, 
 
 def score_voices(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Score rows of one language: of the likeliest path, and of beam search."""
-    references = [row["text"] for row in rows]
+    references = [normalize_text(row["text"]) for row in rows]
     scores: dict[str, Any] = {"recordings": len(rows)}
     for column in ("heard_text", "beam_text"):
-        heard = [row[column] for row in rows]
+        heard = [normalize_text(row[column]) for row in rows]
         scores[column] = {
             "word_error_rate": word_error_rate(references, heard),
             "character_error_rate": character_error_rate(references, heard),

@@ -1,14 +1,25 @@
-"""Command line of the library: python -m s2st translate in.wav --to hi -o out.wav --model runs/demo/model."""
+"""Command line of the library.
+
+python -m s2st translate in.wav --to hi -o out.wav --model runs/demo/model
+python -m s2st score FOLDER --references refs.tsv --lang en --protocol seamless
+"""
 
 import argparse
 import dataclasses
+import json
 import sys
 from pathlib import Path
+from typing import get_args
 
-from s2st import audio, translators
+import torch
+
+from s2st import audio, recognizers, translators
 from s2st.config import UserError
+from s2st.evaluation import folder
+from s2st.evaluation.protocols import ProtocolName, protocol, recognizer_of
 
 MAX_SECONDS = 50.0  # of a recording: as many units as fairseq's 3,000 positions take
+BATCH_ROWS = 16  # recordings that are scored at once
 
 
 def main() -> None:
@@ -23,6 +34,18 @@ def main() -> None:
     translate.add_argument("--model", default="runs/demo/model", help="model folder (default: %(default)s)")
     translate.add_argument("--beam", type=int, default=5, help="width of the beam search (default: %(default)s)")
     translate.set_defaults(run=run_translate)
+    score = commands.add_parser("score", help="score a folder of {id}.wav by what a recognizer hears")
+    score.add_argument("folder", help="of {id}.wav; what is missing, silent or no audio counts as nothing heard")
+    score.add_argument("--references", required=True, metavar="TSV", help="what should be said: columns id and text")
+    score.add_argument("--recordings", metavar="FOLDER", help="true speech, {id}.wav: its scores are the ceiling")
+    score.add_argument("--lang", required=True, help="language of the folder, such as en")
+    score.add_argument("--protocol", choices=get_args(ProtocolName), default="plain", help="(default: %(default)s)")
+    score.add_argument(
+        "--recognizer",
+        metavar="NAME",
+        help="moonshine-voice (en), a folder of a run, or a model of transformers (default: that of the protocol)",
+    )
+    score.set_defaults(run=run_score)
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)
@@ -55,6 +78,23 @@ def run_translate(arguments: argparse.Namespace) -> None:
     seconds = len(translation.waveform) / audio.SAMPLE_RATE
     cut = "" if translation.finished else "; the model did not say where to end, and was cut"
     print(f"{arguments.output}: {seconds:.1f} s of '{arguments.to}'{cut}")
+
+
+def run_score(arguments: argparse.Namespace) -> None:
+    """Score a folder, and print the scores as JSON."""
+    lang = arguments.lang
+    texts = folder.read_references(arguments.references)
+    files, extra = folder.find_speech(arguments.folder, texts)
+    recordings = folder.read_recordings(arguments.recordings, texts) if arguments.recordings else None
+    name = arguments.recognizer or recognizer_of(arguments.protocol, lang)
+    judge, version = recognizers.find(name, lang, "cuda" if torch.cuda.is_available() else "cpu")
+    waiting = folder.rows_to_hear(texts, files, recordings)
+    rows = []
+    for start in range(0, len(waiting), BATCH_ROWS):
+        rows += folder.hear_rows(judge.transcribe, lang, waiting[start : start + BATCH_ROWS])
+    scores = folder.score_rows(rows, extra, protocol(arguments.protocol, lang), version)
+    print(json.dumps(scores, indent=2, ensure_ascii=False))
+    print(folder.told(scores), file=sys.stderr)
 
 
 if __name__ == "__main__":

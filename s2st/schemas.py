@@ -128,6 +128,8 @@ SCORES = pa.schema(
         ("units", pa.list_(UNIT)),
         ("finished", pa.bool_()),
         ("loops", pa.bool_()),
+        ("seconds", pa.float64()),  # of the translation
+        ("reference_seconds", pa.float64()),  # of the true target recording
     ]
 )
 
@@ -156,7 +158,8 @@ RESYNTHESIS_SCORES = pa.schema(
         ("speaker", pa.string()),
         ("predicted", pa.bool_()),
         ("num_samples", pa.int64()),  # of the recording
-        ("mcd", pa.float64()),
+        ("mcd", pa.float64()),  # as fairseq measures it
+        ("mcd_db", pa.float64()),  # in decibels
         ("mel_l1", pa.float64()),
         ("melody", pa.list_(pa.float64())),  # covariance and variances of the log pitch, summed over frames
         ("duration_error", pa.int64()),  # absolute differences of durations, in frames, summed over units
@@ -196,6 +199,19 @@ CONTINUATION_SCORES = pa.schema(
         ("finished", pa.bool_()),
         ("loops", pa.bool_()),
         ("heard_text", pa.string()),  # the judge's transcript of what comes after the prompt; null where nobody judges
+    ]
+)
+
+FOLDER_SCORES = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("lang", pa.string()),
+        ("problem", pa.string()),  # missing | empty | silent | unreadable: heard as nothing; null where it is speech
+        ("reference_text", pa.string()),
+        ("heard_text", pa.string()),  # the judge's transcript
+        ("recording_text", pa.string()),  # ... of the true recording; null where none is given, as its length
+        ("seconds", pa.float64()),
+        ("reference_seconds", pa.float64()),
     ]
 )
 

@@ -1,6 +1,6 @@
 """Intervals of a corpus figure by the bootstrap: utterances are drawn again, with replacement."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,18 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     """First over second: sums (..., 2) -> (...); nan where the second is 0."""
     numerator, denominator = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def by_group(parts: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """Add up the parts (U, S) of each group of utterances, which is drawn together: (G, S). No groups: as they are."""
+    if groups is None:
+        return parts
+    if len(groups) != len(parts):
+        raise ValueError(f"{len(parts)} utterances but {len(groups)} groups; give one for each")
+    _, places = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((places.max() + 1, parts.shape[1]), parts.dtype)
+    np.add.at(sums, places, parts)
+    return sums
 
 
 def interval(parts: np.ndarray, seed: int, figure: Callable[[np.ndarray], np.ndarray] = ratio) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""Scores of a whole corpus: words that are heard in translated speech, and units that were predicted.
+"""Scores of a whole corpus: content words that are heard in translated speech, and units that were predicted.
 
-References and hypotheses are lists of the same length. Texts are normalised here, both sides alike: case and
-punctuation never count. An empty hypothesis says that nothing was heard; it is scored, never skipped.
+References and hypotheses are lists of the same length. An empty hypothesis says that nothing was heard; it is scored,
+never skipped.
 """
 
 from collections import Counter
@@ -13,8 +13,7 @@ import jiwer
 import numpy as np
 import sacrebleu
 
-from s2st.evaluation.bootstrap import interval
-from s2st.models.recognizer import normalize_text
+from s2st.evaluation.bootstrap import by_group, interval
 from s2st.units import reduce
 
 Units = Sequence[int] | np.ndarray
@@ -28,24 +27,6 @@ class Share:
     low: float
     high: float
     num_words: int  # in all references
-
-
-@dataclass(frozen=True)
-class CorpusScore:
-    """A score of sacrebleu, 0 to 100, with the signature that makes it comparable."""
-
-    value: float
-    signature: str
-
-
-def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """Word errors over reference words; above 1 if more is heard than was said."""
-    return float(jiwer.process_words(*_normalized(references, hypotheses)).wer)
-
-
-def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """Character errors over reference characters, spaces counted; Hangul counts by syllable."""
-    return float(jiwer.process_characters(*_normalized(references, hypotheses)).cer)
 
 
 def found_words(reference: Sequence[str], heard: Sequence[str]) -> list[bool]:
@@ -71,12 +52,12 @@ def content_word_share(
     Both sides hold one list of words a sentence, made by the same function of text and language, so that a
     word counts whatever ending it is heard with.
     """
-    _check_lengths(references, hypotheses)
+    check_lengths(references, hypotheses)
     rows = [found_words(words, heard) for words, heard in zip(references, hypotheses, strict=True)]
     hits, totals = np.array([sum(row) for row in rows]), np.array([len(row) for row in rows])
     if totals.sum() == 0:
         raise ValueError("the references have no content words; check the list of stop words")
-    low, high = interval(np.stack(_by_sentence(hits, totals, sentences), axis=1), seed)
+    low, high = interval(by_group(np.stack([hits, totals], axis=1), sentences), seed)
     return Share(float(hits.sum() / totals.sum()), low, high, int(totals.sum()))
 
 
@@ -88,13 +69,13 @@ def symbol_error_rate(references: Sequence[Sequence[int]], hypotheses: Sequence[
 
 def unit_error_rate(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """`symbol_error_rate` of unit sequences, which are reduced first."""
-    _check_lengths(references, hypotheses)
+    check_lengths(references, hypotheses)
     return symbol_error_rate(_reduced(references), _reduced(hypotheses))
 
 
 def unit_bleu(references: Sequence[Units], hypotheses: Sequence[Units]) -> float:
     """Corpus BLEU, 0 to 100, of unit sequences, each unit a word; they are reduced first."""
-    _check_lengths(references, hypotheses)
+    check_lengths(references, hypotheses)
     expected, found = ([" ".join(map(str, row)) for row in _reduced(rows)] for rows in (references, hypotheses))
     return float(sacrebleu.BLEU(tokenize="none", force=True).corpus_score(found, [expected]).score)
 
@@ -105,27 +86,9 @@ def diversity(references: Sequence[Units], hypotheses: Sequence[Units]) -> float
     Each row of units is compared with the next one, by edit distance over the longer of the two. A model that gives the
     same for every input has 0, a good one about 1. It is 1, too, where all references are alike.
     """
-    _check_lengths(references, hypotheses)
+    check_lengths(references, hypotheses)
     expected = _differences(references)
     return _differences(hypotheses) / expected if expected else 1.0
-
-
-def bleu(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
-    """Corpus BLEU of what was heard (ASR-BLEU)."""
-    return _corpus_score(sacrebleu.BLEU(), references, hypotheses)
-
-
-def chrf(references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
-    """Corpus chrF: kinder than BLEU to languages that build long words."""
-    return _corpus_score(sacrebleu.CHRF(), references, hypotheses)
-
-
-def _corpus_score(
-    metric: sacrebleu.BLEU | sacrebleu.CHRF, references: Sequence[str], hypotheses: Sequence[str]
-) -> CorpusScore:
-    expected, heard = _normalized(references, hypotheses)
-    value = metric.corpus_score(heard, [expected]).score
-    return CorpusScore(value, str(metric.get_signature()))
 
 
 def _differences(rows: Sequence[Units]) -> float:
@@ -141,23 +104,8 @@ def _reduced(rows: Sequence[Units]) -> list[list[int]]:
     return [reduce(np.asarray(row, dtype=np.int64))[0].tolist() for row in rows]
 
 
-def _by_sentence(
-    hits: np.ndarray, totals: np.ndarray, sentences: Sequence[str] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Add up the rows of each sentence."""
-    if sentences is None:
-        return hits, totals
-    _check_lengths(hits, sentences)  # type: ignore[arg-type]
-    _, places = np.unique(np.asarray(sentences), return_inverse=True)
-    return np.bincount(places, weights=hits), np.bincount(places, weights=totals)
-
-
-def _normalized(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[list[str], list[str]]:
-    _check_lengths(references, hypotheses)
-    return [normalize_text(text) for text in references], [normalize_text(text) for text in hypotheses]
-
-
-def _check_lengths(references: Sequence[object], hypotheses: Sequence[object]) -> None:
+def check_lengths(references: Sequence[object], hypotheses: Sequence[object]) -> None:
+    """Raise ValueError unless there is a hypothesis for each reference, and any."""
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses; give one for each")
     if not len(references):

@@ -14,7 +14,7 @@ import numpy as np
 from s2st.audio import SAMPLE_RATE
 from s2st.evaluation.bootstrap import interval, ratio
 from s2st.evaluation.duration_error import duration_error
-from s2st.evaluation.mcd import mel_cepstral_distortion
+from s2st.evaluation.mcd import mel_cepstral_distortion, mel_cepstral_distortion_db
 from s2st.evaluation.mel_distance import log_mel, mel_l1, same_time, warped
 from s2st.evaluation.pitch import correlation, melody_agreement, pitch
 
@@ -43,6 +43,7 @@ def measure(
     return {
         "num_samples": len(recording),
         "mcd": mel_cepstral_distortion(recording, spoken, SAMPLE_RATE),
+        "mcd_db": mel_cepstral_distortion_db(recording, spoken, SAMPLE_RATE),
         "mel_l1": mel_l1(true_mel, mel, pairs),
         "melody": list(melody_agreement(pitch(recording), pitch(spoken), pairs)),
         "duration_error": lengths.absolute,
@@ -71,6 +72,7 @@ def score(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Figure]
     """Score rows of RESYNTHESIS_SCORES; figures of which nothing is known are left out."""
     figures = {
         "mcd": _figure(_weighted(rows, "mcd"), seed),
+        "mcd_db": _figure(_weighted(rows, "mcd_db"), seed),
         "mel_l1": _figure(_weighted(rows, "mel_l1"), seed),
         "f0_correlation": _figure(np.array([row["melody"] for row in rows]), seed, correlation),
     }

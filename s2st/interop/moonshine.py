@@ -14,7 +14,8 @@ import numpy as np
 from s2st.audio import SAMPLE_RATE, equal_parts
 from s2st.config import UserError
 
-LANGUAGE = "en"
+PACKAGE, LANGUAGE = "moonshine-voice", "en"
+VERSION = "moonshine-tiny-en@moonshine-voice-0.0.65"  # as signatures of scores name it
 INSTALL = "run: pip install moonshine-voice==0.0.65"
 LONGEST_SECONDS = 30.0  # that it was trained to hear; longer recordings are cut into equal parts
 # Its voice activity detector is left out: it cuts prompts of ten seconds and more in the middle of words, and where it

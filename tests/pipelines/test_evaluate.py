@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 import ray
 
-from pipelines.evaluate import EvaluateConfig, Judge, check_inputs
+from pipelines.evaluate import EvaluateConfig, Judge, check_inputs, score
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
@@ -59,3 +59,30 @@ def test_a_judge_may_be_a_fine_tuned_hubert(tmp_path, local_ray, tone):
     row = {"target_lang": "hi", "target_utterance_id": "t", "audio": sound, "ceiling_audio": b""}
     (heard,) = judge(pa.Table.from_pylist([row])).to_pylist()
     assert (heard["heard_text"], heard["ceiling_text"], heard["recording_text"]) == ("a", "", "a")
+
+
+def rows(heard):
+    """Rows of two sentences, of which `heard` is heard."""
+    texts = ["Where are my 2 red books?", "The tea cup is on the table."]
+    plain = {"target_lang": "en", "chance_text": "", "ceiling_text": "", "finished": True, "seconds": 3.0}
+    units = {"units": [1, 2, 3, 4, 5], "reference_units": [1, 2, 3, 4, 5], "reference_seconds": 2.0}
+    return [
+        {**plain, **units, "sentence_id": f"s{i}", "reference_text": text, "recording_text": text, "heard_text": sound}
+        for i, (text, sound) in enumerate(zip(texts, heard, strict=True))
+    ]
+
+
+def test_scores_follow_the_protocol_and_say_so():
+    for name, heard in (
+        ("plain", ["where are my two red books", "the tea cup is on the table"]),
+        ("seamless", ["Where are my two red books.", "The tea cup is on the table!"]),
+        ("fairseq", ["WHERE ARE MY TWO RED BOOKS", "THE TEA CUP IS ON THE TABLE"]),
+    ):
+        found = score(rows(heard), EvaluateConfig(protocol=name), {"en": "judge@1"})
+        assert (found["bleu"], found["chrf"], found["unit_bleu"]) == pytest.approx((100, 100, 100))
+        assert [*found["bleu_interval"], *found["chrf_interval"]] == pytest.approx([100] * 4)
+        assert found["word_error_rate"] == found["unit_error_rate"] == 0
+        assert found["duration_ratio"] == 1.5
+        assert found["bleu_signature"].startswith(f"asr:judge@1|protocol:{name}|norm:")
+    assert score(rows(["", ""]), EvaluateConfig(), {"en": "judge@1"})["bleu"] == 0
+    assert score(rows(["", ""]), EvaluateConfig(), {"en": "judge@1"})["recordings_bleu"] == pytest.approx(100)

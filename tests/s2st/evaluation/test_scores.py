@@ -4,39 +4,12 @@ import numpy as np
 import pytest
 
 from s2st.evaluation.scores import (
-    bleu,
-    character_error_rate,
-    chrf,
     content_word_share,
     diversity,
     found_words,
     unit_bleu,
     unit_error_rate,
-    word_error_rate,
 )
-
-
-def test_word_error_rate_is_of_the_whole_corpus() -> None:
-    # 1 of 4 words is wrong, then 1 of 1: 2 errors in 5 words, not the mean of 1/4 and 1
-    assert word_error_rate(["the red tea cup", "yes"], ["the red tea cap", "no"]) == pytest.approx(2 / 5)
-
-
-def test_case_and_punctuation_do_not_count() -> None:
-    assert word_error_rate(["Where is my book?"], ["where is my book"]) == 0
-    assert character_error_rate(["Where is my book?"], ["where is my book"]) == 0
-
-
-def test_an_empty_hypothesis_is_all_deletions() -> None:
-    assert word_error_rate(["one two three", "four"], ["", "four"]) == pytest.approx(3 / 4)
-    assert character_error_rate(["abcd", "xy"], ["", "xy"]) == pytest.approx(4 / 6)
-
-
-def test_insertions_can_exceed_one() -> None:
-    assert word_error_rate(["one"], ["one two three"]) == pytest.approx(2)
-
-
-def test_character_error_rate_counts_hangul_by_syllable() -> None:
-    assert character_error_rate(["책을"], ["책은"]) == pytest.approx(1 / 2)
 
 
 @pytest.mark.parametrize(
@@ -95,23 +68,7 @@ def test_unit_error_rate_reduces_both_sides() -> None:
     assert unit_error_rate([[1, 2]], [[]]) == pytest.approx(1)
 
 
-def test_bleu_and_chrf() -> None:
-    same = ["the red tea cup is here", "open the door now please"]
-    assert bleu(same, same).value == pytest.approx(100)
-    assert chrf(same, [text.upper() + "!" for text in same]).value == pytest.approx(100)
-    # precisions 4/5, 3/4, 2/3, 1/2, no brevity penalty: the fourth root of their product, 1/5
-    one_wrong = bleu(["a b c d e"], ["a b c d x"])
-    assert one_wrong.value == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
-    assert "tok:13a" in one_wrong.signature
-    assert chrf(["a b"], [""]).signature.startswith("nrefs:1")
-
-
-def test_nothing_heard_scores_zero() -> None:
-    assert bleu(["a b c d"], [""]).value == 0
-    assert chrf(["a b c d"], [""]).value == 0
-
-
-@pytest.mark.parametrize("score", [word_error_rate, character_error_rate, bleu, chrf, unit_error_rate])
+@pytest.mark.parametrize("score", [unit_error_rate, unit_bleu, content_word_share])
 def test_sides_must_match(score) -> None:
     with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
         score(["a", "b"], ["a"])

@@ -5,7 +5,7 @@ from s2st.evaluation.voice_scores import at_level_of, measure, score, word_error
 
 
 def row(**changes):
-    plain = {"num_samples": 100, "mcd": 2.0, "mel_l1": 0.5, "melody": [1.0, 2.0, 2.0], "predicted": True}
+    plain = {"num_samples": 100, "mcd": 2.0, "mcd_db": 5.0, "mel_l1": 0.5, "melody": [1.0, 2.0, 2.0], "predicted": True}
     plain |= {"duration_error": 3, "num_units": 10, "num_frames": 30, "true_frames": 20}
     return {**plain, "num_words": 4, "word_errors": 2, "recording_word_errors": 1, **changes}
 
@@ -36,6 +36,7 @@ def test_a_corpus_is_scored_by_sums() -> None:
     assert values == pytest.approx(
         {
             "mcd": (2 + 3 * 4 + 2) / 5,
+            "mcd_db": 5.0,
             "mel_l1": 0.5,
             "f0_correlation": 0.5,
             "duration_error": 9 / 50,
@@ -50,7 +51,7 @@ def test_a_corpus_is_scored_by_sums() -> None:
 
 def test_figures_that_nothing_is_known_of_are_left_out() -> None:
     unknown = {"num_words": None, "word_errors": None, "recording_word_errors": None}
-    assert set(score([row(predicted=False, melody=[0.0, 0.0, 0.0], **unknown)])) == {"mcd", "mel_l1"}
+    assert set(score([row(predicted=False, melody=[0.0, 0.0, 0.0], **unknown)])) == {"mcd", "mcd_db", "mel_l1"}
 
 
 def test_words_are_counted() -> None:
