@@ -15,6 +15,7 @@ from benchmarks import (
     readme,
     results,
     serving,
+    streaming,
     translation,
     units,
     units_on_ray,
@@ -30,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     speech = units.run(text=arguments.text), units_on_ray.run(text=arguments.text)
     rows = chain(*speech, hubert.run(), translation.run(), vocoder.run(), distortion.run(), kills.run())
-    rows = chain(rows, serving.run(), hostile_requests.run())
+    rows = chain(rows, serving.run(), streaming.run(), hostile_requests.run())
     print(results.table(results.kept(rows, arguments.results)))
     if arguments.results == results.RESULTS:
         readme.main()

@@ -1,55 +1,71 @@
-"""How soon a streamed translation is heard, in a process of its own on one thread: the models without Ray.
+"""How soon a streamed translation is made, in a process of its own on one thread: the models without Ray.
 
-python -m benchmarks.streaming_steps FOLDER SECONDS BEAM RUNS     FOLDER: models of the demo's sizes, random weights,
-                                                                  as benchmarks.serving_steps makes them
+python -m benchmarks.streaming_steps make FOLDER SECONDS      models of the demo's sizes, random weights, of which the
+                                                              translator talks; source.wav, of so many seconds
+python -m benchmarks.streaming_steps alone FOLDER BEAM RUNS   its translation: CPU-seconds to the first chunk and the last
 """
 
 import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import process_time
 from typing import Any
 
 NUM_MERGES = 300  # of the demo
+SOURCE = "source.wav"
 
 
-def first_audio(folder: str, seconds: float, beam: int, runs: int) -> dict[str, Any]:
-    """Translate `seconds` of speech: times to the first chunk and to the last, whole answers, and their length."""
+def make(folder: str, seconds: int) -> None:
+    """Write a model folder and the recording."""
+    import numpy as np
+
+    from benchmarks import serving_steps
+    from s2st import audio, checkpoint
+
+    serving_steps.make(folder)
+    model, info = checkpoint.load(f"{folder}/translator")
+    checkpoint.save(f"{folder}/translator", talkative(model), info)
+    recordings = [waveform for waveform, _ in serving_steps.clips(folder)]
+    waveform = np.resize(np.concatenate(recordings), seconds * audio.SAMPLE_RATE)
+    Path(folder, SOURCE).write_bytes(audio.encode(waveform, "WAV"))
+
+
+def alone(folder: str, beam: int, runs: int) -> dict[str, Any]:
+    """Translate the recording: times to the first chunk and to the last, of whole answers, and their length."""
     import numpy as np
     import torch
 
-    from benchmarks.serving_steps import clips
-    from s2st.audio import SAMPLE_RATE
+    from s2st import audio
     from s2st.beam_search import SearchOptions
     from s2st.growing_speech import GrowingSpeech
     from s2st.growing_translation import translate_growing
     from s2st.translator import Translator
 
     torch.set_num_threads(1)
-    models = Translator.load(folder)
-    models.translator = talkative(models.translator)
-    waveform = np.resize(np.concatenate([waveform for waveform, _ in clips(folder)]), int(seconds * SAMPLE_RATE))
+    models, options = Translator.load(folder), SearchOptions(beam=beam)
+    waveform = audio.decode(Path(folder, SOURCE).read_bytes())
 
     def grow() -> Iterator[np.ndarray]:
         (units,) = models.units([waveform])
         speech = GrowingSpeech(models.voices["hi"], "hi")
-        for part in translate_growing(models.translator, units, "en", "hi", SearchOptions(beam=beam)):  # type: ignore[arg-type]
+        for part in translate_growing(models.translator, units, "en", "hi", options):  # type: ignore[arg-type]
             yield from speech.add(part)
         yield from speech.end()
 
     times: dict[str, list[float]] = {"first": [], "last": [], "whole": []}
     num_samples = 0
     for _ in range(runs):
-        start = time.process_time()
+        start = process_time()
         chunks = grow()
         num_samples = len(next(chunks))
-        times["first"].append(time.process_time() - start)
+        times["first"].append(process_time() - start)
         num_samples += sum(map(len, chunks))
-        times["last"].append(time.process_time() - start)
-        start = time.process_time()
-        models.translate(waveform, "hi", options=SearchOptions(beam=beam))
-        times["whole"].append(time.process_time() - start)
-    return {**times, "seconds": num_samples / SAMPLE_RATE}
+        times["last"].append(process_time() - start)
+        start = process_time()
+        models.translate(waveform, "hi", options=options)
+        times["whole"].append(process_time() - start)
+    return {**times, "seconds": num_samples / audio.SAMPLE_RATE}
 
 
 def talkative(model: Any) -> Any:
@@ -74,9 +90,10 @@ def talkative(model: Any) -> Any:
 
 
 def main() -> None:
-    """Measure, and print what was found as JSON."""
-    folder, seconds, beam, runs = sys.argv[1:]
-    print(json.dumps(first_audio(folder, float(seconds), int(beam), int(runs))))
+    """Do one part, and print what it found as JSON."""
+    part, folder, *sizes = sys.argv[1:]
+    parts: dict[str, Callable[..., Any]] = {"make": make, "alone": alone}
+    print(json.dumps(parts[part](folder, *map(int, sizes))))
 
 
 if __name__ == "__main__":
