@@ -2,7 +2,7 @@
 
 python -m benchmarks.streaming_steps make FOLDER SECONDS      models of the demo's sizes, random weights, of which the
                                                               translator talks; source.wav, of so many seconds
-python -m benchmarks.streaming_steps alone FOLDER BEAM RUNS   its translation: CPU-seconds to the first chunk and the last
+python -m benchmarks.streaming_steps alone FOLDER BEAM RUNS   its translation: CPU-seconds to its first chunk and last
 """
 
 import json

@@ -33,7 +33,7 @@ def slow_speaker():
 
 
 def test_the_header_is_no_sound(slow_speaker):
-    assert streaming.first_byte(slow_speaker, b"speech") == pytest.approx(0.25, abs=0.1)
+    assert 0.1 < streaming.first_byte(slow_speaker, b"speech") < 0.6
 
 
 def test_the_models_talk_in_parts(tmp_path):
