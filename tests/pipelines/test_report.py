@@ -99,7 +99,7 @@ def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
     assert run(ReportConfig(), step).rows_out == 3
     page = (tmp_path / "report" / "index.html").read_text()
     assert "scores, recorded durations" in page
-    assert "4.50 <small>4.25 to 4.75</small>" in page
+    assert "4.50<br><small>4.25 to 4.75</small>" in page
     assert page.count("<audio") == 2
     assert "tank" in page
     assert "unit 6, 0.40 to 1.00 s" in page  # as the vocoder has it

@@ -250,9 +250,9 @@ def test_a_vocoder_has_a_table_and_its_speech_beside_the_recordings() -> None:
     assert row == [
         "enscores, predicted durations",
         "21",
-        "4.12 4.00 to 4.25",
+        "4.124.00 to 4.25",
         *["–"] * 4,
-        "50.0 25.0 to 75.0",
+        "50.025.0 to 75.0",
         "–",
         "–",
     ]
