@@ -1,7 +1,6 @@
 """What the summary of a run collects."""
 
-from recipes.__main__ import _closing as closing
-from recipes.__main__ import summarise
+from recipes.__main__ import _closing, summarise
 from s2st import storage
 from stages.stage import Step
 
@@ -31,4 +30,4 @@ def test_approaches_that_a_run_compared_are_kept_and_printed(tmp_path):
     storage.write_bytes(f"{steps[0].output}/table.md", b"| cascade |\n")
     record = {**RECORD, "step": "comparison", "date": "2020-01-02T03:04:05+00:00", "machine": "2 CPU"}
     assert summarise("mine", steps, [record])["approaches"] == [{"name": "cascade"}]
-    assert closing(steps) == ["\n| cascade |\n"]
+    assert _closing(steps) == ["\n| cascade |\n"]
