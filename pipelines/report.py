@@ -15,7 +15,7 @@ from pipelines.report_rows import (
     usages,
     voice_rows,
 )
-from pipelines.report_steps import HourPrices, data_rows, elapsed_seconds, records_of, reject_rows, stage_rows
+from pipelines.report_steps import HourPrices, data_rows, elapsed_seconds, reject_rows, stage_rows
 from pipelines.report_translations import (
     evaluations_of,
     failures_of,
@@ -40,6 +40,7 @@ from s2st.schemas import (
     UNIT_QUALITY,
     UNITS,
 )
+from stages.records import records_of
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, commit, machine
 

@@ -12,7 +12,7 @@ from s2st.corpora.corpus import SPLITS
 from s2st.evaluation import report_content as content
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.stage import MADE_BY, Step
+from stages.stage import Step
 
 DIFFERENT = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")  # names and numbers, in which reasons of one kind differ
 MOST_REASONS = 5  # of each step
@@ -31,18 +31,6 @@ class HourPrices:
     def __post_init__(self) -> None:
         if min(self.cpu_hour, self.gpu_hour) < 0:
             raise ValueError("prices must not be negative")
-
-
-def records_of(step: Step) -> dict[str, dict[str, Any]]:
-    """Read the records of all steps that this one stands on, in the order in which they were made."""
-    records: dict[str, dict[str, Any]] = {}
-    waiting = [name for names in step.inputs.values() for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name not in records:
-            records[name] = storage.read_json(f"{step.run_folder}/{name}/{MADE_BY}")
-            waiting += [name for names in records[name]["inputs"].values() for name in names]
-    return dict(sorted(records.items(), key=lambda item: item[1]["date"]))
 
 
 def elapsed_seconds(records: Sequence[Mapping[str, Any]]) -> float:

@@ -17,10 +17,14 @@ from stages.stage import Step
 
 
 def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Collect what a run did: a row a step, and by step scores, transcripts, quality of units, voices and speech."""
+    """Collect what a run did: a row a step, and by step scores, transcripts, quality of units, voices and speech.
+
+    Approaches that it compared are rows of one table.
+    """
     kept = ("rows_in", "rows_out", "rejects", "audio_hours", "seconds")
     stages = [{"stage": record["step"], **{key: record[key] for key in kept}} for record in records]
     scores: dict[str, Any] = {}
+    approaches: list[dict[str, Any]] = []
     measured: dict[str, dict[str, Any]] = {
         "pipelines.transcribe": {},
         "pipelines.unit_quality": {},
@@ -30,6 +34,8 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
     for step in steps:
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
+        if step.stage == "pipelines.compare_approaches":
+            approaches += storage.read_json(f"{step.output}/table.json")
         if step.stage in measured:
             measured[step.stage][step.name] = storage.read_json(f"{step.output}/_scores.json")
     last = max(records, key=lambda record: record["date"])
@@ -41,6 +47,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         "minutes": round(elapsed_seconds(records) / 60, 1),
         "stages": stages,
         "scores": scores,
+        "approaches": approaches,
         "transcripts": measured["pipelines.transcribe"],
         "unit_quality": measured["pipelines.unit_quality"],
         "voices": measured["pipelines.score_resynthesis"],
@@ -68,6 +75,8 @@ def _closing(steps: Sequence[Step]) -> list[str]:
     """Say where the results of a run are."""
     lines, wav, lang = [], "in.wav", "LANG"
     for step in steps:
+        if step.stage == "pipelines.compare_approaches":
+            lines.append(f"\n{storage.read_bytes(f'{step.output}/table.md').decode()}")
         if step.stage == "pipelines.report":
             lines.append(f"report:        {_short(step.output)}/index.html")
             wavs = [_short(path) for path in storage.list_files(f"{step.output}/listen", ".wav")]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.report import ReportConfig, check_inputs, gather
-from pipelines.report_steps import records_of
 from pipelines.report_translations import evaluations_of, main_rows
 from s2st import storage
 from s2st.config import UserError, build
 from s2st.evaluation.comparison import Comparison, Setting, curves, render
 from s2st.evaluation.report_content import Report
+from stages.records import records_of
 from stages.run import stop_on_mistakes
 from stages.stage import MADE_BY, Step
 

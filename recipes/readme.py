@@ -11,6 +11,7 @@ from typing import Any
 
 from s2st import storage
 from s2st.config import UserError
+from s2st.evaluation.approaches import Approach, markdown
 from stages.run import stop_on_mistakes
 
 ROOT = Path(__file__).parent.parent
@@ -47,8 +48,8 @@ VOICES = {"seen": "heard in training", "unseen": "never heard"}
 def results(summary: Mapping[str, Any]) -> str:
     """Lay out a summary.json as Markdown, with date, commit, machine and time.
 
-    Shown are the scores of translations, or, of a recipe that translates nothing, transcripts and the quality of
-    units, vocoders and language models.
+    Shown are approaches that were compared, or the scores of translations, or, of a recipe that translates nothing,
+    transcripts and the quality of units, vocoders and language models.
     """
     minutes = sum(stage["seconds"] for stage in summary["stages"]) / 60
     origin = (
@@ -56,6 +57,8 @@ def results(summary: Mapping[str, Any]) -> str:
         f"{summary['machine']}, {summary['minutes']:.1f} minutes "
         f"({minutes:.1f} minutes of steps, some at the same time)."
     )
+    if rows := summary.get("approaches"):
+        return f"{markdown([Approach(**row) for row in rows])}\n{origin}\n"
     if not summary["scores"]:
         heard, measured = _transcript_rows(summary["transcripts"]), _quality_rows(summary["unit_quality"])
         spoken = _vocoder_rows(summary["voices"])

@@ -209,7 +209,7 @@ def execute(step: Step) -> dict[str, Any]:
     stage.check_inputs(config, step)
     if not (stage.resumes and _begun(step) == made and not storage.is_file(f"{step.output}/{MADE_BY}")):
         _clear(step, made)
-    start = time.time()
+    start, cpu_start = time.time(), time.process_time()
     counts = stage.run(config, step)
     record = {
         "step": step.name,
@@ -223,6 +223,7 @@ def execute(step: Step) -> dict[str, Any]:
         **dataclasses.asdict(counts),
         "usual_reason": datasets.usual_reason(step.output) if counts.rejects else None,
         "seconds": round(time.time() - start, 1),
+        "cpu_seconds": round(time.process_time() - cpu_start, 1),  # of its own process, without its workers
     }
     storage.write_json(f"{step.output}/{MADE_BY}", record)
     return record

@@ -1,12 +1,12 @@
 import pyarrow as pa
 import pytest
 
-from pipelines.report_steps import HourPrices, data_rows, elapsed_seconds, records_of, reject_rows, stage_rows
+from pipelines.report_steps import HourPrices, data_rows, elapsed_seconds, reject_rows, stage_rows
 from s2st import storage
 from s2st.config import UserError, build
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.stage import MADE_BY, Step
+from stages.stage import Step
 
 HOUR = 3600.0
 
@@ -19,16 +19,6 @@ def record(seconds=HOUR, date="2001-02-03T05:00:00+00:00", rejects=0, inputs=Non
 @pytest.fixture
 def step(tmp_path):
     return Step("report", "pipelines.report", str(tmp_path), {}, {"trainings": ["b"]})
-
-
-def test_records_are_those_of_all_steps_below_in_the_order_in_which_they_ended(step):
-    for name, made in (
-        ("a", record(date="2001-02-03T04:00:00+00:00")),
-        ("b", record(inputs={"manifest": ["a"]})),
-        ("other", record()),
-    ):
-        storage.write_json(f"{step.run_folder}/{name}/{MADE_BY}", made)
-    assert list(records_of(step)) == ["a", "b"]
 
 
 def test_time_is_from_the_first_begin_to_the_last_end():

@@ -45,6 +45,23 @@ def test_a_direction_of_unheard_voices_alone_has_one_row():
     assert text.count("| en-hi |") == text.count("| never heard |") == 1
 
 
+def test_approaches_that_were_compared_are_shown_instead():
+    row = {
+        "name": "cascade",
+        "direction": "hi-en",
+        "needs_text": True,
+        "parameters": {"hears": 2_500_000},
+        "shared": [],
+    }
+    row |= {"trainings": {"hears": 90.0}, "speed": 0.125, "scores": {**SCORE, "bleu": 70.5}, "new_voice": None}
+    text = insert("<!-- results: demo -->\n<!-- end -->", {**SUMMARY, "approaches": [row]})
+    assert (
+        "| cascade | yes | 2.50 M | 1.5 | 0.0 | 0.125 | **0.81** [0.75, 0.86] | – | 70.5 | 0.20 | 0.90 | 0.97 |" in text
+    )
+    assert "2020-01-02, commit abc" in text
+    assert "heard in training" not in text
+
+
 def test_a_recipe_that_translates_nothing_shows_the_quality_of_its_units():
     row = {"kind": "hubert layer 3", "num_units": 99, "perplexity": 70.4, "same_sentence": 0.5, "other_sentence": 0.75}
     known = {**row, "pnmi": 0.51, "phone_purity": 0.42, "cluster_purity": 0.33}

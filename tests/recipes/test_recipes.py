@@ -98,10 +98,21 @@ def test_utut_adds_korean_to_a_model_of_four_languages():
     ]
 
 
+def test_baselines_judges_every_approach_alike():
+    _, steps, _ = open_recipe(find_recipe("baselines"), [])
+    named = {step.name: step for step in steps}
+    translators = {step.name for step in steps if step.stage.startswith("pipelines.assemble")}
+    compared = [named[name].inputs for name in named["comparison"].inputs["evaluations"]]
+    judged = [named[inputs["translations"][0]].inputs["model"][0] for inputs in compared]
+    assert set(judged) == set(named["speeds"].inputs["models"]) == translators
+    assert {(*inputs["manifest"], *inputs["recognizers"]) for inputs in compared} == {("manifest", "judge_en")}
+    assert config_of(named["comparison"]).names.keys() == set(named["comparison"].inputs["evaluations"])
+
+
 def test_names_and_paths_of_recipes():
     assert find_recipe("demo").endswith("recipes/demo.yaml")
     assert find_recipe("my/own.yaml") == "my/own.yaml"
-    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: cascade, ctc_phrasebook, "):
+    with pytest.raises(UserError, match="there is no recipe 'dmeo' .known: baselines, cascade, ctc_phrasebook, "):
         find_recipe("dmeo")
 
 

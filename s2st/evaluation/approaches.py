@@ -1,0 +1,73 @@
+"""Ways to translate speech beside each other: what each needs, what it cost, what it reaches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MISSING = "–"
+COLUMNS = (
+    "approach",
+    "needs text",
+    "parameters",
+    "training, core-min",
+    "of that shared",
+    "CPU s per s of speech",
+    "content words [95%]",
+    "of a new voice",
+    "ASR-BLEU [95%]",
+    "chance",
+    "ceiling",
+    "true recordings",
+)
+
+
+@dataclass(frozen=True)
+class Approach:
+    """One way to translate, in one direction."""
+
+    name: str
+    direction: str  # such as hi-en
+    needs_text: bool  # for any training or table on its way
+    parameters: dict[str, int]  # of each part on its way; none where one is not known
+    trainings: dict[str, float]  # core-seconds of each training that it stands on
+    shared: tuple[str, ...]  # of these trainings, the ones that others stand on, too
+    speed: float | None  # CPU-seconds for a second of speech
+    scores: Mapping[str, Any]  # that pipelines.evaluate gave it, of voices that training heard if there are any
+    new_voice: Mapping[str, Any] | None = None  # ... of voices that it did not hear
+
+
+def markdown(approaches: Sequence[Approach]) -> str:
+    """Lay out a table, a row an approach, and a sentence on the trainings that several of them share."""
+    several = len({approach.direction for approach in approaches}) > 1
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(_cells(approach, several) for approach in approaches)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    seconds = {name: approach.trainings[name] for approach in approaches for name in approach.shared}
+    if not seconds:
+        return table + "\n"
+    names = ", ".join(f"{name} ({_minutes(value)})" for name, value in seconds.items())
+    return f"{table}\n\nTrainings that several approaches share, with their core-minutes: {names}.\n"
+
+
+def _cells(approach: Approach, several: bool) -> list[str]:
+    scores = approach.scores
+    return [
+        f"{approach.name}, {approach.direction}" if several else approach.name,
+        "yes" if approach.needs_text else "no",
+        f"{sum(approach.parameters.values()) / 1e6:.2f} M" if approach.parameters else MISSING,
+        _minutes(sum(approach.trainings.values())),
+        _minutes(sum(approach.trainings[name] for name in approach.shared)),
+        MISSING if approach.speed is None else f"{approach.speed:.3f}",
+        f"**{scores['content_words']:.2f}** {_interval(scores, 'content_words', 2)}",
+        f"{approach.new_voice['content_words']:.2f}" if approach.new_voice else MISSING,
+        f"{scores['bleu']:.1f} {_interval(scores, 'bleu', 1)}".rstrip(),
+        *(f"{scores[name]:.2f}" for name in ("chance", "ceiling", "recordings")),
+    ]
+
+
+def _interval(scores: Mapping[str, Any], name: str, digits: int) -> str:
+    found = scores.get(f"{name}_interval")
+    return "[{:.{digits}f}, {:.{digits}f}]".format(*found, digits=digits) if found else ""
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
