@@ -2,12 +2,12 @@ import pyarrow as pa
 import pytest
 import ray
 
-from pipelines.evaluate import EvaluateConfig, Judge, check_inputs, score
+from pipelines.evaluate import EvaluateConfig, Judge, check_inputs, run, score
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
 from s2st.models.speech_encoder import EncoderConfig
-from s2st.schemas import TRANSLATIONS
+from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
 from stages import datasets
 from stages.stage import Step
 
@@ -86,3 +86,42 @@ def test_scores_follow_the_protocol_and_say_so():
         assert found["bleu_signature"].startswith(f"asr:judge@1|protocol:{name}|norm:")
     assert score(rows(["", ""]), EvaluateConfig(), {"en": "judge@1"})["bleu"] == 0
     assert score(rows(["", ""]), EvaluateConfig(), {"en": "judge@1"})["recordings_bleu"] == pytest.approx(100)
+
+
+def test_translations_are_heard_and_scored(tmp_path, local_ray, save_ctc, tone):
+    """One of two translations is silent: nothing is heard in it, and it counts."""
+    save_ctc(f"{tmp_path}/judge", ("z", " "), 0, {"labels": "letters", "languages": ["en"]})
+    sound = audio.encode(tone)
+    known = {"split": "test", "speaker": "s", "num_samples": len(tone), "audio": {"bytes": sound, "path": "x"}}
+    spoken = [
+        {**known, "utterance_id": f"{lang}{i}", "sentence_id": f"s{i}", "lang": lang, "text": "Z"}
+        for lang in ("en", "hi")
+        for i in (1, 2)
+    ]
+    datasets.write_table(pa.Table.from_pylist(spoken, schema=MANIFEST), f"{tmp_path}/manifest")
+    shared = {"source_lang": "hi", "target_lang": "en", "units": [1, 2], "reference_units": [1, 2], "finished": True}
+    translations = [
+        {
+            **shared,
+            "pair_id": f"p{i}",
+            "sentence_id": f"s{i}",
+            "source_utterance_id": f"hi{i}",
+            "target_utterance_id": f"en{i}",
+            "audio": data,
+            "ceiling_audio": sound,
+            "seconds": seconds,
+        }
+        for i, data, seconds in ((1, sound, 1.0), (2, audio.encode(0 * tone), 0.5))
+    ]
+    datasets.write_table(pa.Table.from_pylist(translations, schema=TRANSLATIONS), f"{tmp_path}/translations")
+    inputs = {"translations": ["translations"], "manifest": ["manifest"], "recognizers": ["judge"]}
+    step = Step("evaluation", "pipelines.evaluate", str(tmp_path), {}, inputs)
+    run(EvaluateConfig(protocol="fairseq", max_workers=1), step)
+    rows = datasets.read_table(step.output, SCORES).to_pylist()
+    assert [(row["heard_text"], row["recording_text"], row["seconds"]) for row in rows] == [
+        ("z", "z", 1),
+        ("", "z", 0.5),
+    ]
+    found = storage.read_json(f"{step.output}/_scores.json")["hi-en"]["unseen"]
+    assert (found["word_error_rate"], found["judge_word_error_rate"], found["duration_ratio"]) == (0.5, 0, 0.75)
+    assert found["bleu_signature"].startswith("asr:hubert_ctc@")
