@@ -30,8 +30,8 @@ TRANSCRIPTS_HEADER = (
     "| with beam search |\n|---|---|---|---|---|---|---|---|\n"
 )
 VOCODER_HEADER = (
-    "| vocoder | durations | recordings | MCD | mel L1 | duration error (frames) | F0 correlation "
-    "| word error rate [95%] | of the recordings | ratio [95%] |\n|---|---|---|---|---|---|---|---|---|---|\n"
+    "| vocoder | durations | recordings | MCD | MCD, dB | mel L1 | duration error (frames) | F0 correlation "
+    "| word error rate [95%] | of the recordings | ratio [95%] |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
 )
 LANGUAGE_MODEL_HEADER = (
     "| language model | units | recordings | perplexity [95%] | trigrams | bigrams | unigrams | bits a second "
@@ -120,7 +120,9 @@ def _vocoder_rows(voices: Mapping[str, Any]) -> list[str]:
     for step, by_language in voices.items():
         for lang, score in by_language.items():
             cells = [f"{step}, {lang}", score["durations"], str(score["recordings"])]
-            cells += [_figure(score.get(name)) for name in ("mcd", "mel_l1", "duration_error", "f0_correlation")]
+            cells += [
+                _figure(score.get(name)) for name in ("mcd", "mcd_db", "mel_l1", "duration_error", "f0_correlation")
+            ]
             cells += [
                 _figure(score.get("word_error_rate"), interval=True),
                 _figure(score.get("recording_word_error_rate")),

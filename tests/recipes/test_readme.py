@@ -95,7 +95,7 @@ def test_a_recipe_that_translates_nothing_shows_its_vocoders() -> None:
     voices = {"scores": {"en": {"durations": "recorded", "recordings": 21, "words": 400, **named}}}
     summary = {**SUMMARY, "scores": {}, "unit_quality": {}, "transcripts": {}, "voices": voices}
     text = insert("<!-- results: demo -->\n<!-- end -->", summary)
-    row = "| scores, en | recorded | 21 | 4.12 | 0.75 | – | – | 0.50 [0.40, 0.60] | 0.25 | 2.00 [1.50, 2.50] |\n"
+    row = "| scores, en | recorded | 21 | 4.12 | – | 0.75 | – | – | 0.50 [0.40, 0.60] | 0.25 | 2.00 [1.50, 2.50] |\n"
     assert row in text
 
 
