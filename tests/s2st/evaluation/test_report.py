@@ -251,7 +251,7 @@ def test_a_vocoder_has_a_table_and_its_speech_beside_the_recordings() -> None:
         "enscores, predicted durations",
         "21",
         "4.124.00 to 4.25",
-        *["–"] * 4,
+        *["–"] * 5,
         "50.025.0 to 75.0",
         "–",
         "–",
