@@ -65,6 +65,11 @@ def run(config: CompareApproachesConfig, step: Step) -> Counts:
     return Counts(len(models), len(approaches), unit="approaches")
 
 
+def read_table(folder: str) -> list[Approach]:
+    """Read the rows that `run` wrote."""
+    return [Approach(**row) for row in storage.read_json(f"{folder}/{TABLE}")]
+
+
 def approach(
     name: str,
     direction: str,

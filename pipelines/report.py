@@ -5,6 +5,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.compare_approaches import read_table
 from pipelines.listening import choose, listening_of, resyntheses_of, write_sounds
 from pipelines.report_rows import (
     SCORES_FILE,
@@ -107,6 +108,7 @@ def gather(config: ReportConfig, step: Step, pairs: Set[str] | None = None) -> R
         elapsed_seconds=elapsed_seconds(list(records.values())),
         data=tuple(data_rows(step.input("manifest"))),
         stages=tuple(stage_rows(step, records, config.prices)),
+        approaches=tuple(row for folder in step.input_list("comparison") for row in read_table(folder)),
         scores=tuple(row for each in evaluated for row in score_rows(each)),
         notes=tuple(notes_of(evaluated)),
         transcripts=tuple(row for name in step.inputs.get("transcripts", []) for row in transcript_rows(step, name)),
@@ -137,6 +139,7 @@ STAGE = Stage(
         "voice_scores": Input(RESYNTHESIS_SCORES, many=True, optional=True),
         "resyntheses": Input(RESYNTHESES, many=True, optional=True),
         "trainings": Input(many=True, optional=True),
+        "comparison": Input(optional=True),
     },
     check=check,
     check_inputs=check_inputs,

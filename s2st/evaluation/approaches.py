@@ -39,16 +39,21 @@ class Approach:
 def markdown(approaches: Sequence[Approach]) -> str:
     """Lay out a table, a row an approach, and a sentence on the trainings that several of them share."""
     several = len({approach.direction for approach in approaches}) > 1
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(_cells(approach, several) for approach in approaches)]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(approach, several) for approach in approaches)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    shared = shared_trainings(approaches)
+    return f"{table}\n\n{shared}\n" if shared else f"{table}\n"
+
+
+def shared_trainings(approaches: Sequence[Approach]) -> str:
+    """Name the trainings that several approaches share, in a sentence; nothing where there are none."""
     seconds = {name: approach.trainings[name] for approach in approaches for name in approach.shared}
-    if not seconds:
-        return table + "\n"
     names = ", ".join(f"{name} ({_minutes(value)})" for name, value in seconds.items())
-    return f"{table}\n\nTrainings that several approaches share, with their core-minutes: {names}.\n"
+    return f"Trainings that several approaches share, with their core-minutes: {names}." if names else ""
 
 
-def _cells(approach: Approach, several: bool) -> list[str]:
+def cells_of(approach: Approach, several: bool) -> list[str]:
+    """Lay out a row of COLUMNS; the direction stands in it where there are several."""
     scores = approach.scores
     return [
         f"{approach.name}, {approach.direction}" if several else approach.name,
@@ -57,7 +62,7 @@ def _cells(approach: Approach, several: bool) -> list[str]:
         _minutes(sum(approach.trainings.values())),
         _minutes(sum(approach.trainings[name] for name in approach.shared)),
         MISSING if approach.speed is None else f"{approach.speed:.3f}",
-        f"**{scores['content_words']:.2f}** {_interval(scores, 'content_words', 2)}",
+        f"{scores['content_words']:.2f} {_interval(scores, 'content_words', 2)}".rstrip(),
         f"{approach.new_voice['content_words']:.2f}" if approach.new_voice else MISSING,
         f"{scores['bleu']:.1f} {_interval(scores, 'bleu', 1)}".rstrip(),
         *(f"{scores[name]:.2f}" for name in ("chance", "ceiling", "recordings")),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from s2st.evaluation import charts
+from s2st.evaluation.approaches import COLUMNS, cells_of, shared_trainings
 from s2st.evaluation.page import fill, within_budget
 from s2st.evaluation.phone_map import phone_map
 from s2st.evaluation.report_content import Listening, Report, Resynthesis, ScoreRow, StageRow, UnitQuality
@@ -19,10 +20,14 @@ QUALITY_CHARTS = {
 def render(report: Report) -> str:
     """Fill the template of the report; listening rows that would make it too large are counted instead."""
     shown = within_budget([*report.listening, *report.resyntheses])
+    several = len({approach.direction for approach in report.approaches}) > 1
     return fill(
         "report.html.jinja",
         report=report,
         total=add_up(report.stages),
+        approach_columns=COLUMNS,
+        approach_rows=[cells_of(approach, several) for approach in report.approaches],
+        shared_trainings=shared_trainings(report.approaches),
         listening=[row for row in shown if isinstance(row, Listening)],
         resyntheses=[row for row in shown if isinstance(row, Resynthesis)],
         num_left_out=len(report.listening) + len(report.resyntheses) - len(shown),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s2st.evaluation import charts
+from s2st.evaluation.approaches import Approach
 from s2st.evaluation.phone_map import Counts
 from s2st.evaluation.scores import Share
 from s2st.evaluation.unit_strip import UnitTimes
@@ -211,6 +212,7 @@ class Report:
     elapsed_seconds: float = 0.0  # from the first step's beginning to the last one's end, pauses included
     data: tuple[DataRow, ...] = ()
     stages: tuple[StageRow, ...] = ()
+    approaches: tuple[Approach, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()  # under the scores: the judge, signatures of BLEU and chrF
     transcripts: tuple[Transcripts, ...] = ()

@@ -44,8 +44,8 @@ def test_all_approaches_are_in_one_table(step):
     assert (first["scores"]["content_words"], first["new_voice"]["content_words"]) == (0.5, 0.25)
     assert (second["scores"], second["new_voice"]) == (SCORE, None)
     text = storage.read_bytes(f"{step.output}/table.md").decode()
-    assert "| units | no | 1.50 M | 1.5 | 0.5 | 0.250 | **0.50** [0.25, 0.75] | 0.25 | 50.0 |" in text
-    assert "| judged_b | yes | 2.50 M | 2.5 | 0.5 | – | **0.50** [0.25, 0.75] | – | 50.0 |" in text
+    assert "| units | no | 1.50 M | 1.5 | 0.5 | 0.250 | 0.50 [0.25, 0.75] | 0.25 | 50.0 |" in text
+    assert "| judged_b | yes | 2.50 M | 2.5 | 0.5 | – | 0.50 [0.25, 0.75] | – | 50.0 |" in text
 
 
 def test_mistakes_are_told_in_a_sentence(step, tmp_path):

@@ -36,7 +36,7 @@ def test_each_approach_has_a_row_and_what_it_shares_is_named():
     row = cells(text, "units")
     assert (row["needs text"], row["parameters"], row["CPU s per s of speech"]) == ("no", "1.50 M", "0.062")
     assert (row["training, core-min"], row["of that shared"]) == ("7.5", "1.5")
-    assert row["content words [95%]"] == "**0.50** [0.40, 0.60]"
+    assert row["content words [95%]"] == "0.50 [0.40, 0.60]"
     assert (row["of a new voice"], row["chance"], row["ceiling"], row["true recordings"]) == (
         *("0.12", "0.25", "0.88", "1.00"),
     )

@@ -88,6 +88,9 @@ def test_every_table_shows_its_rows() -> None:
         ["vocoder", "4,411", "–", "0", "–", "2 h 05 min", "4.169", "2.085", "5.50 EUR"],
         ["All", "", "", "7", "", "2 h 05 min", "4.176", "2.085", "5.50 EUR"],
     ]
+    assert table(page, "approach", "needs text") == [
+        ["cascade", "yes", "1.50 M", "1.5", "0.0", "0.250", "0.50", "–", "61.2", "0.25", "0.75", "1.00"]
+    ]
     assert table(page, "Direction", "Content words") == [
         [
             "hi → enmfcc, seen voices",
@@ -115,7 +118,7 @@ def test_every_table_says_what_its_columns_mean() -> None:
     html = render(full_report())
     tables = re.findall(r"<table.*?</table>", html, re.DOTALL)
     captions = [re.search(r"<caption>(.*?)</caption>", found, re.DOTALL) for found in tables]
-    assert len(tables) == 10
+    assert len(tables) == 11
     assert all(caption and caption[1].count("<b>") > 1 for caption in captions)
 
 
