@@ -31,7 +31,7 @@ class Row:
 def row(name: str, ours: float, peer: float | None, unit: str) -> Row:
     """Make the row of a figure that was measured here and now."""
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    ratio = _rounded(ours / peer) if peer else None
+    ratio = _rounded(ours / peer) if peer and peer > 0 else None
     peer = _rounded(peer) if peer is not None else None
     return Row(name, _rounded(ours), peer, ratio, unit, machine(), stage.commit(), date)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from s2st import checkpoint, storage, translators
 from s2st.models.codebook import Codebook
-from s2st.recognizers import PACKAGE_FILE
+from s2st.recognizers import PACKAGE_FILE, SPEECH_MODEL_FILE
 from stages.records import records_below
 from stages.stage import MADE_BY
 
@@ -46,7 +46,8 @@ def origin_of(run_folder: str, section: str) -> Origin:
     records = records_below(run_folder, parts, ["speech_pairs"] if kind in checkpoint.SPECTROGRAM_MODELS else [])
     known = kind != "hosted" and not any(record["settings"].get(name) for name in FOREIGN_PARTS)
     folders = {name: f"{run_folder}/{name}" for name in parts}
-    known = known and not any(storage.is_file(f"{part}/{PACKAGE_FILE}") for part in folders.values())
+    foreign = [f"{part}/{file}" for part in folders.values() for file in (PACKAGE_FILE, SPEECH_MODEL_FILE)]
+    known = known and not any(map(storage.is_file, foreign))
     return Origin(
         uses_text(record) or any(uses_text(below) for below in records.values()),
         {name: num_parameters(part) for name, part in folders.items()} if known else {},
@@ -69,10 +70,11 @@ def core_seconds(record: Mapping[str, Any]) -> float:
     """Give the time that a training took, by its record.
 
     In the step's own process that is CPU time, which other work on the machine leaves as it is; on workers of its own
-    it is the time of all workers, as long as the step lasted.
+    it is the time of all workers, as long as the step lasted. The making of batches on data workers is not in it, nor
+    what came before a training was resumed.
     """
     workers = record["settings"].get("loop", {}).get("num_workers", 0)
-    return float(workers * record["seconds"] if workers else record["cpu_seconds"])
+    return float(workers * record["seconds"] if workers else record.get("cpu_seconds", record["seconds"]))
 
 
 def num_parameters(folder: str) -> int:

@@ -39,6 +39,12 @@ def check(config: CompareApproachesConfig, step: Step) -> None:
 
 def check_inputs(config: CompareApproachesConfig, step: Step) -> None:
     """Raise UserError for evaluations of other recordings or by other judges than the first."""
+    protocols = {_protocol(step, section): section for section in step.inputs["evaluations"]}
+    if len(protocols) > 1:
+        raise UserError(
+            f"section '{step.name}': {' and '.join(protocols.values())} are judged by the protocols "
+            f"{' and '.join(protocols)}; only evaluations by one can be compared"
+        )
     first, *others = step.inputs["evaluations"]
     for other in others:
         for kind in SAME:
@@ -97,6 +103,11 @@ def approach(
 def _model(step: Step, evaluation: str) -> str:
     """Name the section of the model that an evaluation judges."""
     return str(_inputs(step, _inputs(step, evaluation)["translations"][0])["model"][0])
+
+
+def _protocol(step: Step, section: str) -> str:
+    """Read by which protocol an evaluation was judged."""
+    return str(storage.read_json(f"{step.run_folder}/{section}/{MADE_BY}")["settings"].get("protocol", "plain"))
 
 
 def _inputs(step: Step, section: str) -> dict[str, list[str]]:

@@ -124,10 +124,17 @@ def check_inputs(config: ContinueSpeechConfig, step: Step) -> None:
     if info["lang"] not in vocoder["languages"]:
         raise UserError(f"section '{step.name}': the vocoder does not speak '{info['lang']}', the language model's own")
     check_units(step, info)
-    if not len(prompts_of(config, step)):
+    prompts = prompts_of(config, step)
+    if not len(prompts):
         raise UserError(
             f"section '{step.name}': no recording in '{info['lang']}' of the split '{config.split}' has "
             f"min_seconds={config.min_seconds}; lower it and prompt_seconds"
+        )
+    most = checkpoint.read_config(step.input("language_model"), "unit_lm")["config"]["max_positions"] - 1
+    if (longest := pc.max(prompts["num_prompt_units"]).as_py()) >= most:
+        raise UserError(
+            f"section '{step.name}': a prompt of {longest} units leaves nothing of the {most} that the language model "
+            "has positions for; lower prompt_seconds"
         )
 
 

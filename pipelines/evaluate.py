@@ -92,7 +92,8 @@ def run(config: EvaluateConfig, step: Step) -> Counts:
     rows = complete(heard.take_all(), spoken, config.seed)
     datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
     datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
-    judges = {lang: version_of(folder) for folder in step.input_list("recognizers") for lang in languages_of(folder)}
+    versions = {folder: version_of(folder) for folder in step.input_list("recognizers")}
+    judges = {lang: version for folder, version in versions.items() for lang in languages_of(folder)}
     storage.write_json(f"{step.output}/_scores.json", score_directions(rows, config, judges))
     return Counts(len(translations), len(rows))
 

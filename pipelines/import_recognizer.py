@@ -54,11 +54,15 @@ def check(config: ImportRecognizerConfig, step: Step) -> None:
 
 
 def run(config: ImportRecognizerConfig, step: Step) -> Counts:
-    """Write which package or model it is, and its version; a repository of the hub stays at the commit of today."""
+    """Write which package or model it is, and its version; a repository of the hub stays at the commit of today.
+
+    A model is read once: what cannot hear is told now, not after hours of training.
+    """
     if config.package is not None:
         storage.write_json(f"{step.output}/{PACKAGE_FILE}", {"package": config.package})
         return Counts(0, 1, unit="recognizers")
     model = speech_model(config)
+    speech_models.load_speech_model(model, "cpu")
     version = speech_models.version_of(model)
     pinned = asdict(model) | {"revision": speech_models.commit_of(model)}
     storage.write_json(f"{step.output}/{SPEECH_MODEL_FILE}", {"model": pinned, "version": version})

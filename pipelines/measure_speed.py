@@ -3,7 +3,6 @@
 All kinds of models go the whole way here, from waveform to waveform, with the search that they have as made.
 """
 
-import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,19 +51,26 @@ def check_inputs(config: MeasureSpeedConfig, step: Step) -> None:
 
 def run(config: MeasureSpeedConfig, step: Step) -> Counts:
     """Translate, and write {section: {direction: figures}} into _speeds.json."""
-    rows = _recordings(config, step, ["utterance_id", "lang", "audio"]).sort_by("utterance_id").to_pylist()
+    known = _recordings(config, step, ["utterance_id", "lang"]).sort_by("utterance_id").to_pylist()
     speeds: dict[str, dict[str, Any]] = {}
     with one_thread():
         for section, folder in zip(step.inputs["models"], step.input_list("models"), strict=True):
             translator = translators.load(folder)
             speeds[section] = {}
             for source, to in spoken_directions(translator):
-                chosen = itertools.islice((row for row in rows if row["lang"] == source), config.recordings)
-                waveforms = [audio.decode(row["audio"]["bytes"]) for row in chosen]
+                ids = [row["utterance_id"] for row in known if row["lang"] == source][: config.recordings]
+                waveforms = waveforms_of(step, ids)
                 speeds[section][f"{source}-{to}"] = measure(translator, waveforms, source, to)
             tell(f"{step.name}: {section} is measured")
     storage.write_json(f"{step.output}/{SPEEDS}", speeds)
     return Counts(len(speeds), len(speeds), unit="models")
+
+
+def waveforms_of(step: Step, ids: list[str]) -> list[Any]:
+    """Read the waveforms (N,) of some recordings."""
+    chosen = pc.field("utterance_id").isin(ids)
+    rows = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "audio"], chosen)
+    return [audio.decode(row["audio"]["bytes"]) for row in rows.sort_by("utterance_id").to_pylist()]
 
 
 def _recordings(config: MeasureSpeedConfig, step: Step, columns: list[str]) -> Any:

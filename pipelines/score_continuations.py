@@ -41,7 +41,7 @@ class ScoreContinuationsConfig:
     seed: int = 0  # of the intervals
     batch_rows: int = resource(16)
     max_workers: int = resource(2)
-    num_gpus: float = resource(0.0)  # of each worker with the language model; fractions share a GPU
+    num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
 
 class Surprise:
@@ -93,7 +93,7 @@ def run(config: ScoreContinuationsConfig, step: Step) -> Counts:
         fn_constructor_args=(step.input_list("recognizers"),),
         batch_format="pyarrow",
         batch_size=config.batch_rows,
-        **cluster.pool(config.max_workers),
+        **cluster.pool(config.max_workers, config.num_gpus),
     )
     rows = sorted(heard.take_all(), key=lambda row: (row["kind"], row["utterance_id"]))
     num_rows = datasets.count(step.input("continuations"), CONTINUATIONS)

@@ -38,6 +38,7 @@ class Batches:
         After a batch, the next one waits for as many as there were, at most `patience` times as long as it took.
         """
         self.compute, self.size, self.max_size, self.patience = compute, size, max_size, patience
+        self.key: Hashable = None  # of the last batch; `expected` are those who may come back
         self.expected, self.patient_until = 1, 0.0
         self.waiting: deque[Waiting] = deque()
         self.worker: asyncio.Task[None] | None = None
@@ -52,12 +53,20 @@ class Batches:
 
     async def _work(self) -> None:
         while self.waiting:
-            while len(self.waiting) < self.expected and time.perf_counter() < self.patient_until:
+            while self._may_grow() and time.perf_counter() < self.patient_until:
                 await asyncio.sleep(LOOK_SECONDS)
             start, batch = time.perf_counter(), self._next()
             await self._answer(batch)
             end = time.perf_counter()
-            self.expected, self.patient_until = len(batch) + len(self.waiting), end + self.patience * (end - start)
+            self.key = batch[0].key if batch else None
+            self.expected = len(batch) + sum(waiting.key == self.key for waiting in self.waiting)
+            self.patient_until = end + self.patience * (end - start)
+
+    def _may_grow(self) -> bool:
+        """Tell whether more of the last batch's callers may still come into the next one: it is theirs and has room."""
+        key = self.waiting[0].key
+        sizes = [self.size(waiting.item) for waiting in self.waiting if waiting.key == key]
+        return key == self.key and len(sizes) < self.expected and sum(sizes) + max(sizes) <= self.max_size
 
     def _next(self) -> list[Waiting]:
         """Take the oldest who waits, and all others with its key who fit beside it; who has gone is left out."""

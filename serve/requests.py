@@ -51,9 +51,12 @@ class Server(Protocol):
 
 def check_names(asked: HTTPConnection) -> None:
     """Raise UserError for a parameter in the address that its route does not know, as one that is misspelt."""
-    names = [parameter.alias for parameter in asked.scope["route"].dependant.query_params]
+    route = asked.scope["route"]
+    if not route.path.startswith("/v1/"):  # the page, and what watchers ask, may be asked in any way
+        return
+    names = [parameter.alias for parameter in route.dependant.query_params]
     for name in asked.query_params:
-        if name not in names and asked.url.path.startswith("/v1/"):  # the page and watchers may be asked in any way
+        if name not in names:
             known = ", ".join(names) or "none"
             raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {known}")
 

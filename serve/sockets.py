@@ -1,6 +1,8 @@
 """How a WebSocket is opened, and how it is refused: with a sentence, which it can only hear once it is open."""
 
-from starlette.websockets import WebSocket, WebSocketState
+from contextlib import suppress
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 PROTOCOL = "bearer"  # of a WebSocket that brings a key
 BAD_REQUEST, ENDED = 1008, 1000  # codes of its end
@@ -15,7 +17,8 @@ async def open_socket(socket: WebSocket) -> None:
 
 async def refuse(socket: WebSocket, reason: str, code: int = BAD_REQUEST) -> None:
     """Tell a caller why there is no conversation, or no more of it, and hang up."""
-    if socket.application_state is WebSocketState.CONNECTING:
-        await open_socket(socket)
-    await socket.send_json({"error": reason})
-    await socket.close(code)
+    with suppress(WebSocketDisconnect):  # who has hung up needs to hear nothing
+        if socket.application_state is WebSocketState.CONNECTING:
+            await open_socket(socket)
+        await socket.send_json({"error": reason})
+        await socket.close(code)

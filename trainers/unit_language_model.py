@@ -52,7 +52,7 @@ class LanguageModelObjective(Objective):
     """The language model with its loss, taking one batch."""
 
     weight = "tokens"
-    metrics = MappingProxyType({"loss": "min", "perplexity": "min"})
+    metrics = MappingProxyType({"loss": "min"})
 
     def __init__(self, language_model: UnitLm):
         super().__init__()
@@ -61,7 +61,7 @@ class LanguageModelObjective(Objective):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the loss, in nats, and metrics of a batch {tokens (B, T + 1)}."""
         loss, metrics = self.language_model.loss(self.language_model(batch["tokens"]), batch["tokens"])
-        return loss, {"loss": loss, "perplexity": metrics["nll"].exp(), **metrics}
+        return loss, {"loss": loss, **metrics}
 
 
 def check(config: UnitLanguageModelConfig, step: Step) -> None:

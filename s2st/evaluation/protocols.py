@@ -24,7 +24,7 @@ from s2st.models.recognizer import normalize_text
 ProtocolName = Literal["plain", "fairseq", "seamless"]
 WITHOUT_SPACES = ("zh", "ja", "th", "lo", "my")  # seamless' cmn, jpn, tha, lao, mya
 WHISPER = "openai/whisper-large-v2"  # which was "large" when seamless was published
-# asr_model_cfgs.json, oct22. English is the hub's copy of wav2vec_vox_960h_pl.pt.
+# asr_model_cfgs.json, oct22, without Hokkien. English is the hub's copy of wav2vec_vox_960h_pl.pt.
 WAV2VEC = {
     "ar": "jonatasgrosman/wav2vec2-large-xlsr-53-arabic",
     "cs": "comodoro/wav2vec2-xls-r-300m-cs-250",
@@ -34,13 +34,18 @@ WAV2VEC = {
     "et": "RASMUS/wav2vec2-xlsr-1b-et",
     "fi": "jonatasgrosman/wav2vec2-large-xlsr-53-finnish",
     "fr": "jonatasgrosman/wav2vec2-large-fr-voxpopuli-french",
+    "hr": "classla/wav2vec2-xls-r-parlaspeech-hr",
     "hu": "jonatasgrosman/wav2vec2-large-xlsr-53-hungarian",
     "it": "jonatasgrosman/wav2vec2-large-xlsr-53-italian",
+    "lt": "sammy786/wav2vec2-xlsr-lithuanian",
+    "lv": "reach-vb/wav2vec2-large-xls-r-1B-common_voice7-lv-ft",
+    "nl": "jonatasgrosman/wav2vec2-xls-r-1b-dutch",
     "pl": "jonatasgrosman/wav2vec2-xls-r-1b-polish",
     "pt": "jonatasgrosman/wav2vec2-xls-r-1b-portuguese",
     "ro": "gigant/romanian-wav2vec2",
     "sk": "anuragshas/wav2vec2-xls-r-300m-sk-cv8-with-lm",
     "sl": "anuragshas/wav2vec2-xls-r-300m-sl-cv8-with-lm",
+    "sv": "marinone94/xls-r-300m-sv-robust",
     "tr": "cahya/wav2vec2-large-xlsr-turkish-artificial-cv",
     "vi": "not-tanh/wav2vec2-large-xlsr-53-vietnamese",
     "zh": "ydshieh/wav2vec2-large-xlsr-53-chinese-zh-cn-gpt",

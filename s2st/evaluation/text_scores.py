@@ -69,9 +69,9 @@ def _corpus_score(
     seed: int,
 ) -> CorpusScore:
     check_lengths(references, hypotheses)
-    value = metric.corpus_score(hypotheses, [references]).score
     # sacrebleu's own bootstrap has these counts too, but draws rows alone
     counts = np.array(metric._extract_corpus_statistics(hypotheses, [references]))
+    value = metric._compute_score_from_stats(counts.sum(axis=0).tolist()).score
 
     def scores_of(sums: np.ndarray) -> np.ndarray:
         return np.array([metric._compute_score_from_stats(row).score for row in sums])

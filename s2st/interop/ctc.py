@@ -20,7 +20,8 @@ class CtcModel:
         """Take a model of transformers, and what prepares its waveforms and spells its letters."""
         self.model, self.extractor, self.tokenizer = model, extractor, tokenizer
         # models with a group norm over time hear padding, unless each recording comes alone
-        self.batch_size = batch_size if extractor.return_attention_mask else 1
+        hears_padding = getattr(model.config, "feat_extract_norm", None) == "group"
+        self.batch_size = 1 if hears_padding or not extractor.return_attention_mask else batch_size
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:

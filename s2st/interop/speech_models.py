@@ -36,7 +36,7 @@ def load_speech_model(config: SpeechModelConfig, device: str) -> dict[str, Any]:
 
 
 def check_speech_model(config: SpeechModelConfig) -> None:
-    """Raise UserError if there is no such model, or it is no recogniser, without reading its weights."""
+    """Raise UserError if there is no such model, or its description is not of a recogniser; weights are not read."""
     architectures = _described(config).architectures or ()
     if not _is_whisper(config) and not any(name.endswith("ForCTC") for name in architectures):
         raise UserError(f"{config.model} is neither a Whisper nor a model with CTC; name another")
@@ -51,7 +51,10 @@ def version_of(config: SpeechModelConfig) -> str:
     """Name the model and its exact weights, as signatures do: NAME@COMMIT of the hub, FOLDER@HASH of a local one."""
     if commit := commit_of(config):
         return f"{config.model}@{commit}"
-    return f"{Path(config.model).resolve().name}@{_hash(sorted(Path(config.model).glob('*.safetensors')))}"
+    files = sorted(Path(config.model).glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{config.model} has no safetensors; save the model again, as save_pretrained does")
+    return f"{Path(config.model).resolve().name}@{_hash(files)}"
 
 
 def _is_whisper(config: SpeechModelConfig) -> bool:

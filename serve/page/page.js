@@ -79,16 +79,19 @@ async function loadModels() {
 
 // --- the source ---
 
+function checkSize({ size }) {
+  const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MB`;
+  const most = megabytes(limits.stream_bytes);
+  if (size > limits.stream_bytes) throw new Error(`The file has ${megabytes(size)}; this server takes at most ${most}.`);
+}
+
 async function take(chosen) {
-  if (chosen.size > limits.stream_bytes) {
-    const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MB`;
-    const most = megabytes(limits.stream_bytes);
-    throw new Error(`The file has ${megabytes(chosen.size)}; this server takes at most ${most}.`);
-  }
+  checkSize(chosen);
   const samples = await decode(chosen);
   file = chosen;
   if (samples && UNREAD_BY_SERVER.test(chosen.name)) {
     file = new File([encodeWav(samples)], chosen.name.replace(UNREAD_BY_SERVER, ".wav"));
+    checkSize(file);
   }
   long = file.size > limits.bytes || (samples?.length ?? 0) > limits.seconds * SAMPLE_RATE;
   source.showSound(samples, chosen);

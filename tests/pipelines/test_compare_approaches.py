@@ -24,7 +24,7 @@ def step(tmp_path, monkeypatch):
     for name, scores in (("a", {"seen": SCORE, "unseen": {**SCORE, "content_words": 0.25}}), ("b", {"unseen": SCORE})):
         storage.write_json(f"{tmp_path}/said_{name}/{MADE_BY}", {"inputs": {"model": [f"model_{name}"]}})
         judged = {"translations": [f"said_{name}"], "manifest": ["manifest"], "recognizers": ["judge"]}
-        storage.write_json(f"{tmp_path}/judged_{name}/{MADE_BY}", {"inputs": judged})
+        storage.write_json(f"{tmp_path}/judged_{name}/{MADE_BY}", {"inputs": judged, "settings": {}})
         storage.write_json(f"{tmp_path}/judged_{name}/_scores.json", {"hi-en": scores})
     speeds = {"model_a": {"hi-en": {"cpu_seconds_per_second": 0.25}, "en-hi": {"cpu_seconds_per_second": 9.0}}}
     storage.write_json(f"{tmp_path}/speeds/_speeds.json", speeds)

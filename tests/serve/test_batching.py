@@ -1,10 +1,13 @@
 import asyncio
-import time
+import selectors
+from itertools import cycle
+from types import SimpleNamespace
 
 import pytest
 
 from s2st.baselines.hosted_client import ServiceError
 from s2st.config import UserError
+from serve import batching
 from serve.batching import Batches
 
 
@@ -78,30 +81,59 @@ def test_who_has_gone_is_not_worked_for():
     assert doubler.batches == [("a", [1]), ("a", [3])]
 
 
-def test_callers_who_come_back_at_different_times_are_computed_together():
-    doubler = Doubler(seconds=0.1)
+class TimelessSelector(selectors.SelectSelector):
+    """Waits for nothing: the clock of its loop jumps to when something is to be done."""
 
-    async def talk(batches, delay):
-        for _ in range(5):
-            await batches.ask("a", 1)
-            await asyncio.sleep(delay)
-
-    async def ask(patience):
-        doubler.batches.clear()
-        batches = Batches(doubler, lambda item: item, 100, patience)
-        await asyncio.gather(*(talk(batches, delay) for delay in (0.0, 0.02, 0.04)))
-        return [len(items) for _, items in doubler.batches]
-
-    assert 1 in asyncio.run(ask(0.0))[1:]
-    assert asyncio.run(ask(0.8)) == [3] * 5
+    def select(self, timeout=None):
+        self.loop.now += timeout or 0.0
+        return []
 
 
-def test_who_asks_alone_never_waits():
-    async def ask():
-        batches = Batches(Doubler(seconds=0.2), lambda item: item, 100, 0.9)
-        start = time.perf_counter()
-        for _ in range(3):
-            await batches.ask("a", 1)
-        return time.perf_counter() - start
+class TimelessLoop(asyncio.SelectorEventLoop):
+    def __init__(self):
+        selector, self.now = TimelessSelector(), 0.0
+        selector.loop = self
+        super().__init__(selector)
 
-    assert asyncio.run(ask()) < 0.2 * 3 + 0.15
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def batches_of(monkeypatch):
+    """A function: the batches that callers make who come back as often, each after its own delay, and how long."""
+
+    def talk(delays, patience, max_size=100, keys="a", rounds=5):
+        loop, doubler = TimelessLoop(), Doubler(seconds=0.1)
+        monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=loop.time))
+
+        async def call(batches, key, delay):
+            for _ in range(rounds):
+                await batches.ask(key, 1)
+                await asyncio.sleep(delay)
+
+        async def talk_all():
+            batches = Batches(doubler, lambda item: item, max_size, patience)
+            await asyncio.gather(*(call(batches, key, delay) for key, delay in zip(cycle(keys), delays, strict=False)))
+
+        loop.run_until_complete(talk_all())
+        loop.close()
+        return [len(items) for _, items in doubler.batches], loop.now
+
+    return talk
+
+
+def test_callers_who_come_back_at_different_times_are_computed_together(batches_of):
+    assert 1 in batches_of((0.0, 0.02, 0.04), 0.0)[0][1:]
+    assert batches_of((0.0, 0.02, 0.04), 0.8)[0] == [3] * 5
+
+
+def test_who_asks_alone_never_waits(batches_of):
+    assert batches_of((0.01,), 0.9)[1] == pytest.approx(5 * 0.11)
+
+
+@pytest.mark.parametrize(("max_size", "keys"), [(2, "a"), (100, "ab")])
+def test_nobody_waits_for_callers_who_would_not_fit(batches_of, max_size, keys):
+    delays = (0.01,) * 4
+    patient, impatient = (batches_of(delays, patience, max_size, keys, rounds=20) for patience in (0.9, 0.0))
+    assert patient[1] <= impatient[1] * 1.01
