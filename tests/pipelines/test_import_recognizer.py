@@ -24,6 +24,8 @@ def test_a_model_of_transformers_becomes_a_recognizer(tmp_path, monkeypatch):
     monkeypatch.setattr(import_recognizer.speech_models, "check_speech_model", lambda model: None)
     monkeypatch.setattr(import_recognizer.speech_models, "version_of", lambda model: f"{model.model}@abc")
     monkeypatch.setattr(import_recognizer.speech_models, "commit_of", lambda model: "abc")
+    read = []
+    monkeypatch.setattr(import_recognizer.speech_models, "load_speech_model", lambda model, device: read.append(model))
     step = Step("judge", "pipelines.import_recognizer", str(tmp_path), {}, {})
     for settings, model in (
         ({"model": "org/whisper", "languages": ["en", "hi"]}, "org/whisper"),
@@ -35,6 +37,7 @@ def test_a_model_of_transformers_becomes_a_recognizer(tmp_path, monkeypatch):
         import_recognizer.run(config, step)
         assert languages_of(step.output) == settings["languages"]
         assert version_of(step.output) == f"{model}@abc"
+        assert read.pop().model == model  # what cannot hear is told before anything is trained
         assert storage.read_json(f"{step.output}/{SPEECH_MODEL_FILE}")["model"]["revision"] == "abc"
 
 
