@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 
+import ray
 from ray import serve
 
 from s2st.config import UserError
@@ -49,6 +50,8 @@ def main() -> None:
     serve.delete(NAME)
     if os.environ.get("RAY_ADDRESS") and not serve.status().applications:  # a cluster of our own ends with us
         serve.shutdown()
+    ray.shutdown()
+    print("stopped", flush=True)
 
 
 def wait_for_a_signal() -> None:

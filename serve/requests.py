@@ -58,7 +58,7 @@ def check_names(asked: HTTPConnection) -> None:
     for name in asked.query_params:
         if name not in names:
             known = ", ".join(names) or "none"
-            raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' here; known are: {known}")
+            raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' in this address; known are: {known}")
 
 
 def make_order(

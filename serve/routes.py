@@ -192,6 +192,8 @@ def complaint(error: ValidationException) -> str:
         return "send JSON, with the header Content-Type: application/json"
     if first["type"] == "missing" and where == "query":
         return f"'{name}' is missing; add it to the address, as in ?{name}=..."
+    if first["type"] == "missing" and name != "body":
+        return f"'{name}' is missing in the body"
     return f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}"
 
 
