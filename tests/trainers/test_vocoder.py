@@ -146,6 +146,7 @@ def train_and_be_killed(settings):
             handle.remove()
 
 
+@pytest.mark.slow  # test_loop.py has the same of any training
 def test_two_workers_survive_a_kill_and_do_what_one_does_with_two_batches(train, tmp_path, monkeypatch):
     fit, marker = vocoder.fit, tmp_path / "killed"
     monkeypatch.setattr(
