@@ -44,11 +44,13 @@ def listening_of(step: Step, evaluated: Evaluated, rows: Sequence[dict[str, Any]
     by_pair = {pair["pair_id"]: pair for pair in pairs}
     utterances = {pair[key] for pair in pairs for key in columns[1:3]}
     spoken, times = recordings_of(step, utterances), times_of(evaluated.units, utterances)
+    codebook = datasets.read_table(evaluated.units, UNITS, ["codebook"])["codebook"][0].as_py()
+    frame_ms = 1000 / frames_per_second(codebook)
     listening = []
     for row in rows:
         pair = by_pair[row["pair_id"]]
         source, target = pair["source_utterance_id"], pair["target_utterance_id"]
-        translated = UnitTimes(pair["units"], pair["durations"], 1000 / audio.UNITS_PER_SECOND)
+        translated = UnitTimes(pair["units"], pair["durations"], frame_ms)
         listening.append(
             Listening(
                 sentence_of(row, evaluated.kind),

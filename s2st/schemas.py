@@ -101,7 +101,7 @@ TRANSLATIONS = pa.schema(
         ("source_utterance_id", pa.string()),
         ("target_utterance_id", pa.string()),
         ("units", pa.list_(UNIT)),  # translated, reduced
-        ("durations", pa.list_(pa.int32())),  # of each of these, in frames of 20 ms of `audio`
+        ("durations", pa.list_(pa.int32())),  # of each of these, in frames of the units
         ("reference_units", pa.list_(UNIT)),  # of the true target recording, reduced
         ("finished", pa.bool_()),  # false: the model did not say where to end, and was cut
         ("loops", pa.bool_()),  # it was cut, and repeats itself to its end

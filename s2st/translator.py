@@ -26,7 +26,7 @@ class Translation:
     waveform: np.ndarray  # (N,), float32 in [-1, 1], 16 kHz
     source_units: np.ndarray  # reduced; none where a model hears speech itself
     units: np.ndarray  # of the translation, reduced; heard in it where a model speaks spectrograms
-    durations: np.ndarray  # of each of `units`, in frames of 20 ms
+    durations: np.ndarray  # of each of `units`, in frames of the units
     finished: bool  # False if the model did not say where to end, and was cut
     loops: bool  # it was cut, and repeats itself to its end
     source_text: str = ""  # that was heard, where a translator goes through text
