@@ -128,9 +128,9 @@ def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
     judged = surprisals_of(config, step, table)
     nats = {"language model": [judged[name] for name in table["utterance_id"].to_pylist()]}
     training, test = (tokens_of(vocabulary, rows) for rows in (split_of(step, "train"), table))
+    ngrams = NgramModel(training, max(NGRAMS.values()), vocabulary.num_units + 1)  # it knows the shorter ones as well
     for name, order in NGRAMS.items():
-        ngrams = NgramModel(training, order, vocabulary.num_units + 1)
-        nats[name] = [ngrams.surprisal(tokens) for tokens in test]
+        nats[name] = [ngrams.surprisal(tokens, order) for tokens in test]
     num_tokens = np.array([len(tokens) - 1 for tokens in test], float)
     seconds = sum(map(sum, table["durations"].to_pylist())) / audio.UNITS_PER_SECOND
     return {

@@ -26,25 +26,26 @@ class NgramModel:
         self.followers: Counter[tuple[int, ...]] = Counter()
         for tokens in sequences:
             for place in range(1, len(tokens)):
-                for history in self._histories(tokens, place):
+                for history in self._histories(tokens, place, order):
                     ngram = (*history, tokens[place])
                     self.followers[history] += ngram not in self.ngrams
                     self.ngrams[ngram] += 1
                     self.histories[history] += 1
 
-    def surprisal(self, tokens: Tokens) -> float:
-        """Negative log-probability, in nats, of all tokens but the first."""
-        return -sum(math.log(self._probability(tokens, place)) for place in range(1, len(tokens)))
+    def surprisal(self, tokens: Tokens, order: int | None = None) -> float:
+        """Negative log-probability, in nats, of all tokens but the first; by shorter n-grams than were learned, too."""
+        order = order or self.order
+        return -sum(math.log(self._probability(tokens, place, order)) for place in range(1, len(tokens)))
 
-    def _probability(self, tokens: Tokens, place: int) -> float:
+    def _probability(self, tokens: Tokens, place: int, order: int) -> float:
         probability = 1 / self.num_tokens
-        for history in self._histories(tokens, place):
+        for history in self._histories(tokens, place, order):
             if seen := self.histories[history]:
                 followers = self.followers[history]
                 count = self.ngrams[(*history, tokens[place])]
                 probability = (count + followers * probability) / (seen + followers)
         return probability
 
-    def _histories(self, tokens: Tokens, place: int) -> Iterable[tuple[int, ...]]:
+    def _histories(self, tokens: Tokens, place: int, order: int) -> Iterable[tuple[int, ...]]:
         """Give what stands before a place, from nothing to the longest history."""
-        return (tuple(tokens[place - size : place]) for size in range(min(self.order, place + 1)))
+        return (tuple(tokens[place - size : place]) for size in range(min(order, place + 1)))

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2st.audio import SAMPLE_RATE, WINDOW, equal_parts
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
+from s2st.interop.hearing import hear_in_parts
 from s2st.interop.pretrained import read_model, read_pretrained
 
 LONGEST_SECONDS = 60.0  # heard at once: attention takes memory by the square of it; longer recordings are cut
@@ -26,16 +27,16 @@ class CtcModel:
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Hear the text of each waveform (N,), as the model spells it; one shorter than a frame gives ""."""
-        parts = [equal_parts(each, LONGEST_SECONDS) if len(each) >= WINDOW else [] for each in waveforms]
-        flat = [part for of_one in parts for part in of_one]
-        order = sorted(range(len(flat)), key=lambda place: len(flat[place]))  # little padding
-        heard = [""] * len(flat)
+        return hear_in_parts(waveforms, LONGEST_SECONDS, self._hear_all)
+
+    def _hear_all(self, parts: list[np.ndarray]) -> list[str]:
+        order = sorted(range(len(parts)), key=lambda place: len(parts[place]))  # little padding
+        heard = [""] * len(parts)
         for start in range(0, len(order), self.batch_size):
             places = order[start : start + self.batch_size]
-            for place, text in zip(places, self._hear([flat[place] for place in places]), strict=True):
+            for place, text in zip(places, self._hear([parts[place] for place in places]), strict=True):
                 heard[place] = text
-        texts = iter(heard)
-        return [" ".join(filter(None, (next(texts).strip() for _ in of_one))) for of_one in parts]
+        return heard
 
     def _hear(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         inputs = self.extractor(list(waveforms), sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2st.audio import SAMPLE_RATE, WINDOW, equal_parts
+from s2st.audio import SAMPLE_RATE
 from s2st.config import UserError
+from s2st.interop.hearing import hear_in_parts
 from s2st.interop.pretrained import read_model, read_pretrained
 
 LONGEST_SECONDS = 30.0  # that it hears; longer recordings are cut into equal parts
@@ -43,11 +44,11 @@ class Whisper:
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Hear the text of each waveform (N,), as Whisper writes it; one shorter than a frame gives ""."""
-        parts = [equal_parts(each, LONGEST_SECONDS) if len(each) >= WINDOW else [] for each in waveforms]
-        flat = [part for of_one in parts for part in of_one]
+        return hear_in_parts(waveforms, LONGEST_SECONDS, self._hear_all)
+
+    def _hear_all(self, parts: list[np.ndarray]) -> list[str]:
         size = self.config.batch_size
-        texts = iter([text for start in range(0, len(flat), size) for text in self._hear(flat[start : start + size])])
-        return [" ".join(filter(None, (next(texts).strip() for _ in of_one))) for of_one in parts]
+        return [text for start in range(0, len(parts), size) for text in self._hear(parts[start : start + size])]
 
     def _hear(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Hear waveforms of up to LONGEST_SECONDS; each is padded to that, so a batch hears what each alone does."""

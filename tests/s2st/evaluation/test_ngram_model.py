@@ -40,3 +40,10 @@ def test_a_cycle_is_no_surprise_to_bigrams_alone():
     perplexities = [math.exp(model.surprisal(cycles[0]) / 61) for model in (unigrams, bigrams)]
     assert perplexities[0] == pytest.approx(6, rel=0.1), "and now and then an end"
     assert perplexities[1] < 1.2
+
+
+def test_a_model_knows_the_shorter_n_grams():
+    sequences = [[0, 1, 2, 1, 2, 3], [0, 2, 2, 1], [0, 3]]
+    trigrams, unseen = NgramModel(sequences, 3, 4), [0, 2, 1, 3, 3]
+    for order in (1, 2, 3):
+        assert trigrams.surprisal(unseen, order) == NgramModel(sequences, order, 4).surprisal(unseen)
