@@ -77,7 +77,7 @@ def spoken(tmp_path, tone):
             "source_utterance_id": "u-hi",
             "target_utterance_id": "u-en",
             "units": [4, 2],
-            "durations": [20, 30],
+            "durations": [40, 60],
             "audio": audio.encode(waveform),
             "ceiling_audio": audio.encode(tone),
             "seconds": len(waveform) / audio.SAMPLE_RATE,
