@@ -8,7 +8,7 @@ from s2st import checkpoint, storage, translators
 from s2st.models.codebook import Codebook
 from s2st.recognizers import PACKAGE_FILE, SPEECH_MODEL_FILE
 from stages.records import records_below
-from stages.stage import MADE_BY
+from stages.stage import MADE_BY, TRAINING_COST
 
 # Inputs of the section that assembles a model which are on the way from speech to speech, by the kind of its
 # translator: a codebook that only tells the units of what was said is not.
@@ -20,20 +20,18 @@ PARTS = {
     "hosted": (),
 }
 FOREIGN_PARTS = ("whisper", "text_models", "speech_models")  # settings of a cascade that name models from elsewhere
-TEXT_STAGES = (
-    "trainers.recognizer",
-    "pipelines.import_recognizer",
-    "pipelines.assemble_cascade",
-    "pipelines.assemble_hosted",
-)
+TEXT_STAGES = ("trainers.recognizer", "pipelines.import_recognizer", "pipelines.assemble_cascade")
+# Stages whose models were trained elsewhere; of a hosted service, nobody says what it learned from.
+ELSEWHERE = ("pipelines.import_", "pipelines.assemble_hosted")
 TRAININGS = ("trainers.", "pipelines.fit_codebook")  # how the names of stages begin that learn
 
 
 @dataclass(frozen=True)
 class Origin:
-    needs_text: bool
+    needs_text: bool | None  # None where nobody says
     parameters: dict[str, int]  # of each part on its way, by section; none where one is not known
     trainings: dict[str, float]  # core-seconds of each training that made a part, by section
+    elsewhere: bool  # a part was trained elsewhere, at a cost that is not known
 
 
 def origin_of(run_folder: str, section: str) -> Origin:
@@ -48,33 +46,43 @@ def origin_of(run_folder: str, section: str) -> Origin:
     folders = {name: f"{run_folder}/{name}" for name in parts}
     foreign = [f"{part}/{file}" for part in folders.values() for file in (PACKAGE_FILE, SPEECH_MODEL_FILE)]
     known = known and not any(map(storage.is_file, foreign))
+    all_records = {section: record, **records}
+    uses = [uses_text(f"{run_folder}/{name}", below) for name, below in all_records.items()]
     return Origin(
-        uses_text(record) or any(uses_text(below) for below in records.values()),
+        True if True in uses else None if None in uses else False,
         {name: num_parameters(part) for name, part in folders.items()} if known else {},
-        {name: core_seconds(below) for name, below in records.items() if below["stage"].startswith(TRAININGS)},
+        {
+            name: core_seconds(f"{run_folder}/{name}", below)
+            for name, below in records.items()
+            if below["stage"].startswith(TRAININGS)
+        },
+        not known or any(below["stage"].startswith(ELSEWHERE) for below in all_records.values()),
     )
 
 
-def uses_text(record: Mapping[str, Any]) -> bool:
-    """Tell whether a step, by its record, learned from texts or translates by them."""
-    settings = record["settings"]
-    if record["stage"] == "trainers.ctc":  # without labels, which are units, it learns letters
+def uses_text(folder: str, record: Mapping[str, Any]) -> bool | None:
+    """Tell whether a step, by its record and its folder, learned from texts or translates by them; None: unknown."""
+    stage = record["stage"]
+    if stage == "trainers.ctc":  # without labels, which are units, it learns letters
         return not record["inputs"].get("labels")
-    if record["stage"] == "trainers.speech_to_units":
-        tasks = settings["model"]["tasks"].values()
-        return settings["config_multitask"] is not None or any(task["target"].endswith("letters") for task in tasks)
-    return record["stage"] in TEXT_STAGES
+    if stage == "trainers.speech_to_units":
+        tasks = checkpoint.read_config(folder, "s2ut")["config"]["tasks"].values()
+        return any(task["target"].endswith("letters") for task in tasks)
+    if stage == "pipelines.assemble_hosted":
+        return None
+    if stage == "pipelines.import_translator" and record["settings"]["kind"] != "unit_transformer":
+        return None  # tasks beside translation may have been letters
+    return stage in TEXT_STAGES
 
 
-def core_seconds(record: Mapping[str, Any]) -> float:
-    """Give the time that a training took, by its record.
+def core_seconds(folder: str, record: Mapping[str, Any]) -> float:
+    """Give the CPU time that a training took, which other work on the machine leaves as it is.
 
-    In the step's own process that is CPU time, which other work on the machine leaves as it is; on workers of its own
-    it is the time of all workers, as long as the step lasted. The making of batches on data workers is not in it, nor
-    what came before a training was resumed.
+    That of its data workers is not in it, nor updates that a kill lost. What trains without a loop, as a codebook,
+    took that of its step.
     """
-    workers = record["settings"].get("loop", {}).get("num_workers", 0)
-    return float(workers * record["seconds"] if workers else record.get("cpu_seconds", record["seconds"]))
+    cost = f"{folder}/{TRAINING_COST}"
+    return float(storage.read_json(cost)["core_seconds"] if storage.is_file(cost) else record["cpu_seconds"])
 
 
 def num_parameters(folder: str) -> int:

@@ -38,12 +38,18 @@ def check(config: CompareApproachesConfig, step: Step) -> None:
 
 
 def check_inputs(config: CompareApproachesConfig, step: Step) -> None:
-    """Raise UserError for evaluations of other recordings or by other judges than the first."""
+    """Raise UserError for evaluations of other recordings, another split or by other judges than the first."""
     protocols = {_protocol(step, section): section for section in step.inputs["evaluations"]}
     if len(protocols) > 1:
         raise UserError(
             f"section '{step.name}': {' and '.join(protocols.values())} are judged by the protocols "
             f"{' and '.join(protocols)}; only evaluations by one can be compared"
+        )
+    splits = {_split(step, section): section for section in step.inputs["evaluations"]}
+    if len(splits) > 1:
+        raise UserError(
+            f"section '{step.name}': {' and '.join(splits.values())} judge the splits {' and '.join(splits)}; only "
+            "evaluations of one can be compared"
         )
     first, *others = step.inputs["evaluations"]
     for other in others:
@@ -93,6 +99,7 @@ def approach(
         needs_text=origin.needs_text,
         parameters=origin.parameters,
         trainings=origin.trainings,
+        trained_elsewhere=origin.elsewhere,
         shared=tuple(training for training in origin.trainings if times[training] > 1),
         speed=speeds[direction]["cpu_seconds_per_second"] if direction in speeds else None,
         scores=by_voices.get("seen") or by_voices["unseen"],
@@ -103,6 +110,12 @@ def approach(
 def _model(step: Step, evaluation: str) -> str:
     """Name the section of the model that an evaluation judges."""
     return str(_inputs(step, _inputs(step, evaluation)["translations"][0])["model"][0])
+
+
+def _split(step: Step, evaluation: str) -> str:
+    """Read of which split an evaluation judges the translations."""
+    (translations,) = _inputs(step, evaluation)["translations"]
+    return str(storage.read_json(f"{step.run_folder}/{translations}/{MADE_BY}")["settings"]["split"])
 
 
 def _protocol(step: Step, section: str) -> str:

@@ -12,7 +12,7 @@ from s2st.corpora.corpus import SPLITS
 from s2st.evaluation import report_content as content
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.stage import Step
+from stages.stage import TRAINING_COST, Step
 
 DIFFERENT = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*")  # names and numbers, in which reasons of one kind differ
 MOST_REASONS = 5  # of each step
@@ -44,8 +44,7 @@ def stage_rows(step: Step, records: Records, prices: HourPrices | None) -> list[
     """Make the rows of steps; CPUs and GPUs are those that a step's settings give to its workers."""
     rows = []
     for name, record in records.items():
-        cpus, gpus = _devices(record["settings"])
-        cpu_hours, gpu_hours = (devices * record["seconds"] / 3600 for devices in (cpus, gpus))
+        cpu_hours, gpu_hours = _device_hours(step, name, record)
         costs: Counter[str] = Counter()
         if prices is not None:
             costs[prices.currency] += prices.cpu_hour * cpu_hours + prices.gpu_hour * gpu_hours  # type: ignore[assignment]
@@ -57,12 +56,15 @@ def stage_rows(step: Step, records: Records, prices: HourPrices | None) -> list[
     return rows
 
 
-def _devices(settings: Mapping[str, Any]) -> tuple[float, float]:
-    """Give the CPUs and GPUs of all workers of a step; a training without workers is one process."""
-    loop = settings.get("loop") or {}
-    workers = max(1, loop.get("num_workers", settings.get("max_workers", 1)))
-    gpus = settings.get("num_gpus", float(loop.get("use_gpu", False)))
-    return workers * loop.get("cpus_per_worker", 1.0), workers * gpus
+def _device_hours(step: Step, name: str, record: Mapping[str, Any]) -> tuple[float, float]:
+    """Give the hours for which all workers of a step held CPUs and GPUs, of a training in all its starts."""
+    settings = record["settings"]
+    cost = f"{step.run_folder}/{name}/{TRAINING_COST}"
+    if storage.is_file(cost):
+        hours = storage.read_json(cost)["worker_seconds"] / 3600
+        return hours * settings["loop"]["cpus_per_worker"], hours * settings["loop"]["use_gpu"]
+    hours = max(1, settings.get("max_workers", 1)) * record["seconds"] / 3600
+    return hours, hours * settings.get("num_gpus", 0.0)
 
 
 def reject_rows(step: Step, records: Records) -> list[content.Rejects]:

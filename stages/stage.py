@@ -21,6 +21,7 @@ from s2st.config import UserError, build, to_mapping
 from stages import datasets
 
 MADE_BY = "_made_by.json"  # written last: a folder with it is whole
+TRAINING_COST = "_training_cost.json"  # in the folder of a training: core_seconds and worker_seconds
 BEGUN = "_begun.json"  # written first: a folder with it is ours, to go on in or to delete
 ROOMS = ("pipelines", "trainers")
 

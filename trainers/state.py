@@ -37,6 +37,8 @@ class Progress:
     worse: int = 0  # checkpoints since then
     snapshots: list[int] = field(default_factory=list)  # updates of the models to be averaged
     scaler: dict[str, Any] = field(default_factory=dict)  # of fp16
+    core_seconds: float = 0.0  # CPU time of the processes of all workers
+    worker_seconds: float = 0.0  # how long they lasted, together
 
     def judge(self, cost: float) -> bool:
         """Take in the cost of this step; tell whether it is the lowest so far, which no infinite one and no NaN is."""

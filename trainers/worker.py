@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from s2st import checkpoint, storage
 from s2st.precision import autocast
+from stages.stage import TRAINING_COST
 from trainers import state
 from trainers.batches import Stream, rows, to_device
 from trainers.log import Log
@@ -32,6 +34,7 @@ class Worker:
     def __init__(self, config: LoopConfig, run: Run) -> None:
         self.config, self.run = config, run
         context = ray.train.get_context()
+        self.times = time.process_time(), time.monotonic()  # since when nothing is in the progress
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
@@ -163,6 +166,7 @@ class Worker:
     def _save(self) -> None:
         """Report to Ray from all workers, with a checkpoint from the first."""
         self.progress.place = self.stream.place
+        self._count_time()
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if self.rank == 0 and self.config.num_workers == 0:
@@ -181,8 +185,16 @@ class Worker:
         self.outdated = []
         self.log.pause()
 
+    def _count_time(self) -> None:
+        """Add what this training took since last time; all workers take what the first one does."""
+        times = time.process_time(), time.monotonic()
+        core_seconds, seconds = (now - before for now, before in zip(times, self.times, strict=True))
+        self.progress.core_seconds += self.world_size * core_seconds
+        self.progress.worker_seconds += self.world_size * seconds
+        self.times = times
+
     def finish(self, write_model: Write) -> None:
-        """Write the model and the metrics into the output, from the first worker."""
+        """Write the model, the metrics and the cost into the output, from the first worker."""
         if self.rank == 0:
             if self.config.keep_best and self.progress.best_step:
                 storage.copy_folder(self.run.best(self.progress.best_step), self.run.output)
@@ -190,4 +202,7 @@ class Worker:
                 checkpoint.average([self.run.snapshot(step) for step in self.progress.snapshots], self.run.output)
             else:
                 write_model(self.run.output)
+            self._count_time()
+            cost = {name: getattr(self.progress, name) for name in ("core_seconds", "worker_seconds")}
+            storage.write_json(f"{self.run.output}/{TRAINING_COST}", cost)
         self.log.write(self.run.output)

@@ -27,9 +27,10 @@ class Approach:
 
     name: str
     direction: str  # such as hi-en
-    needs_text: bool  # for any training or table on its way
+    needs_text: bool | None  # for any training or table on its way; None where nobody says
     parameters: dict[str, int]  # of each part on its way; none where one is not known
-    trainings: dict[str, float]  # core-seconds of each training that it stands on
+    trainings: dict[str, float]  # core-seconds of each training of this run that it stands on
+    trained_elsewhere: bool  # ... and that there are others, whose cost is not known
     shared: tuple[str, ...]  # of these trainings, the ones that others stand on, too
     speed: float | None  # CPU-seconds for a second of speech
     scores: Mapping[str, Any]  # that pipelines.evaluate gave it, of voices that training heard if there are any
@@ -37,12 +38,12 @@ class Approach:
 
 
 def markdown(approaches: Sequence[Approach]) -> str:
-    """Lay out a table, a row an approach, and a sentence on the trainings that several of them share."""
+    """Lay out a table, a row an approach; below it what several share, and who was given other sentences."""
     several = len({approach.direction for approach in approaches}) > 1
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(approach, several) for approach in approaches)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    shared = shared_trainings(approaches)
-    return f"{table}\n\n{shared}\n" if shared else f"{table}\n"
+    notes = [note for note in (shared_trainings(approaches), unequal_sentences(approaches)) if note]
+    return "\n\n".join([table, *notes]) + "\n"
 
 
 def shared_trainings(approaches: Sequence[Approach]) -> str:
@@ -52,14 +53,27 @@ def shared_trainings(approaches: Sequence[Approach]) -> str:
     return f"Trainings that several approaches share, with their core-minutes: {names}." if names else ""
 
 
+def unequal_sentences(approaches: Sequence[Approach]) -> str:
+    """Say how many sentences were judged where approaches of a direction have unequal numbers; else nothing.
+
+    A model leaves out what it cannot take, such as a source that is too long.
+    """
+    told = []
+    for direction in dict.fromkeys(approach.direction for approach in approaches):
+        counts = {row.name: row.scores["sentences"] for row in approaches if row.direction == direction}
+        if len(set(counts.values())) > 1:
+            told += [f"{name} {count} ({direction})" for name, count in counts.items()]
+    return f"Sentences that were judged: {', '.join(told)}." if told else ""
+
+
 def cells_of(approach: Approach, several: bool) -> list[str]:
     """Lay out a row of COLUMNS; the direction stands in it where there are several."""
     scores = approach.scores
     return [
         f"{approach.name}, {approach.direction}" if several else approach.name,
-        "yes" if approach.needs_text else "no",
+        {True: "yes", False: "no", None: MISSING}[approach.needs_text],
         f"{sum(approach.parameters.values()) / 1e6:.2f} M" if approach.parameters else MISSING,
-        _minutes(sum(approach.trainings.values())),
+        _training(approach),
         _minutes(sum(approach.trainings[name] for name in approach.shared)),
         MISSING if approach.speed is None else f"{approach.speed:.3f}",
         f"{scores['content_words']:.2f} {_interval(scores, 'content_words', 2)}".rstrip(),
@@ -67,6 +81,14 @@ def cells_of(approach: Approach, several: bool) -> list[str]:
         f"{scores['bleu']:.1f} {_interval(scores, 'bleu', 1)}".rstrip(),
         *(f"{scores[name]:.2f}" for name in ("chance", "ceiling", "recordings")),
     ]
+
+
+def _training(approach: Approach) -> str:
+    """Say what the trainings took, as far as it is known."""
+    own = _minutes(sum(approach.trainings.values()))
+    if approach.trained_elsewhere:
+        return f"{own} and others'" if approach.trainings else MISSING
+    return own
 
 
 def _interval(scores: Mapping[str, Any], name: str, digits: int) -> str:

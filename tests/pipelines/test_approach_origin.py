@@ -2,11 +2,11 @@ import shutil
 
 import pytest
 
-from pipelines.approach_origin import core_seconds, num_parameters, origin_of, uses_text
+from pipelines.approach_origin import num_parameters, origin_of, uses_text
 from s2st import checkpoint, storage
 from s2st.config import build
 from s2st.models.s2ut import S2ut, S2utConfig
-from stages.stage import MADE_BY
+from stages.stage import MADE_BY, TRAINING_COST
 
 
 def record(stage, inputs=None, settings=None, seconds=1.0):
@@ -48,6 +48,28 @@ def test_a_model_of_units_stands_on_all_its_trainings_and_on_no_text(a_run):
     assert origin.parameters["codebook"] == 20 * 65
 
 
+def test_the_cost_of_a_training_is_that_of_all_its_starts(a_run):
+    storage.write_json(f"{a_run}/translator/{TRAINING_COST}", {"core_seconds": 240.0, "worker_seconds": 300.0})
+    assert origin_of(str(a_run), "model").trainings["translator"] == 240.0
+
+
+def test_what_was_trained_elsewhere_is_told(a_run):
+    assert not origin_of(str(a_run), "model").elsewhere
+    keep(a_run, vocoder=record("pipelines.import_vocoder", {"codebook": ["codebook"]}))
+    origin = origin_of(str(a_run), "model")
+    assert origin.elsewhere
+    assert origin.needs_text is False
+    assert origin.trainings == {"codebook": 3.0, "denoised": 20.0, "translator": 40.0}
+
+
+def test_of_a_hosted_service_nothing_is_known(a_run):
+    known = storage.read_json(f"{a_run}/model/model.json")
+    storage.write_json(f"{a_run}/model/model.json", {**known, "kind": "hosted", "vocoders": {}})
+    keep(a_run, model=record("pipelines.assemble_hosted"))
+    origin = origin_of(str(a_run), "model")
+    assert (origin.needs_text, origin.parameters, origin.trainings, origin.elsewhere) == (None, {}, {}, True)
+
+
 def test_what_only_compares_is_not_on_the_way(a_run, tiny_direct_models):
     for part in ("model", "translator"):
         shutil.rmtree(a_run / part)
@@ -85,31 +107,21 @@ def test_a_cascade_needs_text_and_its_parts_from_elsewhere_are_not_counted(a_run
     [
         ("trainers.ctc", {}, {}, True),
         ("trainers.ctc", {"labels": ["units"]}, {}, False),
-        ("trainers.speech_to_units", {}, {"model": {"tasks": {}}, "config_multitask": None}, False),
-        ("trainers.speech_to_units", {}, {"model": {"tasks": {}}, "config_multitask": "a.yaml"}, True),
-        (
-            "trainers.speech_to_units",
-            {},
-            {"model": {"tasks": {"a": {"target": "target_units"}}}, "config_multitask": None},
-            False,
-        ),
-        (
-            "trainers.speech_to_units",
-            {},
-            {"model": {"tasks": {"a": {"target": "source_letters"}}}, "config_multitask": None},
-            True,
-        ),
+        ("pipelines.import_translator", {}, {"kind": "unit_transformer"}, False),
+        ("pipelines.import_translator", {}, {"kind": "s2ut"}, None),
         ("trainers.translation", {}, {}, False),
         ("trainers.recognizer", {}, {}, True),
     ],
 )
-def test_what_uses_text(stage, inputs, settings, uses):
-    assert uses_text(record(stage, inputs, settings)) == uses
+def test_what_uses_text(stage, inputs, settings, uses, tmp_path):
+    assert uses_text(str(tmp_path), record(stage, inputs, settings)) is uses
 
 
-def test_a_training_on_workers_costs_the_time_of_all_of_them():
-    for workers, seconds in ((0, 5.0), (4, 4000.0)):
-        assert core_seconds(record("trainers.vocoder", None, {"loop": {"num_workers": workers}}, 5.0)) == seconds
+@pytest.mark.parametrize(("targets", "uses"), [([], False), (["target_units"], False), (["source_letters"], True)])
+def test_tasks_of_letters_are_text_and_tasks_of_units_are_not(targets, uses, tmp_path):
+    tasks = {f"task_{target}": {"target": target} for target in targets}
+    storage.write_json(f"{tmp_path}/config.json", {"model": "s2ut", "config": {"tasks": tasks}, "info": {}})
+    assert uses_text(str(tmp_path), record("trainers.speech_to_units")) is uses
 
 
 def test_heads_of_tasks_are_not_counted(tmp_path):

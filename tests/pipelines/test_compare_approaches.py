@@ -9,11 +9,12 @@ from s2st import storage
 from s2st.config import UserError
 from stages.stage import MADE_BY, Step
 
-SCORE = {"content_words": 0.5, "content_words_interval": [0.25, 0.75], "bleu": 50.0}
+SCORE = {"content_words": 0.5, "content_words_interval": [0.25, 0.75], "bleu": 50.0, "sentences": 40}
 SCORE |= {"chance": 0.125, "ceiling": 0.875, "recordings": 1.0}
+TEST = {"settings": {"split": "test"}}
 ORIGINS = {
-    "model_a": Origin(False, {"a": 1_000_000, "voice": 500_000}, {"a": 60.0, "voice": 30.0}),
-    "model_b": Origin(True, {"b": 2_000_000, "voice": 500_000}, {"b": 120.0, "voice": 30.0}),
+    "model_a": Origin(False, {"a": 1_000_000, "voice": 500_000}, {"a": 60.0, "voice": 30.0}, False),
+    "model_b": Origin(True, {"b": 2_000_000, "voice": 500_000}, {"b": 120.0, "voice": 30.0}, False),
 }
 
 
@@ -22,7 +23,7 @@ def step(tmp_path, monkeypatch):
     """A section that compares two models that one judge has heard; only one is measured for its speed."""
     monkeypatch.setattr(compare_approaches, "origin_of", lambda run_folder, model: ORIGINS[model])
     for name, scores in (("a", {"seen": SCORE, "unseen": {**SCORE, "content_words": 0.25}}), ("b", {"unseen": SCORE})):
-        storage.write_json(f"{tmp_path}/said_{name}/{MADE_BY}", {"inputs": {"model": [f"model_{name}"]}})
+        storage.write_json(f"{tmp_path}/said_{name}/{MADE_BY}", {"inputs": {"model": [f"model_{name}"]}, **TEST})
         judged = {"translations": [f"said_{name}"], "manifest": ["manifest"], "recognizers": ["judge"]}
         storage.write_json(f"{tmp_path}/judged_{name}/{MADE_BY}", {"inputs": judged, "settings": {}})
         storage.write_json(f"{tmp_path}/judged_{name}/_scores.json", {"hi-en": scores})
@@ -54,6 +55,11 @@ def test_mistakes_are_told_in_a_sentence(step, tmp_path):
     step.inputs["evaluations"].append("judged_a")
     with pytest.raises(UserError, match="section 'comparison': the evaluation 'judged_a' is named twice; name it once"):
         check(CompareApproachesConfig(), step)
+    said = storage.read_json(f"{tmp_path}/said_b/{MADE_BY}")
+    storage.write_json(f"{tmp_path}/said_b/{MADE_BY}", {**said, "settings": {"split": "validation"}})
+    with pytest.raises(UserError, match="'comparison': judged_a and judged_b judge the splits test and validation;"):
+        check_inputs(CompareApproachesConfig(), step)
+    storage.write_json(f"{tmp_path}/said_b/{MADE_BY}", said)
     judged = json.loads((tmp_path / "judged_b" / MADE_BY).read_text())
     judged["inputs"]["recognizers"] = ["other"]
     storage.write_json(f"{tmp_path}/judged_b/{MADE_BY}", judged)

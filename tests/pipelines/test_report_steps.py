@@ -6,7 +6,7 @@ from s2st import storage
 from s2st.config import UserError, build
 from s2st.schemas import MANIFEST
 from stages import datasets
-from stages.stage import Step
+from stages.stage import TRAINING_COST, Step
 
 HOUR = 3600.0
 
@@ -31,13 +31,18 @@ def test_time_is_from_the_first_begin_to_the_last_end():
     [
         ({}, 1, 0),
         ({"max_workers": 4, "num_gpus": 0.25}, 4, 1),
-        ({"loop": {"num_workers": 0, "cpus_per_worker": 1.0, "use_gpu": False}}, 1, 0),
-        ({"loop": {"num_workers": 8, "cpus_per_worker": 2.0, "use_gpu": True}, "max_workers": 2}, 16, 8),
     ],
 )
 def test_hours_are_those_of_a_step_s_workers(step, settings, cpu_hours, gpu_hours):
     (row,) = stage_rows(step, {"a": record(**settings)}, None)
     assert (row.cpu_hours, row.gpu_hours, row.costs) == (cpu_hours, gpu_hours, {})
+
+
+def test_hours_of_a_training_are_those_of_all_its_starts(step):
+    storage.write_json(f"{step.run_folder}/a/{TRAINING_COST}", {"core_seconds": 1.0, "worker_seconds": 8 * HOUR})
+    loop = {"num_workers": 2, "cpus_per_worker": 3.0, "use_gpu": True}
+    (row,) = stage_rows(step, {"a": record(loop=loop)}, None)
+    assert (row.cpu_hours, row.gpu_hours) == (24, 8)
 
 
 def test_money_is_told_where_prices_are_known(step):

@@ -51,9 +51,15 @@ def test_approaches_that_were_compared_are_shown_instead():
         "direction": "hi-en",
         "needs_text": True,
         "parameters": {"hears": 2_500_000},
+        "trained_elsewhere": False,
         "shared": [],
     }
-    row |= {"trainings": {"hears": 90.0}, "speed": 0.125, "scores": {**SCORE, "bleu": 70.5}, "new_voice": None}
+    row |= {
+        "trainings": {"hears": 90.0},
+        "speed": 0.125,
+        "scores": {**SCORE, "bleu": 70.5, "sentences": 9},
+        "new_voice": None,
+    }
     text = insert("<!-- results: demo -->\n<!-- end -->", {**SUMMARY, "approaches": [row]})
     assert "| cascade | yes | 2.50 M | 1.5 | 0.0 | 0.125 | 0.81 [0.75, 0.86] | – | 70.5 | 0.20 | 0.90 | 0.97 |" in text
     assert "2020-01-02, commit abc" in text

@@ -13,10 +13,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from s2st import checkpoint
+from s2st import checkpoint, storage
 from s2st.config import UserError
-from stages.stage import Step
-from trainers import log, loop, run
+from stages.stage import TRAINING_COST, Step
+from trainers import log, loop, run, worker
 from trainers.examples import Packing, examples
 from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig
@@ -144,6 +144,30 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(fit, monkeypatch):
     assert len(calls) == 25 + 20  # from the state of step 20 to step 40, and nothing twice but steps 21 to 24
     assert slope == whole[0]
     assert losses(history) == losses(whole[1])
+
+
+def test_the_cost_of_a_training_is_that_of_all_its_starts(fit, monkeypatch, tmp_path):
+    forward, calls = Line.forward, []
+
+    def interrupted(self, batch):
+        calls.append(len(calls))
+        if len(calls) == 15:
+            raise Interrupted
+        return forward(self, batch)
+
+    class Clocks:
+        """An update takes two seconds of CPU, and three by the clock."""
+
+        process_time = staticmethod(lambda: 2.0 * len(calls))
+        monotonic = staticmethod(lambda: 3.0 * len(calls))
+
+    monkeypatch.setattr(worker, "time", Clocks)
+    monkeypatch.setattr(Line, "forward", interrupted)
+    with pytest.raises(Interrupted):
+        fit(num_workers=0)
+    fit(num_workers=0)
+    cost = storage.read_json(f"{tmp_path}/run/line/{TRAINING_COST}")
+    assert cost == {"core_seconds": 80, "worker_seconds": 120}  # of 40 updates; those that the kill lost do not count
 
 
 def test_two_workers_survive_a_kill_and_do_what_one_does_with_two_batches(fit, tmp_path):

@@ -8,6 +8,7 @@ SCORES = {
     "content_words": 0.5,
     "content_words_interval": [0.4, 0.6],
     "bleu": 61.25,
+    "sentences": 40,
     "chance": 0.25,
     "ceiling": 0.875,
     "recordings": 1.0,
@@ -18,6 +19,7 @@ UNITS = Approach(
     needs_text=False,
     parameters={"translator": 1_200_000, "vocoder": 300_000},
     trainings={"translator": 360.0, "vocoder": 90.0},
+    trained_elsewhere=False,
     shared=("vocoder",),
     speed=0.0625,
     scores=SCORES,
@@ -45,15 +47,35 @@ def test_each_approach_has_a_row_and_what_it_shares_is_named():
 
 def test_what_is_not_known_is_a_dash():
     hosted = dataclasses.replace(
-        UNITS, name="hosted", needs_text=True, parameters={}, trainings={}, shared=(), speed=None, new_voice=None
+        UNITS,
+        name="hosted",
+        needs_text=None,
+        parameters={},
+        trainings={},
+        trained_elsewhere=True,
+        shared=(),
+        speed=None,
+        new_voice=None,
     )
     text = markdown([hosted])
     row = cells(text, "hosted")
     assert [row[name] for name in ("needs text", "parameters", "CPU s per s of speech", "of a new voice")] == [
-        *("yes", "–", "–", "–"),
+        *("–", "–", "–", "–"),
     ]
-    assert row["training, core-min"] == "0.0"
+    assert row["training, core-min"] == "–"
     assert "share" not in text.splitlines()[-1]
+
+
+def test_trainings_elsewhere_are_not_counted_as_none():
+    row = cells(markdown([dataclasses.replace(UNITS, trained_elsewhere=True)]), "units")
+    assert row["training, core-min"] == "7.5 and others'"
+
+
+def test_unequal_numbers_of_sentences_are_told():
+    fewer = dataclasses.replace(UNITS, name="speech", scores={**SCORES, "sentences": 38})
+    other = dataclasses.replace(fewer, direction="en-hi")
+    assert markdown([UNITS, fewer, other]).endswith("judged: units 40 (hi-en), speech 38 (hi-en).\n")
+    assert "judged" not in markdown([UNITS, other])
 
 
 @pytest.mark.parametrize(("scores", "shown"), [({}, "61.2"), ({"bleu_interval": [55.0, 66.5]}, "61.2 [55.0, 66.5]")])
