@@ -92,6 +92,7 @@ class Continuer:
                     **row,
                     "lang": self.lang,
                     "units": utterance.units,
+                    "durations": durations,
                     "finished": utterance.finished,
                     "loops": utterance.loops,
                     "audio": audio.encode(waveform),

@@ -1,4 +1,4 @@
-"""The sentences of a report that can be heard: which ones, and their sound."""
+"""What can be heard in a report: which sentences, recordings and samples, and their sound."""
 
 import io
 from collections import defaultdict
@@ -11,9 +11,17 @@ import soundfile
 
 from pipelines.report_translations import Evaluated, sentence_of
 from s2st import audio, storage
-from s2st.evaluation.report_content import Listening, Resynthesis, Sound
+from s2st.evaluation.report_content import Continuation, Listening, Resynthesis, Sound
 from s2st.evaluation.unit_strip import UnitTimes
-from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, TRANSLATIONS, UNITS
+from s2st.schemas import (
+    CONTINUATION_SCORES,
+    CONTINUATIONS,
+    MANIFEST,
+    RESYNTHESES,
+    RESYNTHESIS_SCORES,
+    TRANSLATIONS,
+    UNITS,
+)
 from s2st.speech_to_units import frames_per_second
 from s2st.units import reduce
 from stages import datasets
@@ -109,6 +117,35 @@ def resyntheses_of(step: Step, section: str, resyntheses: str, count: int) -> li
             )
         )
     return rows
+
+
+def continuations_of(step: Step, section: str, continuations: str, count: int) -> list[Continuation]:
+    """Choose recordings that a language model went on from, and samples, `count` of each."""
+    heard = {
+        (row["kind"], row["utterance_id"]): row["heard_text"]
+        for row in datasets.read_table(f"{step.run_folder}/{section}", CONTINUATION_SCORES).to_pylist()
+    }
+    said = datasets.read_table(f"{step.run_folder}/{continuations}", CONTINUATIONS).sort_by("utterance_id").to_pylist()
+
+    def sound(row: dict[str, Any]) -> Sound:
+        times = UnitTimes(row["units"], row["durations"], 1000 / audio.UNITS_PER_SECOND)
+        return Sound(row["audio"], times, heard[row["kind"], row["utterance_id"]])
+
+    true = {row["utterance_id"]: sound(row) for row in said if row["kind"] == "true"}
+    rows = [
+        row for kind in ("continued", "sampled") for row in spread([row for row in said if row["kind"] == kind], count)
+    ]
+    return [
+        Continuation(
+            section,
+            row["lang"],
+            row["utterance_id"],
+            sound(row),
+            true.get(row["utterance_id"]),
+            row["prompt_samples"] / audio.SAMPLE_RATE,
+        )
+        for row in rows
+    ]
 
 
 def write_sounds(folder: str, rows: Sequence[Listening]) -> None:

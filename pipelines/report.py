@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.compare_approaches import read_table
-from pipelines.listening import choose, listening_of, resyntheses_of, write_sounds
+from pipelines.listening import choose, continuations_of, listening_of, resyntheses_of, write_sounds
 from pipelines.report_rows import (
     SCORES_FILE,
     phone_rows,
@@ -32,6 +32,8 @@ from s2st.config import UserError
 from s2st.evaluation.report import render
 from s2st.evaluation.report_content import Report
 from s2st.schemas import (
+    CONTINUATION_SCORES,
+    CONTINUATIONS,
     MANIFEST,
     RESYNTHESES,
     RESYNTHESIS_SCORES,
@@ -41,6 +43,7 @@ from s2st.schemas import (
     UNIT_QUALITY,
     UNITS,
 )
+from stages import datasets
 from stages.records import records_of
 from stages.run import main
 from stages.stage import Counts, Input, Stage, Step, commit, machine
@@ -61,8 +64,9 @@ def check(config: ReportConfig, step: Step) -> None:
         raise UserError(f"section '{step.name}': name as many evaluations as translations and units, in one order")
     if len(set(evaluations)) < len(evaluations):
         raise UserError(f"section '{step.name}': an evaluation is named twice; name each section once")
-    if len(step.inputs.get("voice_scores", [])) != len(step.inputs.get("resyntheses", [])):
-        raise UserError(f"section '{step.name}': name as many voice_scores as resyntheses, in one order")
+    for scores, speech in (("voice_scores", "resyntheses"), ("continuation_scores", "continuations")):
+        if len(step.inputs.get(scores, [])) != len(step.inputs.get(speech, [])):
+            raise UserError(f"section '{step.name}': name as many {scores} as {speech}, in one order")
 
 
 def check_inputs(config: ReportConfig, step: Step) -> None:
@@ -85,6 +89,10 @@ def run(config: ReportConfig, step: Step) -> Counts:
     num_rows = sum(len(each.rows) for each in evaluated) + len(report.unit_quality)
     num_rows += sum(row.num_utterances for row in report.transcripts)
     num_rows += sum(row.num_recordings for row in report.voices)
+    num_rows += sum(
+        len(datasets.read_table(folder, CONTINUATION_SCORES, ["kind"]))
+        for folder in step.input_list("continuation_scores")
+    )
     return Counts(num_rows, num_rows)
 
 
@@ -95,6 +103,7 @@ def gather(config: ReportConfig, step: Step, pairs: Set[str] | None = None) -> R
     audible = [row for row in main_rows(evaluated) if pairs is None or row["pair_id"] in pairs]
     chosen, ordered = choose(audible, config.listening), ranked(evaluated)
     voices = list(zip(step.inputs.get("voice_scores", []), step.inputs.get("resyntheses", []), strict=True))
+    models = list(zip(step.inputs.get("continuation_scores", []), step.inputs.get("continuations", []), strict=True))
     qualities = step.input_list("unit_quality")
     return Report(
         title=config.title,
@@ -119,6 +128,8 @@ def gather(config: ReportConfig, step: Step, pairs: Set[str] | None = None) -> R
         listening=tuple(listening_of(step, evaluated[0], chosen)) if chosen else (),
         voices=tuple(row for name, _ in voices for row in voice_rows(step, name)),
         resyntheses=tuple(row for names in voices for row in resyntheses_of(step, *names, config.listening)),
+        language_models={name: storage.read_json(f"{step.run_folder}/{name}/{SCORES_FILE}") for name, _ in models},
+        continuations=tuple(row for names in models for row in continuations_of(step, *names, config.listening)),
         best=tuple(ordered[: config.sentences]),
         worst=tuple(ordered[::-1][: config.sentences]),
         failures=tuple(row for each in evaluated for row in failures_of(each)),
@@ -138,6 +149,8 @@ STAGE = Stage(
         "unit_quality": Input(UNIT_QUALITY, many=True, optional=True),
         "voice_scores": Input(RESYNTHESIS_SCORES, many=True, optional=True),
         "resyntheses": Input(RESYNTHESES, many=True, optional=True),
+        "continuation_scores": Input(CONTINUATION_SCORES, many=True, optional=True),
+        "continuations": Input(CONTINUATIONS, many=True, optional=True),
         "trainings": Input(many=True, optional=True),
         "comparison": Input(optional=True),
     },

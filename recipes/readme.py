@@ -5,13 +5,14 @@ The table goes between the two markers of its run's recipe, `<!-- results: demo 
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from s2st import storage
 from s2st.config import UserError
 from s2st.evaluation.approaches import Approach, markdown
+from s2st.evaluation.language_models import perplexity_table, speech_table
 from stages.run import stop_on_mistakes
 
 ROOT = Path(__file__).parent.parent
@@ -33,15 +34,6 @@ VOCODER_HEADER = (
     "| vocoder | durations | recordings | MCD | MCD, dB | mel L1 | duration error (frames) | F0 correlation "
     "| word error rate [95%] | of the recordings | ratio [95%] |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
 )
-LANGUAGE_MODEL_HEADER = (
-    "| language model | units | recordings | perplexity [95%] | trigrams | bigrams | unigrams | bits a second "
-    "|\n|---|---|---|---|---|---|---|---|\n"
-)
-SPEECH_HEADER = (
-    "| speech | utterances | ended by itself | units each | auto-BLEU | self-BLEU | VERT | words each | VERT of words "
-    "|\n|---|---|---|---|---|---|---|---|---|\n"
-)
-SPEECH = {"true": "recordings", "continued": "their beginnings, continued", "sampled": "samples without a beginning"}
 VOICES = {"seen": "heard in training", "unseen": "never heard"}
 
 
@@ -64,7 +56,7 @@ def results(summary: Mapping[str, Any]) -> str:
         spoken = _vocoder_rows(summary["voices"])
         models = summary.get("language_models", {})  # older summaries have none
         tables = [(TRANSCRIPTS_HEADER, heard), (QUALITY_HEADER, measured), (VOCODER_HEADER, spoken)]
-        tables += [(LANGUAGE_MODEL_HEADER, _language_model_rows(models)), (SPEECH_HEADER, _speech_rows(models))]
+        tables += [_markdown(perplexity_table(models)), _markdown(speech_table(models))]
         return "".join(header + "\n".join(rows) + "\n\n" for header, rows in tables if rows) + f"{origin}\n"
     rows = []
     for direction, score in summary["scores"].items():
@@ -132,30 +124,11 @@ def _vocoder_rows(voices: Mapping[str, Any]) -> list[str]:
     return rows
 
 
-def _language_model_rows(models: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for step, by_language in models.items():
-        for lang, score in by_language.items():
-            own, *others = (score["perplexity"][name] for name in ("language model", "trigram", "bigram", "unigram"))
-            cells = [f"{step}, {lang}", str(score["num_units"]), str(score["recordings"])]
-            cells += [f"{own['value']:.1f} [{own['low']:.1f}, {own['high']:.1f}]"]
-            cells += [f"{other['value']:.1f}" for other in others]
-            rows.append(f"| {' | '.join(cells)} | {score['bits_per_second']:.0f} |")
-    return rows
-
-
-def _speech_rows(models: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for step, by_language in models.items():
-        for lang, score in by_language.items():
-            for kind, speech in score["speech"].items():
-                units, words = (speech.get(f"diversity_of_{what}") for what in ("units", "words"))
-                cells = [f"{step}, {lang}: {SPEECH[kind]}", str(speech["utterances"]), f"{speech['finished']:.2f}"]
-                cells += [f"{speech['mean_units']:.0f}"]
-                cells += [f"{units[name]:.2f}" if units else "–" for name in ("auto_bleu", "self_bleu", "vert")]
-                cells += [f"{speech['mean_words']:.1f}", f"{words['vert']:.2f}"] if words else ["–", "–"]
-                rows.append(f"| {' | '.join(cells)} |")
-    return rows
+def _markdown(table: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
+    """Lay out the header of a table, and its rows."""
+    columns, *rows = table
+    header = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+    return header, [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def _figure(found: Mapping[str, float] | None, interval: bool = False) -> str:

@@ -3,6 +3,7 @@
 As GSLM samples (Lakhotia et al. 2021; fairseq's examples/textless_nlp/gslm/ulm/sample.py).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from s2st.beam_search import SearchOptions, search
 from s2st.decoding import UnitHypothesis, unit_hypothesis
 from s2st.models.unit_lm import UnitLm
 from s2st.models.unit_transformer import pad_tokens
-from s2st.units import EOS
+from s2st.units import EOS, reduce
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def continue_units(
         prefixes=tokens.to(device),
         generator=[torch.Generator(device).manual_seed(seed) for seed in seeds],
     )
-    return [unit_hypothesis(model.vocabulary, best) for (best,) in found]
+    utterances = [unit_hypothesis(model.vocabulary, best) for (best,) in found]
+    # a unit that is drawn twice in a row, as reduced units never are, goes on
+    return [dataclasses.replace(utterance, units=reduce(utterance.units)[0]) for utterance in utterances]
 
 
 @torch.inference_mode()

@@ -182,6 +182,7 @@ CONTINUATIONS = pa.schema(
         ("kind", pa.string()),  # "true": the recording's units; "continued": from its beginning; "sampled": no prompt
         ("num_prompt_units", pa.int64()),  # of units, which the model did not choose; 0 of "sampled"
         ("units", pa.list_(UNIT)),  # reduced, the prompt included
+        ("durations", pa.list_(pa.int32())),  # of each of these, in frames of 20 ms of `audio`
         ("finished", pa.bool_()),  # false: the model did not say where to end, and was cut
         ("loops", pa.bool_()),  # it was cut, and repeats itself to its end
         ("audio", pa.binary()),  # the units, spoken: FLAC, 16 kHz, mono

@@ -68,6 +68,11 @@ def join(comparison: Comparison) -> Report:
         transcripts=_named(comparison, "transcripts", "section", ("lang", "voices")),
         voices=_named(comparison, "voices", "section", ("lang", "durations")),
         unit_quality=_named(comparison, "unit_quality", "units", ("lang",)),
+        language_models={
+            f"{name}: {section}": scores
+            for name, report in zip(comparison.names, comparison.reports, strict=True)
+            for section, scores in report.language_models.items()
+        },
         failures=_named(comparison, "failures", "unit_kind", ("direction",)),
         notes=tuple(sorted({note for report in comparison.reports for note in report.notes})),
         rejects=(),

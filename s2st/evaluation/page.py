@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jinja2
 from markupsafe import Markup, escape
 
+from s2st.evaluation.language_models import perplexity_table, speech_table
 from s2st.evaluation.report_content import Sentence, Sound
 from s2st.evaluation.scores import found_words
 from s2st.evaluation.spoken_text import spoken_text
@@ -42,6 +43,8 @@ def fill(template: str, **content: Any) -> str:
         strip=unit_strip,
         entropy=entropy_bits,
         svg=Markup,
+        perplexity_table=perplexity_table,
+        speech_table=speech_table,
     )
     return environment.get_template(template).render(**content)
 

@@ -7,7 +7,7 @@ from s2st.evaluation import charts
 from s2st.evaluation.approaches import COLUMNS, cells_of, shared_trainings
 from s2st.evaluation.page import fill, within_budget
 from s2st.evaluation.phone_map import phone_map
-from s2st.evaluation.report_content import Listening, Report, Resynthesis, ScoreRow, StageRow, UnitQuality
+from s2st.evaluation.report_content import Continuation, Listening, Report, Resynthesis, ScoreRow, StageRow, UnitQuality
 from s2st.evaluation.segment_lengths import length_chart
 
 # Each chart of the quality of units: its title, and the attributes of UnitQuality that it draws.
@@ -19,7 +19,8 @@ QUALITY_CHARTS = {
 
 def render(report: Report) -> str:
     """Fill the template of the report; listening rows that would make it too large are counted instead."""
-    shown = within_budget([*report.listening, *report.resyntheses])
+    sounds = [*report.listening, *report.resyntheses, *report.continuations]
+    shown = within_budget(sounds)
     several = len({approach.direction for approach in report.approaches}) > 1
     return fill(
         "report.html.jinja",
@@ -30,7 +31,8 @@ def render(report: Report) -> str:
         shared_trainings=shared_trainings(report.approaches),
         listening=[row for row in shown if isinstance(row, Listening)],
         resyntheses=[row for row in shown if isinstance(row, Resynthesis)],
-        num_left_out=len(report.listening) + len(report.resyntheses) - len(shown),
+        continuations=[row for row in shown if isinstance(row, Continuation)],
+        num_left_out=len(sounds) - len(shown),
         training_charts=[(training.name, charts.line_chart(training.curves)) for training in report.trainings],
         quality_charts=_quality_charts(report.unit_quality),
         phone_maps=[(units.name, phone_map(units.counts, units.name)) for units in report.unit_phones],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from s2st.evaluation import charts
 from s2st.evaluation.approaches import Approach
+from s2st.evaluation.language_models import Scores
 from s2st.evaluation.phone_map import Counts
 from s2st.evaluation.scores import Share
 from s2st.evaluation.unit_strip import UnitTimes
@@ -198,6 +199,18 @@ class Resynthesis:
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """Something a unit language model said, beside the recording whose beginning it had as its prompt."""
+
+    section: str
+    lang: str
+    name: str  # of the recording, or of the sample
+    drawn: Sound
+    true: Sound | None = None  # the recording's units in the same voice; None: without a prompt
+    prompt_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything the report shows; empty parts are left out."""
 
@@ -223,6 +236,8 @@ class Report:
     listening: tuple[Listening, ...] = ()
     voices: tuple[VoiceScores, ...] = ()
     resyntheses: tuple[Resynthesis, ...] = ()
+    language_models: Scores = field(default_factory=dict)  # by section and language
+    continuations: tuple[Continuation, ...] = ()
     best: tuple[Sentence, ...] = ()
     worst: tuple[Sentence, ...] = ()
     failures: tuple[Failures, ...] = ()

@@ -73,7 +73,10 @@ def test_a_recording_goes_on_and_samples_begin_by_themselves(told, local_ray, ro
     assert true["num_prompt_units"] == continued["num_prompt_units"] == len(prompt)
     assert continued["units"][: len(prompt)] == true["units"][: len(prompt)] == prompt.tolist()
     for row in rows:
-        assert len(samples_of(row["audio"])) == row["num_samples"]
+        assert len(samples_of(row["audio"])) == row["num_samples"] == sum(row["durations"]) * audio.HOP
+        assert reduce(np.array(row["units"]))[0].tolist() == row["units"]
+        assert len(row["durations"]) == len(row["units"])
+        assert row["prompt_samples"] == sum(row["durations"][: row["num_prompt_units"]]) * audio.HOP
         assert 0 < len(row["units"]) - row["num_prompt_units"] <= 12 or row["kind"] == "true"
         assert (row["prompt_samples"] > 0) == (row["kind"] != "sampled")
     assert len({tuple(row["units"]) for row in samples}) == 3

@@ -8,9 +8,18 @@ from pipelines.report import ReportConfig, check, check_inputs, run
 from pipelines.unit_quality import PHONES_FILE
 from s2st import audio, storage
 from s2st.config import UserError
-from s2st.schemas import MANIFEST, RESYNTHESES, RESYNTHESIS_SCORES, UNIT_QUALITY, UNITS
+from s2st.schemas import (
+    CONTINUATION_SCORES,
+    CONTINUATIONS,
+    MANIFEST,
+    RESYNTHESES,
+    RESYNTHESIS_SCORES,
+    UNIT_QUALITY,
+    UNITS,
+)
 from stages import datasets
 from stages.stage import MADE_BY, Step
+from tests.s2st.evaluation.example_report import LANGUAGE_MODEL
 
 
 @pytest.mark.parametrize(
@@ -106,3 +115,33 @@ def test_a_vocoder_has_its_scores_and_sounds(tmp_path, tone):
     assert "unit 6, 0.50 to 1.00 s" in page  # as it was recorded
     with pytest.raises(UserError, match="name as many voice_scores as resyntheses"):
         check(ReportConfig(), Step("report", "pipelines.report", "", {}, {"voice_scores": ["scores"]}))
+
+
+def test_a_language_model_has_its_scores_and_sounds(tmp_path, tone):
+    sound = audio.encode(tone)
+    shared = {"lang": "en", "units": [5, 6], "durations": [20, 30], "audio": sound, "prompt_samples": 8000}
+    names = [("a", "true"), ("a", "continued"), ("b", "true"), ("b", "continued"), ("sample-0001", "sampled")]
+    said = [{**shared, "utterance_id": name, "kind": kind} for name, kind in names]
+    scored = [{**row, "heard_text": f"{row['kind']} {row['utterance_id']}"} for row in said]
+    recording = {"utterance_id": "a", "lang": "en", "split": "test", "num_samples": len(tone)}
+    for folder, rows, schema in (
+        ("m", [recording], MANIFEST),
+        ("said", said, CONTINUATIONS),
+        ("scores", scored, CONTINUATION_SCORES),
+    ):
+        datasets.write_table(pa.Table.from_pylist(rows, schema), f"{tmp_path}/{folder}")
+        record = {"settings": {"folder": {}}, "inputs": {}, "date": "2001-02-03", "audio_hours": 1.5, "seconds": 2.0}
+        storage.write_json(f"{tmp_path}/{folder}/{MADE_BY}", {**record, "rows_in": 1, "rows_out": 1, "rejects": 0})
+    storage.write_json(f"{tmp_path}/scores/_scores.json", {"en": LANGUAGE_MODEL})
+    inputs = {"manifest": ["m"], "continuations": ["said"], "continuation_scores": ["scores"]}
+    step = Step("report", "pipelines.report", str(tmp_path), {}, inputs, "mine.yaml")
+    check(ReportConfig(), step)
+    assert run(ReportConfig(listening=1), step).rows_out == 5
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "31.2 [29.0, 33.5]" in page
+    assert page.count("<audio") == 3  # a recording, its beginning continued, and a sample
+    assert all(text in page for text in ("true a", "continued a", "sampled sample-0001", "prompt of 0.5 s"))
+    assert "continued b" not in page
+    assert "unit 6, 0.40 to 1.00 s" in page
+    with pytest.raises(UserError, match="name as many continuation_scores as continuations"):
+        check(ReportConfig(), Step("report", "pipelines.report", "", {}, {"continuations": ["said"]}))

@@ -8,6 +8,7 @@ from s2st.audio import SAMPLE_RATE, encode
 from s2st.evaluation.approaches import Approach
 from s2st.evaluation.charts import Series
 from s2st.evaluation.report_content import (
+    Continuation,
     DataRow,
     Failures,
     Listening,
@@ -30,6 +31,16 @@ from s2st.evaluation.unit_strip import UnitTimes
 from s2st.evaluation.voice_scores import Figure
 
 TIMES = UnitTimes((7, 3, 7), (5, 10, 5), 20.0)
+FOUND = {"value": 31.25, "low": 29.0, "high": 33.5}
+VARIED = {"auto_bleu": 0.125, "self_bleu": 0.5, "vert": 0.25}
+SPOKEN = {"utterances": 9, "mean_units": 99.6, "finished": 1.0, "loops": 0.0, "diversity_of_units": VARIED}
+LANGUAGE_MODEL = {
+    "recordings": 21,
+    "num_units": 200,
+    "bits_per_second": 150.4,
+    "perplexity": dict.fromkeys(("language model", "trigram", "bigram", "unigram"), FOUND),
+    "speech": {"true": {**SPOKEN, "mean_words": 7.25, "diversity_of_words": VARIED}, "sampled": SPOKEN},
+}
 PHONES = {0: {"a": 90, "sil": 10}, 1: {"sil": 60, "a": 60}, 5: {"sil": 200, "b": 3}}
 
 
@@ -62,7 +73,9 @@ def empty_report() -> Report:
 def full_report() -> Report:
     """A report of a small run."""
     measured = {"content_words": 0.5, "bleu": 61.2, "chance": 0.25, "ceiling": 0.75, "recordings": 1.0}
-    approach = Approach("cascade", "hi-en", True, {"recognizer": 1_500_000}, {"recognizer": 90.0}, (), 0.25, measured)
+    approach = Approach(
+        "cascade", "hi-en", True, {"recognizer": 1_500_000}, {"recognizer": 90.0}, False, (), 0.25, measured
+    )
     losses = Training(
         "translation", (Series("loss", (0, 4, 9), (5, 2, 1)), Series("validation_loss", (0.0, 9.0), (5.0, 1.5)))
     )
@@ -119,6 +132,13 @@ def full_report() -> Report:
         ),
         voices=(VoiceScores("scores", "en", "predicted", 21, 400, {"mcd": Figure(4.125, 4, 4.25)}),),
         resyntheses=(Resynthesis("scores", "en", "Thank <you>.", Sound(sound(4), TIMES, ""), Sound(sound(5), TIMES)),),
+        language_models={"lm_scores": {"en": LANGUAGE_MODEL}},
+        continuations=(
+            Continuation(
+                "lm_scores", "en", "u-1", Sound(sound(6), TIMES, "go <on>"), Sound(sound(7), TIMES, "go"), 0.5
+            ),
+            Continuation("lm_scores", "en", "sample-0001", Sound(sound(8), TIMES, "")),
+        ),
         best=(sentence(heard="the best"),),
         worst=(sentence(heard="", heard_words=(), fault="cut, loops"),),
         failures=(Failures("hi → en", "mfcc", 202, 11, 5, 1, 2, 3),),

@@ -16,7 +16,7 @@ from tests.s2st.evaluation.example_report import full_report
 from tests.s2st.evaluation.test_comparison import two_runs
 
 PATIENCE_MS = 30_000
-NUM_SOUNDS = {"report": 6, "comparison": 4}
+NUM_SOUNDS = {"report": 9, "comparison": 4}
 DRAWN = "polyline, svg .bar, .whisker, .ceiling, .chance, .p5, .strip rect"
 
 

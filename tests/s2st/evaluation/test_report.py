@@ -99,6 +99,13 @@ def test_every_table_shows_its_rows() -> None:
         ],
         ["hi → enmfcc, unseen voices", "50.0 25.0 to 75.0", "98", *["–"] * 8],
     ]
+    assert table(page, "language model", "units") == [
+        ["lm_scores, en", "200", "21", "31.2 [29.0, 33.5]", "31.2", "31.2", "31.2", "150"]
+    ]
+    assert table(page, "speech", "utterances") == [
+        ["lm_scores, en: recordings", "9", "1.00", "100", "0.12", "0.50", "0.25", "7.2", "0.25"],
+        ["lm_scores, en: samples without a beginning", "9", "1.00", "100", "0.12", "0.50", "0.25", "–", "–"],
+    ]
     assert table(page, "Direction", "Translations") == [["hi → enmfcc", "202", "11", "5", "1", "2", "3"]]
     assert table(page, "Step", "Reason") == [["ingest", "the audio is silent", "7"]]
     assert table(page, "Language", "Split")[1] == ["hi", "test", "200", "100", "2", "0.12"]
@@ -118,7 +125,7 @@ def test_every_table_says_what_its_columns_mean() -> None:
     html = render(full_report())
     tables = re.findall(r"<table.*?</table>", html, re.DOTALL)
     captions = [re.search(r"<caption>(.*?)</caption>", found, re.DOTALL) for found in tables]
-    assert len(tables) == 11
+    assert len(tables) == 13
     assert all(caption and caption[1].count("<b>") > 1 for caption in captions)
 
 
@@ -130,8 +137,21 @@ def test_costs_are_of_each_currency_and_left_out_where_no_price_is_known() -> No
     assert page.tables[0][0][-1] == "GPU-hours"
 
 
+def test_a_continuation_is_heard_beside_its_recording_and_a_sample_alone() -> None:
+    page = render(dataclasses.replace(empty_report(), continuations=full_report().continuations))
+    assert page.count("<audio") == 3
+    assert "prompt of 0.5 s" in page
+    roles = re.findall('<div class="role">(.*?)</div>', page)
+    assert roles == [
+        "The recording&#39;s units, in the same voice",
+        "Its prompt, continued",
+        "A sample without a prompt",
+    ]
+    assert "go &lt;on&gt;" in page
+
+
 def test_units_stand_over_time_below_each_sound_that_has_them() -> None:
-    html = render(dataclasses.replace(full_report(), resyntheses=()))
+    html = render(dataclasses.replace(full_report(), resyntheses=(), continuations=()))
     strips = re.findall(r'<svg[^>]*class="strip".*?</svg>', html)
     assert len(strips) == 3
     assert "<title>unit 3, 0.10 to 0.30 s</title>" in strips[0]
@@ -204,7 +224,7 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     page = Page(render(full_report()))
     assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in page.attributes}
     sources = [a["src"] for _, a in page.attributes if "src" in a]
-    assert len(sources) == 6
+    assert len(sources) == 9
     assert all(source.startswith("data:audio/flac;base64,") for source in sources)
     assert base64.b64decode(sources[3].partition(",")[2]) == sound(2)
     assert not re.search(r"https?://|url\(|@import", render(full_report()))
@@ -229,7 +249,7 @@ def test_the_file_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_AUDIO_BYTES", 2 * size)
     page = Page(render(dataclasses.replace(full_report(), listening=(row,) * 5)))
     assert sum(tag == "audio" for tag, _ in page.attributes) == 8
-    assert "4 more sentences are left out" in page.text
+    assert "6 more sentences are left out" in page.text
 
 
 def test_missing_sound_is_said_and_strange_sound_refused() -> None:
