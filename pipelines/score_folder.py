@@ -4,16 +4,16 @@ The references are a table with the columns id and text (and, for the ceiling, `
 speech), or the rows of a manifest in one language and split, whose utterance_id is the id.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 import ray.data
+from ray.data import Dataset
 
-from pipelines.evaluate import check_recognizers, target_recordings
+from pipelines.evaluate import check_recognizers
 from s2st import storage
 from s2st.config import UserError
 from s2st.evaluation import folder as speech_folder
@@ -30,7 +30,8 @@ TO_HEAR = pa.schema(
         ("utterance_id", pa.string()),
         ("reference_text", pa.string()),
         ("file", pa.string()),  # address; null where it is missing
-        ("recording", pa.binary()),  # null where none is given
+        ("recording_file", pa.string()),  # address of the true speech; null where it is in a manifest, or none is given
+        ("recording", pa.binary()),  # the true speech of a manifest
     ]
 )
 
@@ -90,20 +91,37 @@ def references_of(config: ScoreFolderConfig, step: Step) -> dict[str, str]:
     return dict(zip(table["utterance_id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
-def recordings_of(config: ScoreFolderConfig, step: Step, ids: Iterable[str]) -> dict[str, bytes] | None:
-    """Read the true speech, where it is given."""
-    if config.references is None:
-        return target_recordings(step.input("manifest"), set(ids))
-    return speech_folder.read_recordings(config.recordings, ids) if config.recordings is not None else None
+def rows_to_hear(config: ScoreFolderConfig, step: Step, texts: dict[str, str], files: dict[str, str]) -> Dataset:
+    """Stream rows of TO_HEAR: the files that there are of the ids of `texts`, beside their true speech."""
+    if config.references is not None:
+        known = speech_folder.find_recordings(config.recordings, texts) if config.recordings is not None else {}
+        return ray.data.from_arrow(pa.Table.from_pylist(speech_folder.rows_to_hear(texts, files, known), TO_HEAR))
+    spoken = datasets.read(step.input("manifest"), MANIFEST, ["utterance_id", "text", "audio"])
+    return datasets.only(spoken, pa.array(sorted(texts))).map_batches(
+        _to_hear, fn_kwargs={"files": files}, batch_format="pyarrow"
+    )
+
+
+def _to_hear(table: pa.Table, files: dict[str, str]) -> pa.Table:
+    """Turn rows of MANIFEST into rows of TO_HEAR."""
+    rows = [
+        {
+            "utterance_id": row["utterance_id"],
+            "reference_text": row["text"],
+            "file": files.get(row["utterance_id"]),
+            "recording": row["audio"]["bytes"],
+        }
+        for row in table.to_pylist()
+    ]
+    return pa.Table.from_pylist(rows, TO_HEAR)
 
 
 def run(config: ScoreFolderConfig, step: Step) -> Counts:
     """Hear on the workers, score here; writes rows and _scores.json."""
     texts = references_of(config, step)
     files, extra = speech_folder.find_speech(config.folder, texts)
-    waiting = speech_folder.rows_to_hear(texts, files, recordings_of(config, step, texts))
-    dataset = ray.data.from_arrow(pa.Table.from_pylist(waiting, schema=TO_HEAR))
-    heard = dataset.repartition(target_num_rows_per_block=config.batch_rows).map_batches(
+    speech = rows_to_hear(config, step, texts, files).repartition(target_num_rows_per_block=config.batch_rows)
+    heard = speech.map_batches(
         FolderJudge,
         fn_constructor_args=(step.input_list("recognizers"), config.lang),
         batch_format="pyarrow",

@@ -64,8 +64,9 @@ def run(config: UnitQualityConfig, step: Step) -> Counts:
             by_language[utterance["lang"]].append(utterance)
         for lang, spoken in sorted(by_language.items()):
             rows.append({"units": section, "lang": lang, "split": config.split})
-            rows[-1].update(measure(spoken, phones, config.seed))
-            if counts := phones_of_units(*align(spoken, phones)):
+            said, units = align(spoken, phones)
+            rows[-1].update(measure(spoken, said, units, config.seed))
+            if counts := phones_of_units(said, units):
                 mapped[section][lang] = counts
         rows_in += len(utterances)
     datasets.write_table(pa.Table.from_pylist(rows, schema=UNIT_QUALITY), step.output)
@@ -97,10 +98,11 @@ def align(
     return np.concatenate(said), np.concatenate(units)
 
 
-def measure(
-    utterances: list[dict[str, Any]], phones: dict[str, tuple[list[str], list[int]]], seed: int
-) -> dict[str, Any]:
-    """Make the rest of a row of UNIT_QUALITY of rows of UNITS of one codebook and language."""
+def measure(utterances: list[dict[str, Any]], said: np.ndarray, said_as: np.ndarray, seed: int) -> dict[str, Any]:
+    """Make the rest of a row of UNIT_QUALITY of rows of UNITS of one codebook and language.
+
+    `said` (N,) and `said_as` (N,) are the phones and units of `align`.
+    """
     codebook = utterances[0]["codebook"]
     units = [np.asarray(utterance["units"], np.int64) for utterance in utterances]
     counts = np.bincount(np.concatenate(units))
@@ -111,7 +113,6 @@ def measure(
         "num_units": int((counts > 0).sum()),
         "perplexity": 2 ** entropy_bits(counts),
     }
-    said, said_as = align(utterances, phones)
     if (num_phones := len(np.unique(said))) > 1:  # of one phone alone there is nothing to know
         agreement = phone_scores(said, said_as)
         row.update(

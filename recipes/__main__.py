@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.compare_approaches import TABLE
 from pipelines.report_steps import elapsed_seconds
 from s2st import storage
 from stages.recipe import find_recipe, open_recipe
@@ -35,7 +36,7 @@ def summarise(recipe: str, steps: Sequence[Step], records: Sequence[Mapping[str,
         if step.stage == "pipelines.report":
             scores = storage.read_json(f"{step.output}/scores.json")
         if step.stage == "pipelines.compare_approaches":
-            approaches += storage.read_json(f"{step.output}/table.json")
+            approaches += storage.read_json(f"{step.output}/{TABLE}")
         if step.stage in measured:
             measured[step.stage][step.name] = storage.read_json(f"{step.output}/_scores.json")
     last = max(records, key=lambda record: record["date"])

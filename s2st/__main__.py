@@ -85,7 +85,7 @@ def run_score(arguments: argparse.Namespace) -> None:
     lang = arguments.lang
     texts = folder.read_references(arguments.references)
     files, extra = folder.find_speech(arguments.folder, texts)
-    recordings = folder.read_recordings(arguments.recordings, texts) if arguments.recordings else None
+    recordings = folder.find_recordings(arguments.recordings, texts) if arguments.recordings else {}
     name = arguments.recognizer or recognizer_of(arguments.protocol, lang)
     judge, version = recognizers.find(name, lang, "cuda" if torch.cuda.is_available() else "cpu")
     waiting = folder.rows_to_hear(texts, files, recordings)

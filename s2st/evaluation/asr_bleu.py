@@ -38,10 +38,14 @@ def score_heard(
     }
     if recordings is not None:
         true = [protocol.heard(text) for text in recordings]
+        words = bleu(expected, true, protocol.tokenizer, protocol.lowercase, sentences, seed)
+        letters = chrf(expected, true, sentences, seed)
         scores |= {
             "judge_word_error_rate": word_error_rate(expected, true),
             "judge_character_error_rate": character_error_rate(expected, true),
-            "recordings_bleu": bleu(expected, true, protocol.tokenizer, protocol.lowercase).value,
-            "recordings_chrf": chrf(expected, true).value,
+            "recordings_bleu": words.value,
+            "recordings_bleu_interval": [words.low, words.high],
+            "recordings_chrf": letters.value,
+            "recordings_chrf_interval": [letters.low, letters.high],
         }
     return scores

@@ -63,8 +63,17 @@ def find_speech(folder: str, ids: Iterable[str]) -> tuple[dict[str, str], list[s
     return found, sorted(names - set(wanted))
 
 
+def find_recordings(folder: str, ids: Iterable[str]) -> dict[str, str]:
+    """Find the true recording of each id; raises UserError if one is not there."""
+    ids = list(ids)
+    found, _ = find_speech(folder, ids)
+    if missing := sorted(set(ids) - set(found)):
+        raise UserError(f"{folder} has no {missing[0]}{SUFFIX}; the true speech of every reference must be there")
+    return found
+
+
 def rows_to_hear(
-    texts: Mapping[str, str], files: Mapping[str, str], recordings: Mapping[str, bytes] | None
+    texts: Mapping[str, str], files: Mapping[str, str], recordings: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Put together what `hear_rows` needs, by id."""
     return [
@@ -72,19 +81,11 @@ def rows_to_hear(
             "utterance_id": each,
             "reference_text": text,
             "file": files.get(each),
-            "recording": (recordings or {}).get(each),
+            "recording_file": recordings.get(each),
+            "recording": None,
         }
         for each, text in sorted(texts.items())
     ]
-
-
-def read_recordings(folder: str, ids: Iterable[str]) -> dict[str, bytes]:
-    """Read the true recording of each id; raises UserError if one is not there."""
-    ids = list(ids)
-    found, _ = find_speech(folder, ids)
-    if missing := sorted(set(ids) - set(found)):
-        raise UserError(f"{folder} has no {missing[0]}{SUFFIX}; the true speech of every reference must be there")
-    return {each: storage.read_bytes(address) for each, address in found.items()}
 
 
 def listen(transcribe: Transcribe, sounds: Sequence[bytes | None]) -> list[dict[str, Any]]:
@@ -114,20 +115,25 @@ def _decode(sound: bytes | None) -> tuple[np.ndarray, str | None]:
 
 
 def hear_rows(transcribe: Transcribe, lang: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Make rows of FOLDER_SCORES from those with utterance_id, reference_text, and file and recording or None.
+    """Make rows of FOLDER_SCORES from those with utterance_id, reference_text, file, recording_file and recording.
 
-    A file is an address that is read here, a recording the bytes of the true speech.
+    `file` and `recording_file` are addresses, which are read here, or None; `recording` is the true speech itself,
+    where it lies in no file of its own.
     """
-    heard = listen(transcribe, [None if row["file"] is None else storage.read_bytes(row["file"]) for row in rows])
-    recorded = listen(transcribe, [row["recording"] for row in rows])
+    heard = listen(transcribe, [_read(row["file"]) for row in rows])
+    recorded = listen(transcribe, [row["recording"] or _read(row["recording_file"]) for row in rows])
     done = []
     for row, found, true in zip(rows, heard, recorded, strict=True):
         known = {"utterance_id": row["utterance_id"], "lang": lang, "reference_text": row["reference_text"], **found}
-        given = row["recording"] is not None
+        given = row["recording"] is not None or row["recording_file"] is not None
         known["recording_text"] = true["heard_text"] if given else None
         known["reference_seconds"] = true["seconds"] if given else None
         done.append(known)
     return done
+
+
+def _read(address: str | None) -> bytes | None:
+    return None if address is None else storage.read_bytes(address)
 
 
 def told(scores: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.unit_quality import PHONES_FILE, UnitQualityConfig, check_inputs, measure, run
+from pipelines.unit_quality import PHONES_FILE, UnitQualityConfig, align, check_inputs, measure, run
 from s2st import storage
 from s2st.config import UserError
 from s2st.schemas import PHONES, UNIT_QUALITY, UNITS
@@ -44,7 +44,7 @@ def test_units_that_follow_the_phones_are_perfect_at_both_rates(codebook, per_ph
     for row in rows:
         middles = 200 + hop * np.arange(len(row["units"]))
         row["units"] = [WORDS[row["sentence_id"]][min(5, middle // 1600)] for middle in middles]
-    scores = measure(rows, phones_of(rows), 0)
+    scores = measure(rows, *align(rows, phones_of(rows)), 0)
     assert scores["pnmi"] == pytest.approx(1)
     assert (scores["phone_purity"], scores["cluster_purity"], scores["num_phones"]) == (1, 1, 5)
     assert (scores["num_units"], scores["num_utterances"], scores["num_frames"]) == (5, 4, 4 * 6 * per_phone)
@@ -54,10 +54,11 @@ def test_units_that_follow_the_phones_are_perfect_at_both_rates(codebook, per_ph
 
 def test_units_of_the_voice_are_told_and_phones_may_be_missing():
     rows = spoken(5, voice_shift=10)
-    scores = measure(rows, {}, 0)
+    scores = measure(rows, *align(rows, {}), 0)
     assert "pnmi" not in scores
     assert scores["same_sentence"] == 1 > scores["other_sentence"]
-    alone = measure([row for row in rows if row["speaker"] == "m-en"], phones_of(rows[:1]), 0)
+    one_voice = [row for row in rows if row["speaker"] == "m-en"]
+    alone = measure(one_voice, *align(one_voice, phones_of(rows[:1])), 0)
     assert "same_sentence" not in alone
     assert alone["pnmi"] > 0.5
 
@@ -66,10 +67,10 @@ def test_utterances_without_phones_are_left_out_and_one_phone_tells_nothing():
     rows = spoken(5)
     first, second = rows[0]["utterance_id"], rows[1]["utterance_id"]
     silent = {first: (["sil"], [0]), second: ([], [])}
-    alone = measure(rows, silent, 0)
+    alone = measure(rows, *align(rows, silent), 0)
     assert "pnmi" not in alone
     assert "num_phones" not in alone
-    known = measure(rows, {**phones_of(rows[2:]), second: ([], [])}, 0)
+    known = measure(rows, *align(rows, {**phones_of(rows[2:]), second: ([], [])}), 0)
     assert known["num_phones"] == 5
 
 

@@ -32,7 +32,7 @@ def test_what_is_no_speech_is_scored_and_counted(tmp_path, speech):
     lines = [f"{each}\tred books" for each in ("a", "more/b", "silent", "empty", "noise", "lost")]
     texts = folder.read_references(references(tmp_path, ["id\ttext", *lines]))
     files, extra = folder.find_speech(speech, texts)
-    rows = folder.hear_rows(hear_two_words, "en", folder.rows_to_hear(texts, files, None))
+    rows = folder.hear_rows(hear_two_words, "en", folder.rows_to_hear(texts, files, {}))
     assert {row["utterance_id"]: row["problem"] for row in rows} == {
         "a": None,
         "empty": "empty",
@@ -52,14 +52,14 @@ def test_what_is_no_speech_is_scored_and_counted(tmp_path, speech):
 def test_true_recordings_are_the_ceiling(tmp_path, speech, tone):
     texts = {"a": "red books", "more/b": "red books"}
     files, _ = folder.find_speech(speech, texts)
-    recordings = folder.read_recordings(speech, texts)
+    recordings = folder.find_recordings(speech, texts)
     rows = folder.hear_rows(hear_two_words, "en", folder.rows_to_hear(texts, {"a": files["a"]}, recordings))
     scores = folder.score_rows(rows, [], protocol("plain", "en"), "judge")
     assert (scores["word_error_rate"], scores["judge_word_error_rate"]) == (0.5, 0)
     assert scores["duration_ratio"] == 0.5  # one of the two is missing
     assert rows[0]["reference_seconds"] == len(tone) / audio.SAMPLE_RATE
     with pytest.raises(UserError, match=r"speech has no lost.wav; the true speech of every reference must be there"):
-        folder.read_recordings(speech, ["a", "lost"])
+        folder.find_recordings(speech, ["a", "lost"])
 
 
 @pytest.mark.parametrize(
