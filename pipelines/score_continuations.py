@@ -5,6 +5,7 @@ diversity of what it says that of the recordings. A recogniser, if there is one,
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
 import ray.data
 import torch
 
@@ -21,7 +23,7 @@ from s2st import audio, checkpoint, storage
 from s2st.config import UserError, build
 from s2st.continuation import surprisals
 from s2st.evaluation.bootstrap import interval, ratio
-from s2st.evaluation.ngram_model import NgramModel
+from s2st.evaluation.ngram_model import Ngram, NgramModel, count_ngrams, histories_of
 from s2st.evaluation.sample_diversity import diversity
 from s2st.evaluation.spoken_text import spoken_text
 from s2st.models.unit_lm import UnitLm, UnitLmConfig
@@ -82,7 +84,7 @@ def check_inputs(config: ScoreContinuationsConfig, step: Step) -> None:
     check_units(step, info)
     if step.input_list("recognizers"):
         check_recognizers(step, {info["lang"]})
-    if not len(split_of(step, "test")):
+    if not len(test_split(step)):
         raise UserError(f"section '{step.name}': no utterance of the test split can be scored by the language model")
 
 
@@ -113,22 +115,26 @@ def model_config(step: Step) -> UnitLmConfig:
     return build(UnitLmConfig, checkpoint.read_config(folder, "unit_lm")["config"], folder)
 
 
-def split_of(step: Step, split: str) -> pa.Table:
-    """Read the utterances of a split that the model is of and has positions for: {utterance_id, units, durations}."""
+def known(step: Step, split: str) -> pc.Expression:
+    """Choose the utterances of a split that the model is of and has positions for."""
     runs, most = pc.list_value_length(pc.field("durations")), model_config(step).max_positions
-    wanted = (pc.field("split") == split) & (pc.field("lang") == language_model_info(step)["lang"])
-    wanted &= (runs > 0) & (runs < most)  # the end of the utterance before takes one position
-    return datasets.read_table(step.input("units"), UNITS, ["utterance_id", "units", "durations"], wanted)
+    ours = (pc.field("split") == split) & (pc.field("lang") == language_model_info(step)["lang"])
+    return ours & (runs > 0) & (runs < most)  # the end of the utterance before takes one position
+
+
+def test_split(step: Step) -> pa.Table:
+    """Read the utterances that are judged: {utterance_id, units, durations}."""
+    return datasets.read_table(step.input("units"), UNITS, ["utterance_id", "units", "durations"], known(step, "test"))
 
 
 def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
     """Score the test split: perplexity a reduced unit, the ends of utterances counted, of the model and of n-grams."""
     vocabulary = model_config(step).vocabulary
-    table = split_of(step, "test")
+    table = test_split(step)
     judged = surprisals_of(config, step, table)
     nats = {"language model": [judged[name] for name in table["utterance_id"].to_pylist()]}
-    training, test = (tokens_of(vocabulary, rows) for rows in (split_of(step, "train"), table))
-    ngrams = NgramModel(training, max(NGRAMS.values()), vocabulary.num_units + 1)  # it knows the shorter ones as well
+    test = tokens_of(vocabulary, table)
+    ngrams = NgramModel(counted(config, step, test), vocabulary.num_units + 1)
     for name, order in NGRAMS.items():
         nats[name] = [ngrams.surprisal(tokens, order) for tokens in test]
     num_tokens = np.array([len(tokens) - 1 for tokens in test], float)
@@ -141,6 +147,25 @@ def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
         "bits_per_second": sum(nats["language model"]) / np.log(2) / seconds,
         "perplexity": {name: perplexity(found, num_tokens, config.seed) for name, found in nats.items()},
     }
+
+
+def counted(config: ScoreContinuationsConfig, step: Step, test: list[list[int]]) -> Counter[Ngram]:
+    """Count n-grams of the training split on the workers: those that begin as some of the test split do."""
+    vocabulary, learned = model_config(step).vocabulary, known(step, "train")
+    histories = ray.put(histories_of(test, max(NGRAMS.values())))
+
+    def count(table: pa.Table) -> pa.Table:
+        found = count_ngrams(tokens_of(vocabulary, table.filter(learned)), max(NGRAMS.values()), ray.get(histories))
+        return pa.table(
+            {"ngram": pa.array(found.keys(), pa.list_(pa.int32())), "count": pa.array(found.values(), pa.int64())}
+        )
+
+    units = datasets.read(step.input("units"), UNITS, ["lang", "split", "units", "durations"])
+    total: Counter[Ngram] = Counter()
+    for batch in units.map_batches(count, batch_format="pyarrow").iter_batches(batch_format="pyarrow"):
+        for ngram, times in zip(batch["ngram"].to_pylist(), batch["count"].to_pylist(), strict=True):
+            total[tuple(ngram)] += times
+    return total
 
 
 def surprisals_of(config: ScoreContinuationsConfig, step: Step, table: pa.Table) -> dict[str, float]:

@@ -10,42 +10,61 @@ and without any history, all tokens of the vocabulary are alike.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 Tokens = Sequence[int]
+Ngram = tuple[int, ...]
+
+
+def histories_of(sequences: Iterable[Tokens], order: int) -> set[Ngram]:
+    """Collect what stands before a token, from nothing to `order` - 1 tokens: all that a model of them is asked for."""
+    return {
+        history
+        for tokens in sequences
+        for place in range(1, len(tokens))
+        for history in _histories(tokens, place, order)
+    }
+
+
+def count_ngrams(sequences: Iterable[Tokens], order: int, histories: Collection[Ngram]) -> Counter[Ngram]:
+    """Count the n-grams of 1 to `order` tokens that begin with one of `histories`, in sequences.
+
+    The first token of a sequence is given, so it ends none. Counts of parts of a corpus add up to those of all of it.
+    """
+    return Counter(
+        (*history, tokens[place])
+        for tokens in sequences
+        for place in range(1, len(tokens))
+        for history in _histories(tokens, place, order)
+        if history in histories
+    )
 
 
 class NgramModel:
-    """Counts of the n-grams of sequences; of each, the first token is given and the others are predicted."""
+    """Probabilities from counts of n-grams; it knows the shorter ones as well."""
 
-    def __init__(self, sequences: Iterable[Tokens], order: int, num_tokens: int) -> None:
-        """Learn n-grams up to `order` (1: unigrams) of sequences whose tokens have `num_tokens` values."""
-        self.order, self.num_tokens = order, num_tokens
-        self.ngrams: Counter[tuple[int, ...]] = Counter()
-        self.histories: Counter[tuple[int, ...]] = Counter()
-        self.followers: Counter[tuple[int, ...]] = Counter()
-        for tokens in sequences:
-            for place in range(1, len(tokens)):
-                for history in self._histories(tokens, place, order):
-                    ngram = (*history, tokens[place])
-                    self.followers[history] += ngram not in self.ngrams
-                    self.ngrams[ngram] += 1
-                    self.histories[history] += 1
+    def __init__(self, ngrams: Mapping[Ngram, int], num_tokens: int) -> None:
+        """Take n-grams with their counts, of tokens that have `num_tokens` values."""
+        self.ngrams, self.num_tokens = ngrams, num_tokens
+        self.histories: Counter[Ngram] = Counter()
+        self.followers = Counter(ngram[:-1] for ngram in ngrams)
+        for ngram, count in ngrams.items():
+            self.histories[ngram[:-1]] += count
 
-    def surprisal(self, tokens: Tokens, order: int | None = None) -> float:
-        """Negative log-probability, in nats, of all tokens but the first; by shorter n-grams than were learned, too."""
-        order = order or self.order
+    def surprisal(self, tokens: Tokens, order: int) -> float:
+        """Negative log-probability, in nats, of all tokens but the first, by n-grams of up to `order` tokens."""
         return -sum(math.log(self._probability(tokens, place, order)) for place in range(1, len(tokens)))
 
     def _probability(self, tokens: Tokens, place: int, order: int) -> float:
         probability = 1 / self.num_tokens
-        for history in self._histories(tokens, place, order):
+        for history in _histories(tokens, place, order):
             if seen := self.histories[history]:
                 followers = self.followers[history]
-                count = self.ngrams[(*history, tokens[place])]
+                count = self.ngrams.get((*history, tokens[place]), 0)
                 probability = (count + followers * probability) / (seen + followers)
         return probability
 
-    def _histories(self, tokens: Tokens, place: int, order: int) -> Iterable[tuple[int, ...]]:
-        """Give what stands before a place, from nothing to the longest history."""
-        return (tuple(tokens[place - size : place]) for size in range(min(order, place + 1)))
+
+def _histories(tokens: Tokens, place: int, order: int) -> Iterable[Ngram]:
+    """Give what stands before a place, from nothing to the longest history."""
+    return (tuple(tokens[place - size : place]) for size in range(min(order, place + 1)))
