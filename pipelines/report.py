@@ -18,11 +18,11 @@ from pipelines.report_rows import (
 )
 from pipelines.report_steps import HourPrices, data_rows, elapsed_seconds, reject_rows, stage_rows
 from pipelines.report_translations import (
+    best_and_worst,
     evaluations_of,
     failures_of,
     main_rows,
     notes_of,
-    ranked,
     score_rows,
     summary,
 )
@@ -101,7 +101,7 @@ def gather(config: ReportConfig, step: Step, pairs: Set[str] | None = None) -> R
     evaluated, records = evaluations_of(step), records_of(step)
     manifest = records[step.inputs["manifest"][0]]
     audible = [row for row in main_rows(evaluated) if pairs is None or row["pair_id"] in pairs]
-    chosen, ordered = choose(audible, config.listening), ranked(evaluated)
+    chosen, (best, worst) = choose(audible, config.listening), best_and_worst(evaluated, config.sentences)
     voices = list(zip(step.inputs.get("voice_scores", []), step.inputs.get("resyntheses", []), strict=True))
     models = list(zip(step.inputs.get("continuation_scores", []), step.inputs.get("continuations", []), strict=True))
     qualities = step.input_list("unit_quality")
@@ -130,8 +130,8 @@ def gather(config: ReportConfig, step: Step, pairs: Set[str] | None = None) -> R
         resyntheses=tuple(row for names in voices for row in resyntheses_of(step, *names, config.listening)),
         language_models={name: storage.read_json(f"{step.run_folder}/{name}/{SCORES_FILE}") for name, _ in models},
         continuations=tuple(row for names in models for row in continuations_of(step, *names, config.listening)),
-        best=tuple(ordered[: config.sentences]),
-        worst=tuple(ordered[::-1][: config.sentences]),
+        best=best,
+        worst=worst,
         failures=tuple(row for each in evaluated for row in failures_of(each)),
         rejects=tuple(reject_rows(step, records)),
     )

@@ -100,14 +100,21 @@ def main_rows(evaluated: list[Evaluated]) -> list[dict[str, Any]]:
     return [row for row in rows if row["voices"] == "seen" or (row["source_lang"], row["target_lang"]) not in heard]
 
 
-def ranked(evaluated: list[Evaluated]) -> list[content.Sentence]:
-    """Order the main sentences by the share of their content words that are heard, the best first."""
+def best_and_worst(
+    evaluated: list[Evaluated], count: int
+) -> tuple[tuple[content.Sentence, ...], tuple[content.Sentence, ...]]:
+    """Choose `count` of the main sentences by the share of their content words that are heard: the best, the worst.
 
-    def arrived(sentence: content.Sentence) -> float:
-        found = found_words(sentence.content_words, sentence.heard_words)
-        return sum(found) / max(1, len(found))
-
-    return sorted((sentence_of(row, evaluated[0].kind) for row in main_rows(evaluated)), key=arrived, reverse=True)
+    None is among the best of which nothing is heard, and none among the worst of which all is.
+    """
+    shares = []
+    for sentence in (sentence_of(row, evaluated[0].kind) for row in main_rows(evaluated)):
+        if found := found_words(sentence.content_words, sentence.heard_words):
+            shares.append((sum(found) / len(found), sentence))
+    shares.sort(key=lambda item: -item[0])
+    best = [sentence for share, sentence in shares if share > 0]
+    worst = [sentence for share, sentence in reversed(shares) if share < 1]
+    return tuple(best[:count]), tuple(worst[:count])
 
 
 def failures_of(evaluated: Evaluated) -> list[content.Failures]:

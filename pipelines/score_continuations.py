@@ -84,7 +84,7 @@ def check_inputs(config: ScoreContinuationsConfig, step: Step) -> None:
     check_units(step, info)
     if step.input_list("recognizers"):
         check_recognizers(step, {info["lang"]})
-    if not len(test_split(step)):
+    if not len(judged_split(step)):
         raise UserError(f"section '{step.name}': no utterance of the test split can be scored by the language model")
 
 
@@ -122,7 +122,7 @@ def known(step: Step, split: str) -> pc.Expression:
     return ours & (runs > 0) & (runs < most)  # the end of the utterance before takes one position
 
 
-def test_split(step: Step) -> pa.Table:
+def judged_split(step: Step) -> pa.Table:
     """Read the utterances that are judged: {utterance_id, units, durations}."""
     return datasets.read_table(step.input("units"), UNITS, ["utterance_id", "units", "durations"], known(step, "test"))
 
@@ -130,7 +130,7 @@ def test_split(step: Step) -> pa.Table:
 def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
     """Score the test split: perplexity a reduced unit, the ends of utterances counted, of the model and of n-grams."""
     vocabulary = model_config(step).vocabulary
-    table = test_split(step)
+    table = judged_split(step)
     judged = surprisals_of(config, step, table)
     nats = {"language model": [judged[name] for name in table["utterance_id"].to_pylist()]}
     test = tokens_of(vocabulary, table)

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.listening import listening_of
-from pipelines.report_translations import Evaluated, failures_of, main_rows, ranked, score_rows, summary
+from pipelines.report_translations import Evaluated, best_and_worst, failures_of, main_rows, score_rows, summary
 from s2st import audio
 from s2st.schemas import MANIFEST, TRANSLATIONS, UNITS
 from stages import datasets
@@ -38,11 +38,14 @@ def test_sentences_are_of_voices_that_training_heard_where_a_direction_has_any()
     assert main_rows([]) == []
 
 
-def test_sentences_are_ordered_by_the_words_that_arrive_and_say_if_they_were_cut():
+def test_sentences_are_chosen_by_the_words_that_arrive_and_say_if_they_were_cut():
     rows = [row("a", heard="red"), row("b"), row("c", heard="", finished=False, loops=True)]
-    sentences = ranked([evaluated(rows)])
-    assert [sentence.heard for sentence in sentences] == ["red cup", "red", ""]
-    assert [sentence.fault for sentence in sentences] == ["", "", "cut, loops"]
+    rows.append(row("d", reference_text="The"))  # it has no content word to arrive
+    best, worst = best_and_worst([evaluated(rows)], 9)
+    assert [sentence.heard for sentence in best] == ["red cup", "red"]
+    assert [(sentence.heard, sentence.fault) for sentence in worst] == [("", "cut, loops"), ("red", "")]
+    assert [len(sentences) for sentences in best_and_worst([evaluated(rows)], 1)] == [1, 1]
+    assert best_and_worst([], 9) == ((), ())
 
 
 def test_intervals_are_shown_where_they_are_known():
