@@ -50,7 +50,7 @@ class Server(Protocol):
 
 
 def check_names(asked: HTTPConnection) -> None:
-    """Raise UserError for a parameter in the address that its route does not know, as one that is misspelt."""
+    """Raise UserError for a parameter in the address that its route does not know, or that comes twice."""
     route = asked.scope["route"]
     if not route.path.startswith("/v1/"):  # the page, and what watchers ask, may be asked in any way
         return
@@ -59,6 +59,8 @@ def check_names(asked: HTTPConnection) -> None:
         if name not in names:
             known = ", ".join(names) or "none"
             raise UserError(f"there is no parameter '{name[:MOST_NAMED]}' in this address; known are: {known}")
+        if len(asked.query_params.getlist(name)) > 1:
+            raise UserError(f"the parameter '{name}' comes twice in the address; give it once")
 
 
 def make_order(

@@ -194,7 +194,9 @@ def complaint(error: ValidationException) -> str:
         return f"'{name}' is missing; add it to the address, as in ?{name}=..."
     if first["type"] == "missing" and name != "body":
         return f"'{name}' is missing in the body"
-    return f"{'.'.join(map(str, first['loc']))[:MOST_NAMED]}: {first['msg']}"
+    place = ".".join(map(str, first["loc"][1:]))[:MOST_NAMED] or "it"
+    rule = first["msg"].removeprefix("Input ").partition(", unable to ")[0]
+    return f"'{place}' in the {'address' if where == 'query' else where}: {rule[:1].lower()}{rule[1:]}"
 
 
 def refusal(status: int, text: str, **headers: str) -> JSONResponse:

@@ -56,7 +56,21 @@ def test_no_more_is_taken_on_than_can_be_done_in_time(quick_server, calling, spe
 def test_a_refusal_does_not_repeat_what_was_sent(quick_server, calling):
     answer = calling(quick_server()).post("/v1/speak", json={"units": ["secret"] * 10_000, "to": "hi"})
     assert answer.status_code == 422
-    assert answer.json() == {"detail": "body.units.0: Input should be a valid integer"}
+    assert answer.json() == {"detail": "'units.0' in the body: should be a valid integer"}
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("to=hi&beam=many", "'beam' in the address: should be a valid integer"),
+        ("to=hi&beam=0", "'beam' in the address: should be greater than or equal to 1"),
+        (f"to={'x' * 99}", "'to' in the address: string should have at most 64 characters"),
+        ("to=hi&beam=1&beam=2", "the parameter 'beam' comes twice in the address; give it once"),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_name(address, told, quick_server, calling, speech):
+    answer = calling(quick_server()).post(f"/v1/translate?{address}", content=speech)
+    assert (answer.status_code, answer.json()) == (422, {"detail": told})
 
 
 def test_not_ready_while_a_model_is_lost(quick_server, calling):
