@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import assemble_cascade, translate
+from pipelines.batch_translator import BatchTranslator
 from pipelines.translate import TranslateConfig
 from s2st import audio, storage, translators
 from s2st.baselines.cascade import CascadeConfig
@@ -105,7 +106,7 @@ def test_speech_pairs_are_translated(assemble, tmp_path, tone):
     write_pair(tmp_path, storage.read_json(f"{folder}/model.json")["units"], tone)
     config, step = TranslateConfig(), translate_step(tmp_path)
     translate.check_inputs(config, step)
-    translate_rows = translate.BatchTranslator(folder, config, step.output)
+    translate_rows = BatchTranslator(folder, config.search(), config.seed, step.output)
     (row,) = translate_rows(datasets.read_table(f"{tmp_path}/speech_pairs", SPEECH_PAIRS)).to_pylist()
     assert row["reference_units"] == [4, 5]
     (truth,) = translators.load(folder).speaker.speak(["नमस्ते"], "hi")

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines import assemble_hosted, translate
-from pipelines.translate import COSTS, BatchTranslator, TranslateConfig
+from pipelines.batch_translator import COSTS, BatchTranslator
+from pipelines.translate import TranslateConfig
 from s2st import audio, storage
 from s2st.baselines import hosted, hosted_cost
 from s2st.baselines.hosted import HostedConfig
@@ -58,7 +59,7 @@ def test_what_translations_cost_is_written_beside_them(assembled, tmp_path, tone
     units = storage.read_json(f"{assembled}/model.json")["units"]
     output = f"{tmp_path}/translations"
     for workers_rows in (2, 3):
-        worker = BatchTranslator(assembled, TranslateConfig(), output)
+        worker = BatchTranslator(assembled, {}, 0, output)
         for _ in range(workers_rows):
             (translation,) = worker(pairs(1, tone, units)).to_pylist()
             assert len(translation["units"])

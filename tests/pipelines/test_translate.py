@@ -7,6 +7,7 @@ import pytest
 
 from pipelines import assemble, translate
 from pipelines.assemble import AssembleConfig
+from pipelines.batch_translator import BatchTranslator
 from pipelines.translate import TranslateConfig
 from s2st import audio, storage
 from s2st.config import UserError
@@ -100,9 +101,9 @@ def test_a_model_without_vocoders_is_put_together(tiny_direct_models, tmp_path):
 
 def test_settings_of_the_search_replace_the_models_own():
     config = TranslateConfig(beam=3, length_penalty=0.5, max_len_b=7)
-    assert config.options(SPEECH_SEARCH) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
-    drawn = TranslateConfig(sampling=True, temperature=0.7, top_k=5, top_p=0.9).options(SPEECH_SEARCH)
-    assert (drawn.sampling, drawn.temperature, drawn.top_k, drawn.top_p) == (True, 0.7, 5, 0.9)
+    assert dataclasses.replace(SPEECH_SEARCH, **config.search()) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
+    drawn = TranslateConfig(sampling=True, temperature=0.7, top_k=5, top_p=0.9).search()
+    assert (drawn["sampling"], drawn["temperature"], drawn["top_k"], drawn["top_p"]) == (True, 0.7, 5, 0.9)
     with pytest.raises(ValueError, match="top_k and top_p .* need sampling"):
         TranslateConfig(top_k=5)
     with pytest.raises(ValueError, match="beam 0 keeps nothing"):
@@ -121,7 +122,7 @@ def test_what_the_model_cannot_take_is_set_aside(tiny_model, tiny_direct_models,
     else:
         rows[1]["target_audio" if kind == "mel_lstm" else "source_audio"] = b"no audio"
         rows[2]["source_audio"] = audio.encode(np.tile(tone, 61))
-    translator = translate.BatchTranslator(model, TranslateConfig(beam=1), str(tmp_path))
+    translator = BatchTranslator(model, {"beam": 1}, 0, str(tmp_path))
     found = translator(pa.Table.from_pylist(rows, schema=schema)).to_pylist()
     assert [row["pair_id"] for row in found] == ["pair-0", "pair-3"]
     rejects = {row["utterance_id"]: row["reason"] for row in datasets.rejects(str(tmp_path))}
@@ -135,9 +136,7 @@ def test_what_is_drawn_hangs_on_the_seed(tiny_direct_models, tmp_path, tone):
     write_pairs(tmp_path, model, tone)
     pairs = datasets.read_table(f"{tmp_path}/speech_pairs", SPEECH_PAIRS)
     first, again, other = (
-        translate.BatchTranslator(model, TranslateConfig(sampling=True, seed=seed), str(tmp_path))(pairs)[
-            "units"
-        ].to_pylist()
+        BatchTranslator(model, {"sampling": True}, seed, str(tmp_path))(pairs)["units"].to_pylist()
         for seed in (0, 0, 1)
     )
     assert first == again != other
