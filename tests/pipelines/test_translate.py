@@ -101,7 +101,9 @@ def test_a_model_without_vocoders_is_put_together(tiny_direct_models, tmp_path):
 
 def test_settings_of_the_search_replace_the_models_own():
     config = TranslateConfig(beam=3, length_penalty=0.5, max_len_b=7)
-    assert dataclasses.replace(SPEECH_SEARCH, **config.search()) == dataclasses.replace(SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7)
+    assert dataclasses.replace(SPEECH_SEARCH, **config.search()) == dataclasses.replace(
+        SPEECH_SEARCH, beam=3, length_penalty=0.5, max_len_b=7
+    )
     drawn = TranslateConfig(sampling=True, temperature=0.7, top_k=5, top_p=0.9).search()
     assert (drawn["sampling"], drawn["temperature"], drawn["top_k"], drawn["top_p"]) == (True, 0.7, 5, 0.9)
     with pytest.raises(ValueError, match="top_k and top_p .* need sampling"):
