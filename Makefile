@@ -21,7 +21,7 @@ serve: setup
 	$(BIN)/python -m serve $(MODEL)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup
 	$(BIN)/ruff check .

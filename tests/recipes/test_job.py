@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from benchmarks.private_head import private_head
 
 RECIPE = """
@@ -30,6 +32,12 @@ def test_a_submitted_job_runs_a_recipe(submit, tmp_path):
         assert [row["stage"] for row in summary["stages"]] == ["manifest", "codebook"]
         assert summary["stages"][0]["rows_in"] == 2 * (12 + 2)
 
+
+@pytest.mark.slow
+def test_a_job_with_a_mistake_fails_with_a_sentence(submit, tmp_path):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE.format(run=tmp_path / "run"))
+    with private_head("--num-cpus=4", environment=OPEN) as head:
         mistaken = submit(head.dashboard, OPEN, str(recipe), "codebok.num_units=3")
         told, _ = mistaken.communicate(timeout=280)
         assert mistaken.returncode != 0
