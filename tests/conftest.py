@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 WITHOUT_RAY = ("deploy", "parity", "s2st")  # folders
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks at the same time
 def pytest_collection_modifyitems(items):
     """With `-n 2 --dist loadgroup`, one process runs all that starts Ray, and so has the only cluster."""
     for item in items:
