@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,16 +13,6 @@ os.environ.pop("RAY_ADDRESS", None)  # never the cluster of whoever runs the tes
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"] = "1"  # as stages.cluster has it on one machine
 torch.set_num_threads(1)
-TESTS = Path(__file__).parent
-WITHOUT_RAY = ("deploy", "parity", "s2st")  # folders
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks at the same time
-def pytest_collection_modifyitems(items):
-    """With `-n 2 --dist loadgroup`, one process runs all that starts Ray, and so has the only cluster."""
-    for item in items:
-        if item.path.relative_to(TESTS).parts[0] not in WITHOUT_RAY:
-            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(scope="session")
