@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s2st import checkpoint, storage, translators
+from s2st.config import UserError
 from s2st.models.codebook import Codebook
 from s2st.recognizers import PACKAGE_FILE, SPEECH_MODEL_FILE
 from stages.records import records_below
@@ -31,6 +32,7 @@ class Origin:
     needs_text: bool | None  # None where nobody says
     parameters: dict[str, int]  # of each part on its way, by section; none where one is not known
     trainings: dict[str, float]  # core-seconds of each training that made a part, by section
+    gpu_seconds: float  # of all of them
     elsewhere: bool  # a part was trained elsewhere, at a cost that is not known
 
 
@@ -56,6 +58,7 @@ def origin_of(run_folder: str, section: str) -> Origin:
             for name, below in records.items()
             if below["stage"].startswith(TRAININGS)
         },
+        sum(gpu_seconds(f"{run_folder}/{name}", below) for name, below in records.items()),
         not known or any(below["stage"].startswith(ELSEWHERE) for below in all_records.values()),
     )
 
@@ -68,6 +71,8 @@ def uses_text(folder: str, record: Mapping[str, Any]) -> bool | None:
     if stage == "trainers.speech_to_units":
         tasks = checkpoint.read_config(folder, "s2ut")["config"]["tasks"].values()
         return any(task["target"].endswith("letters") for task in tasks)
+    if stage == "pipelines.import_encoder":  # with languages it hears letters
+        return bool(record["settings"].get("languages"))
     if stage == "pipelines.assemble_hosted":
         return None
     if stage == "pipelines.import_translator" and record["settings"]["kind"] != "unit_transformer":
@@ -78,11 +83,22 @@ def uses_text(folder: str, record: Mapping[str, Any]) -> bool | None:
 def core_seconds(folder: str, record: Mapping[str, Any]) -> float:
     """Give the CPU time that a training took, which other work on the machine leaves as it is.
 
-    That of its data workers is not in it, nor updates that a kill lost. What trains without a loop, as a codebook,
-    took that of its step.
+    That of its data workers is not in it, nor updates that a kill lost. A codebook took that of its step. Raises
+    UserError for a training by an older version, which did not count it.
     """
+    if not record["stage"].startswith("trainers."):
+        return float(record["cpu_seconds"])
     cost = f"{folder}/{TRAINING_COST}"
-    return float(storage.read_json(cost)["core_seconds"] if storage.is_file(cost) else record["cpu_seconds"])
+    if not storage.is_file(cost):
+        raise UserError(f"{folder} was trained by an older version, which did not count its cost; delete it, run again")
+    return float(storage.read_json(cost)["core_seconds"])
+
+
+def gpu_seconds(folder: str, record: Mapping[str, Any]) -> float:
+    """Give the time for which a training held GPUs, of all of them together."""
+    if not record["settings"].get("loop", {}).get("use_gpu"):
+        return 0.0
+    return float(storage.read_json(f"{folder}/{TRAINING_COST}")["worker_seconds"])
 
 
 def num_parameters(folder: str) -> int:

@@ -29,12 +29,15 @@ class CompareApproachesConfig:
 
 
 def check(config: CompareApproachesConfig, step: Step) -> None:
-    """Raise UserError for a name of nothing, and for an evaluation that is there twice."""
+    """Raise UserError for a name of nothing, and for an evaluation or a name that is there twice."""
     evaluations = step.inputs["evaluations"]
     if unknown := sorted(set(config.names) - set(evaluations)):
         raise UserError(f"section '{step.name}': names has '{unknown[0]}', which is not among its evaluations")
     if twice := [name for name, count in Counter(evaluations).items() if count > 1]:
         raise UserError(f"section '{step.name}': the evaluation '{twice[0]}' is named twice; name it once")
+    shown = Counter(config.names.get(evaluation, evaluation) for evaluation in evaluations)
+    if alike := [name for name, count in shown.items() if count > 1]:
+        raise UserError(f"section '{step.name}': two evaluations are called '{alike[0]}'; give them different names")
 
 
 def check_inputs(config: CompareApproachesConfig, step: Step) -> None:
@@ -55,7 +58,7 @@ def check_inputs(config: CompareApproachesConfig, step: Step) -> None:
     for other in others:
         for kind in SAME:
             ours, theirs = (_inputs(step, section)[kind] for section in (first, other))
-            if ours != theirs:
+            if sorted(ours) != sorted(theirs):
                 raise UserError(
                     f"section '{step.name}': {other} has the {kind} {', '.join(theirs)}, but {first} has "
                     f"{', '.join(ours)}; only evaluations that share them can be compared"
@@ -99,6 +102,7 @@ def approach(
         needs_text=origin.needs_text,
         parameters=origin.parameters,
         trainings=origin.trainings,
+        gpu_seconds=origin.gpu_seconds,
         trained_elsewhere=origin.elsewhere,
         shared=tuple(training for training in origin.trainings if times[training] > 1),
         speed=speeds[direction]["cpu_seconds_per_second"] if direction in speeds else None,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import ray
-import ray.data
+import pyarrow.compute as pc
 
+from pipelines.hearing import hear
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.corpora.phrasebook_grammar import content_words, template_of
@@ -22,7 +22,7 @@ from s2st.evaluation import scores
 from s2st.evaluation.asr_bleu import score_heard
 from s2st.evaluation.protocols import ProtocolName, protocol
 from s2st.evaluation.spoken_text import spoken_text
-from s2st.recognizers import Recognizers, languages_of, version_of
+from s2st.recognizers import languages_of, version_of
 from s2st.schemas import MANIFEST, SCORES, TRANSLATIONS
 from stages import cluster, datasets
 from stages.run import main
@@ -33,38 +33,22 @@ from stages.stage import Counts, Input, Stage, Step, resource
 class EvaluateConfig:
     protocol: ProtocolName = "plain"  # of WER, CER, BLEU and chrF; content words are always as in plain
     seed: int = 0  # of the sentences drawn for chance, and of the intervals
-    batch_rows: int = resource(32)  # translations that a judge hears at once
+    batch_rows: int = resource(32)  # sounds that a judge hears at once
     max_workers: int = resource(2)
     num_gpus: float = resource(0.0)  # of each worker; fractions share a GPU
 
 
-class Judge:
-    """Transcribes translations, ceilings and true recordings."""
-
-    def __init__(self, recognizers: Sequence[str], recordings: Any):
-        self.recognizers = Recognizers(recognizers)
-        self.recordings: dict[str, bytes] = ray.get(recordings)
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Add heard_text, ceiling_text and recording_text to rows of TRANSLATIONS; their audio is dropped."""
-        rows = table.to_pylist()
-        for lang in {row["target_lang"] for row in rows}:
-            chosen = [row for row in rows if row["target_lang"] == lang]
-            for column, sounds in (
-                ("heard_text", [row["audio"] for row in chosen]),
-                ("ceiling_text", [row["ceiling_audio"] for row in chosen]),
-                ("recording_text", [self.recordings[row["target_utterance_id"]] for row in chosen]),
-            ):
-                for row, text in zip(chosen, self.recognizers.transcribe(lang, sounds), strict=True):
-                    row[column] = text
-        kept = [name for name in rows[0] if name not in ("audio", "ceiling_audio")] if rows else []
-        return pa.Table.from_pylist([{name: row[name] for name in kept} for row in rows])
-
-
 def check_inputs(config: EvaluateConfig, step: Step) -> None:
-    """Raise UserError unless one recognizer hears each language of the translations."""
-    spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_lang"])["target_lang"]
-    check_recognizers(step, set(spoken.to_pylist()))
+    """Raise UserError unless one recognizer hears each language of the translations, of recordings that are there."""
+    columns = ["target_lang", "source_utterance_id", "target_utterance_id"]
+    spoken = datasets.read_table(step.input("translations"), TRANSLATIONS, columns)
+    check_recognizers(step, set(spoken["target_lang"].to_pylist()))
+    known = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id"])["utterance_id"]
+    named = {name for column in columns[1:] for name in spoken[column].to_pylist()}
+    if missing := named - set(known.to_pylist()):
+        raise UserError(
+            f"section '{step.name}': the manifest lacks '{min(missing)}', which was translated; name that of its pairs"
+        )
 
 
 def check_recognizers(step: Step, spoken: set[str]) -> None:
@@ -78,35 +62,29 @@ def check_recognizers(step: Step, spoken: set[str]) -> None:
 
 def run(config: EvaluateConfig, step: Step) -> Counts:
     """Transcribe on the workers, score here; writes rows and _scores.json."""
-    translations = datasets.read_table(step.input("translations"), TRANSLATIONS, ["target_utterance_id"])
-    utterances = datasets.read_table(step.input("manifest"), MANIFEST, [n for n in MANIFEST.names if n != "audio"])
-    spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
-    recordings = target_recordings(step.input("manifest"), set(translations["target_utterance_id"].to_pylist()))
-    heard = datasets.read(step.input("translations"), TRANSLATIONS).map_batches(
-        Judge,
-        fn_constructor_args=(step.input_list("recognizers"), ray.put(recordings)),
-        batch_format="pyarrow",
-        batch_size=config.batch_rows,
-        **cluster.pool(config.max_workers, config.num_gpus),
-    )
-    rows = complete(heard.take_all(), spoken, config.seed)
-    datasets.check_nothing_lost(step.output, len(translations), len(rows), 0)
+    columns = [name for name in TRANSLATIONS.names if name not in ("audio", "ceiling_audio")]
+    rows = datasets.read_table(step.input("translations"), TRANSLATIONS, columns).to_pylist()
+    pool = cluster.pool(config.max_workers, config.num_gpus)
+    texts = hear(step, {row["target_utterance_id"] for row in rows}, config.batch_rows, pool)
+    for row in rows:
+        row.update({column: texts[column, row["pair_id"]] for column in ("heard_text", "ceiling_text")})
+        row["recording_text"] = texts["recording_text", row["target_utterance_id"]]
+    rows = complete(rows, step.input("manifest"), config.seed)
     datasets.write_table(pa.Table.from_pylist(rows, schema=SCORES), step.output)
     versions = {folder: version_of(folder) for folder in step.input_list("recognizers")}
     judges = {lang: version for folder, version in versions.items() for lang in languages_of(folder)}
     storage.write_json(f"{step.output}/_scores.json", score_directions(rows, config, judges))
-    return Counts(len(translations), len(rows))
+    return Counts(len(rows), len(rows))
 
 
-def target_recordings(manifest: str, wanted: set[str]) -> dict[str, bytes]:
-    """Read the audio of the true target recordings."""
-    rows = datasets.only(datasets.read(manifest, MANIFEST, ["utterance_id", "audio"]), pa.array(sorted(wanted)))
-    return {row["utterance_id"]: row["audio"]["bytes"] for row in rows.take_all()}
-
-
-def complete(rows: list[dict[str, Any]], spoken: dict[str, dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def complete(rows: list[dict[str, Any]], manifest: str, seed: int) -> list[dict[str, Any]]:
     """Add the true texts, the voice and the text for chance to transcribed rows: rows of SCORES."""
-    voices = {row["speaker"] for row in spoken.values() if row["split"] == "train"}
+    named = {row[name] for row in rows for name in ("source_utterance_id", "target_utterance_id")}
+    columns = ["utterance_id", "speaker", "num_samples", "text"]
+    utterances = datasets.read_table(manifest, MANIFEST, columns, pc.field("utterance_id").isin(sorted(named)))
+    spoken = {row["utterance_id"]: row for row in utterances.to_pylist()}
+    learned = datasets.read_table(manifest, MANIFEST, ["speaker"], pc.field("split") == "train")
+    voices = set(pc.unique(learned["speaker"]).to_pylist())
     draw = random.Random(seed)
     others: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     in_language: dict[str, list[tuple[str, str]]] = defaultdict(list)

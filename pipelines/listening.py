@@ -121,31 +121,32 @@ def resyntheses_of(step: Step, section: str, resyntheses: str, count: int) -> li
 
 def continuations_of(step: Step, section: str, continuations: str, count: int) -> list[Continuation]:
     """Choose recordings that a language model went on from, and samples, `count` of each."""
-    heard = {
-        (row["kind"], row["utterance_id"]): row["heard_text"]
-        for row in datasets.read_table(f"{step.run_folder}/{section}", CONTINUATION_SCORES).to_pylist()
-    }
-    said = datasets.read_table(f"{step.run_folder}/{continuations}", CONTINUATIONS).sort_by("utterance_id").to_pylist()
+    scored = (
+        datasets.read_table(f"{step.run_folder}/{section}", CONTINUATION_SCORES).sort_by("utterance_id").to_pylist()
+    )
+    heard = {(row["kind"], row["utterance_id"]): row["heard_text"] for row in scored}
+    chosen = [
+        row["utterance_id"]
+        for kind in ("continued", "sampled")
+        for row in spread([row for row in scored if row["kind"] == kind], count)
+    ]
+    wanted = pc.field("utterance_id").isin(chosen)
+    table = datasets.read_table(f"{step.run_folder}/{continuations}", CONTINUATIONS, where=wanted)
+    said = {(row["kind"], row["utterance_id"]): row for row in table.to_pylist()}
 
-    def sound(row: dict[str, Any]) -> Sound:
+    def sound(kind: str, name: str) -> Sound:
+        row = said[kind, name]
         times = UnitTimes(row["units"], row["durations"], 1000 / audio.UNITS_PER_SECOND)
-        return Sound(row["audio"], times, heard[row["kind"], row["utterance_id"]])
+        return Sound(row["audio"], times, heard[kind, name])
 
-    true = {row["utterance_id"]: sound(row) for row in said if row["kind"] == "true"}
-    rows = [
-        row for kind in ("continued", "sampled") for row in spread([row for row in said if row["kind"] == kind], count)
-    ]
-    return [
-        Continuation(
-            section,
-            row["lang"],
-            row["utterance_id"],
-            sound(row),
-            true.get(row["utterance_id"]),
-            row["prompt_samples"] / audio.SAMPLE_RATE,
-        )
-        for row in rows
-    ]
+    found = []
+    for name in chosen:
+        kind = "continued" if ("continued", name) in said else "sampled"
+        row = said[kind, name]
+        true = sound("true", name) if kind == "continued" else None
+        seconds = row["prompt_samples"] / audio.SAMPLE_RATE
+        found.append(Continuation(section, row["lang"], name, sound(kind, name), true, seconds))
+    return found
 
 
 def write_sounds(folder: str, rows: Sequence[Listening]) -> None:

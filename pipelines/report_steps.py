@@ -57,7 +57,10 @@ def stage_rows(step: Step, records: Records, prices: HourPrices | None) -> list[
 
 
 def _device_hours(step: Step, name: str, record: Mapping[str, Any]) -> tuple[float, float]:
-    """Give the hours for which all workers of a step held CPUs and GPUs, of a training in all its starts."""
+    """Give the hours for which all workers of a step held CPUs and GPUs.
+
+    Those of a training are of all its starts, without what a kill lost and the time in which workers start.
+    """
     settings = record["settings"]
     cost = f"{step.run_folder}/{name}/{TRAINING_COST}"
     if storage.is_file(cost):

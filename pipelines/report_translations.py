@@ -105,7 +105,7 @@ def best_and_worst(
 ) -> tuple[tuple[content.Sentence, ...], tuple[content.Sentence, ...]]:
     """Choose `count` of the main sentences by the share of their content words that are heard: the best, the worst.
 
-    None is among the best of which nothing is heard, and none among the worst of which all is.
+    None is among the best of which nothing is heard, among the worst of which all is, or in both.
     """
     shares = []
     for sentence in (sentence_of(row, evaluated[0].kind) for row in main_rows(evaluated)):
@@ -113,7 +113,7 @@ def best_and_worst(
             shares.append((sum(found) / len(found), sentence))
     shares.sort(key=lambda item: -item[0])
     best = [sentence for share, sentence in shares if share > 0]
-    worst = [sentence for share, sentence in reversed(shares) if share < 1]
+    worst = [sentence for share, sentence in reversed(shares[count:]) if share < 1]
     return tuple(best[:count]), tuple(worst[:count])
 
 

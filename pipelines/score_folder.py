@@ -88,6 +88,8 @@ def references_of(config: ScoreFolderConfig, step: Step) -> dict[str, str]:
     table = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "text"], where)
     if not len(table):
         raise UserError(f"section '{step.name}': the {config.split} split has no speech in {config.lang}; name another")
+    if not any(table["text"].to_pylist()):
+        raise UserError(f"section '{step.name}': the manifest has no text in {config.lang}; name a table of references")
     return dict(zip(table["utterance_id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 

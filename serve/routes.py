@@ -188,13 +188,15 @@ def complaint(error: ValidationException) -> str:
     """Tell the first thing that is wrong, without what was sent: the answer must not grow with the request."""
     first = error.errors()[0]
     where, name = first["loc"][0], first["loc"][-1]
-    if first["type"] == "model_attributes_type":  # a body that nobody took for JSON
-        return "send JSON, with the header Content-Type: application/json"
+    if first["type"] == "json_invalid":
+        return "the body is not valid JSON; correct it and send it again"
+    if first["loc"] == ("body",):  # there is none, it is not said to be JSON, or it is a list
+        return "send a JSON object, with the header Content-Type: application/json"
     if first["type"] == "missing" and where == "query":
         return f"'{name}' is missing; add it to the address, as in ?{name}=..."
-    if first["type"] == "missing" and name != "body":
+    if first["type"] == "missing":
         return f"'{name}' is missing in the body"
-    place = ".".join(map(str, first["loc"][1:]))[:MOST_NAMED] or "it"
+    place = ".".join(map(str, first["loc"][1:]))[:MOST_NAMED]
     rule = first["msg"].removeprefix("Input ").partition(", unable to ")[0]
     return f"'{place}' in the {'address' if where == 'query' else where}: {rule[:1].lower()}{rule[1:]}"
 

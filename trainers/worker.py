@@ -4,7 +4,7 @@ import itertools
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -166,7 +166,8 @@ class Worker:
     def _save(self) -> None:
         """Report to Ray from all workers, with a checkpoint from the first."""
         self.progress.place = self.stream.place
-        self._count_time()
+        spent = torch.tensor(self._time_since(), dtype=torch.float64, device=self.device)
+        self._count_time(self.world_size * self.mean(spent))
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if self.rank == 0 and self.config.num_workers == 0:
@@ -185,13 +186,18 @@ class Worker:
         self.outdated = []
         self.log.pause()
 
-    def _count_time(self) -> None:
-        """Add what this training took since last time; all workers take what the first one does."""
+    def _time_since(self) -> list[float]:
+        """Give the CPU time of this worker since it was last asked, and the time by the clock."""
         times = time.process_time(), time.monotonic()
-        core_seconds, seconds = (now - before for now, before in zip(times, self.times, strict=True))
-        self.progress.core_seconds += self.world_size * core_seconds
-        self.progress.worker_seconds += self.world_size * seconds
+        spent = [now - before for now, before in zip(times, self.times, strict=True)]
         self.times = times
+        return spent
+
+    def _count_time(self, spent: Iterable[float | Tensor]) -> None:
+        """Add to what this training took."""
+        core_seconds, seconds = map(float, spent)
+        self.progress.core_seconds += core_seconds
+        self.progress.worker_seconds += seconds
 
     def finish(self, write_model: Write) -> None:
         """Write the model, the metrics and the cost into the output, from the first worker."""
@@ -202,7 +208,7 @@ class Worker:
                 checkpoint.average([self.run.snapshot(step) for step in self.progress.snapshots], self.run.output)
             else:
                 write_model(self.run.output)
-            self._count_time()
+            self._count_time(self._time_since())
             cost = {name: getattr(self.progress, name) for name in ("core_seconds", "worker_seconds")}
             storage.write_json(f"{self.run.output}/{TRAINING_COST}", cost)
         self.log.write(self.run.output)

@@ -30,6 +30,7 @@ class Approach:
     needs_text: bool | None  # for any training or table on its way; None where nobody says
     parameters: dict[str, int]  # of each part on its way; none where one is not known
     trainings: dict[str, float]  # core-seconds of each training of this run that it stands on
+    gpu_seconds: float  # of these trainings, together
     trained_elsewhere: bool  # ... and that there are others, whose cost is not known
     shared: tuple[str, ...]  # of these trainings, the ones that others stand on, too
     speed: float | None  # CPU-seconds for a second of speech
@@ -86,6 +87,8 @@ def cells_of(approach: Approach, several: bool) -> list[str]:
 def _training(approach: Approach) -> str:
     """Say what the trainings took, as far as it is known."""
     own = _minutes(sum(approach.trainings.values()))
+    if approach.gpu_seconds:
+        own += f" and {_minutes(approach.gpu_seconds)} GPU-min"
     if approach.trained_elsewhere:
         return f"{own} and others'" if approach.trainings else MISSING
     return own

@@ -24,7 +24,7 @@ Transcribe = Callable[[Sequence[np.ndarray]], list[str]]
 def read_references(file: str) -> dict[str, str]:
     """Read a table with tabs between its columns, of which a header names `id` and `text`: the text of each id.
 
-    Raises UserError for what is no such table, and for an id that comes twice.
+    Raises UserError for what is no such table, for an id that comes twice, and if no line has a text.
     """
     try:
         lines = io.StringIO(storage.read_bytes(file).decode("utf-8-sig"), newline="")
@@ -44,7 +44,7 @@ def read_references(file: str) -> dict[str, str]:
         if row["id"] in references:
             raise UserError(f"{file}, line {table.line_num}: '{row['id']}' comes twice; give each id one line")
         references[row["id"]] = row["text"].strip()
-    if not references:
+    if not any(references.values()):
         raise UserError(f"{file} has no references; write a line for each recording below its first")
     return references
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.approach_origin import num_parameters, origin_of, uses_text
 from s2st import checkpoint, storage
-from s2st.config import build
+from s2st.config import UserError, build
 from s2st.models.s2ut import S2ut, S2utConfig
 from stages.stage import MADE_BY, TRAINING_COST
 
@@ -15,8 +15,13 @@ def record(stage, inputs=None, settings=None, seconds=1.0):
 
 
 def keep(run, **records):
+    """Write the records of steps, and of trainings what they cost, which is not the CPU time of their steps."""
     for name, found in records.items():
         storage.write_json(f"{run}/{name}/{MADE_BY}", found)
+        if found["stage"].startswith("trainers."):
+            cost = {"core_seconds": found["cpu_seconds"], "worker_seconds": 8 * found["cpu_seconds"]}
+            storage.write_json(f"{run}/{name}/{TRAINING_COST}", cost)
+            storage.write_json(f"{run}/{name}/{MADE_BY}", {**found, "cpu_seconds": 0.5})
 
 
 @pytest.fixture
@@ -48,9 +53,18 @@ def test_a_model_of_units_stands_on_all_its_trainings_and_on_no_text(a_run):
     assert origin.parameters["codebook"] == 20 * 65
 
 
-def test_the_cost_of_a_training_is_that_of_all_its_starts(a_run):
-    storage.write_json(f"{a_run}/translator/{TRAINING_COST}", {"core_seconds": 240.0, "worker_seconds": 300.0})
-    assert origin_of(str(a_run), "model").trainings["translator"] == 240.0
+def test_a_training_whose_cost_nobody_counted_is_told(a_run):
+    (a_run / "translator" / TRAINING_COST).unlink()
+    with pytest.raises(UserError, match="translator was trained by an older version, which did not count its cost"):
+        origin_of(str(a_run), "model")
+
+
+def test_gpus_are_counted_apart(a_run):
+    assert origin_of(str(a_run), "model").gpu_seconds == 0
+    on_gpus = record("trainers.vocoder", {"units": ["units"]}, {"loop": {"use_gpu": True}}, seconds=50.0)
+    keep(a_run, vocoder=on_gpus)
+    origin = origin_of(str(a_run), "model")
+    assert (origin.trainings["vocoder"], origin.gpu_seconds) == (50, 400)
 
 
 def test_what_was_trained_elsewhere_is_told(a_run):
@@ -109,6 +123,8 @@ def test_a_cascade_needs_text_and_its_parts_from_elsewhere_are_not_counted(a_run
         ("trainers.ctc", {"labels": ["units"]}, {}, False),
         ("pipelines.import_translator", {}, {"kind": "unit_transformer"}, False),
         ("pipelines.import_translator", {}, {"kind": "s2ut"}, None),
+        ("pipelines.import_encoder", {}, {"languages": ["en"]}, True),
+        ("pipelines.import_encoder", {}, {"languages": []}, False),
         ("trainers.translation", {}, {}, False),
         ("trainers.recognizer", {}, {}, True),
     ],

@@ -13,8 +13,8 @@ SCORE = {"content_words": 0.5, "content_words_interval": [0.25, 0.75], "bleu": 5
 SCORE |= {"chance": 0.125, "ceiling": 0.875, "recordings": 1.0}
 TEST = {"settings": {"split": "test"}}
 ORIGINS = {
-    "model_a": Origin(False, {"a": 1_000_000, "voice": 500_000}, {"a": 60.0, "voice": 30.0}, False),
-    "model_b": Origin(True, {"b": 2_000_000, "voice": 500_000}, {"b": 120.0, "voice": 30.0}, False),
+    "model_a": Origin(False, {"a": 1_000_000, "voice": 500_000}, {"a": 60.0, "voice": 30.0}, 0.0, False),
+    "model_b": Origin(True, {"b": 2_000_000, "voice": 500_000}, {"b": 120.0, "voice": 30.0}, 600.0, False),
 }
 
 
@@ -46,12 +46,14 @@ def test_all_approaches_are_in_one_table(step):
     assert (second["scores"], second["new_voice"]) == (SCORE, None)
     text = storage.read_bytes(f"{step.output}/table.md").decode()
     assert "| units | no | 1.50 M | 1.5 | 0.5 | 0.250 | 0.50 [0.25, 0.75] | 0.25 | 50.0 |" in text
-    assert "| judged_b | yes | 2.50 M | 2.5 | 0.5 | – | 0.50 [0.25, 0.75] | – | 50.0 |" in text
+    assert "| judged_b | yes | 2.50 M | 2.5 and 10.0 GPU-min | 0.5 | – | 0.50 [0.25, 0.75] | – | 50.0 |" in text
 
 
 def test_mistakes_are_told_in_a_sentence(step, tmp_path):
     with pytest.raises(UserError, match="section 'comparison': names has 'judged_c', which is not among"):
         check(CompareApproachesConfig({"judged_c": "c"}), step)
+    with pytest.raises(UserError, match="section 'comparison': two evaluations are called 'judged_b'; give them"):
+        check(CompareApproachesConfig({"judged_a": "judged_b"}), step)
     step.inputs["evaluations"].append("judged_a")
     with pytest.raises(UserError, match="section 'comparison': the evaluation 'judged_a' is named twice; name it once"):
         check(CompareApproachesConfig(), step)

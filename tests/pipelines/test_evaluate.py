@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
-import ray
 
-from pipelines.evaluate import EvaluateConfig, Judge, check_inputs, run, score
+from pipelines.evaluate import EvaluateConfig, check_inputs, run, score
+from pipelines.hearing import TO_HEAR, Judge
 from s2st import audio, checkpoint, storage
 from s2st.config import UserError
 from s2st.models.hubert_ctc import HubertCtc, HubertCtcConfig
@@ -12,15 +12,23 @@ from stages import datasets
 from stages.stage import Step
 
 
+def write_translations(folder, known=("u",)):
+    """Two translations of one utterance, and a manifest of those that are `known`."""
+    shared = {"source_utterance_id": "u", "target_utterance_id": "u"}
+    rows = [{**shared, "target_lang": lang} for lang in ("en", "hi")]
+    datasets.write_table(pa.Table.from_pylist(rows, schema=TRANSLATIONS), f"{folder}/translations")
+    manifest = [{"utterance_id": name, "lang": "en", "split": "test"} for name in known]
+    datasets.write_table(pa.Table.from_pylist(manifest, schema=MANIFEST), f"{folder}/manifest")
+
+
 def test_each_language_needs_one_recognizer(tmp_path):
-    rows = [{"target_lang": "en"}, {"target_lang": "hi"}]
-    datasets.write_table(pa.Table.from_pylist(rows, schema=TRANSLATIONS), f"{tmp_path}/translations")
+    write_translations(tmp_path)
     for name, lang in (("judge_en", "en"), ("judge_hi", "hi"), ("other", "hi")):
         config = {"model": "recognizer", "config": {}, "info": {"lang": lang}}
         storage.write_json(f"{tmp_path}/{name}/config.json", config)
 
     def check(*recognizers):
-        inputs = {"translations": ["translations"], "recognizers": list(recognizers)}
+        inputs = {"translations": ["translations"], "manifest": ["manifest"], "recognizers": list(recognizers)}
         check_inputs(EvaluateConfig(), Step("evaluation", "pipelines.evaluate", str(tmp_path), {}, inputs))
 
     check("judge_en", "judge_hi")
@@ -28,17 +36,19 @@ def test_each_language_needs_one_recognizer(tmp_path):
         check("judge_en")
     with pytest.raises(UserError, match="section 'evaluation': two of the recognizers hear one language; name one"):
         check("judge_en", "judge_hi", "other")
+    write_translations(tmp_path, known=["other"])
+    with pytest.raises(UserError, match="section 'evaluation': the manifest lacks 'u', which was translated"):
+        check("judge_en", "judge_hi")
 
 
 def test_one_fine_tuned_model_may_hear_several_languages(tmp_path):
-    rows = [{"target_lang": "en"}, {"target_lang": "hi"}]
-    datasets.write_table(pa.Table.from_pylist(rows, schema=TRANSLATIONS), f"{tmp_path}/translations")
+    write_translations(tmp_path)
     for labels in ("letters", "units"):
         info = {"labels": labels, "languages": ["en", "hi"]}
         storage.write_json(f"{tmp_path}/{labels}/config.json", {"model": "hubert_ctc", "config": {}, "info": info})
 
     def check(recognizer):
-        inputs = {"translations": ["translations"], "recognizers": [recognizer]}
+        inputs = {"translations": ["translations"], "manifest": ["manifest"], "recognizers": [recognizer]}
         check_inputs(EvaluateConfig(), Step("evaluation", "pipelines.evaluate", str(tmp_path), {}, inputs))
 
     check("letters")
@@ -49,16 +59,16 @@ def test_one_fine_tuned_model_may_hear_several_languages(tmp_path):
         check("foreign")
 
 
-def test_a_judge_may_be_a_fine_tuned_hubert(tmp_path, local_ray, tone):
+def test_a_judge_may_be_a_fine_tuned_hubert(tmp_path, tone):
     model = HubertCtc(HubertCtcConfig(("a", " "), EncoderConfig(width=32, num_layers=1, num_heads=2, ffn_dim=32)))
     model.output.weight.data.zero_()
     model.output.bias.data[4] = 5.0  # it always hears "a"
     checkpoint.save(f"{tmp_path}/letters", model, {"labels": "letters", "languages": ["en", "hi"]})
     sound = audio.encode(tone)
-    judge = Judge([f"{tmp_path}/letters"], ray.put({"t": sound}))
-    row = {"target_lang": "hi", "target_utterance_id": "t", "audio": sound, "ceiling_audio": b""}
-    (heard,) = judge(pa.Table.from_pylist([row])).to_pylist()
-    assert (heard["heard_text"], heard["ceiling_text"], heard["recording_text"]) == ("a", "", "a")
+    rows = [{"name": "p", "column": column, "lang": "hi", "audio": sound} for column in ("heard_text", "ceiling_text")]
+    rows[1]["audio"] = b""
+    heard = Judge([f"{tmp_path}/letters"])(pa.Table.from_pylist(rows, TO_HEAR)).to_pylist()
+    assert [row["text"] for row in heard] == ["a", ""]
 
 
 def rows(heard):

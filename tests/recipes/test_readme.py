@@ -51,6 +51,7 @@ def test_approaches_that_were_compared_are_shown_instead():
         "direction": "hi-en",
         "needs_text": True,
         "parameters": {"hears": 2_500_000},
+        "gpu_seconds": 0.0,
         "trained_elsewhere": False,
         "shared": [],
     }

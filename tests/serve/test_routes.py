@@ -73,6 +73,21 @@ def test_a_wrong_value_is_told_by_its_name(address, told, quick_server, calling,
     assert (answer.status_code, answer.json()) == (422, {"detail": told})
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"units": [1', "the body is not valid JSON; correct it and send it again"),
+        (b"", "send a JSON object, with the header Content-Type: application/json"),
+        (b"[]", "send a JSON object, with the header Content-Type: application/json"),
+        (b'{"to": "hi"}', "'units' is missing in the body"),
+    ],
+)
+def test_a_wrong_body_is_told(body, told, quick_server, calling):
+    server = calling(quick_server())
+    answer = server.post("/v1/speak", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()) == (422, {"detail": told})
+
+
 def test_not_ready_while_a_model_is_lost(quick_server, calling):
     server = quick_server()
     server.graph.error = UserError("a folder with a secret name")

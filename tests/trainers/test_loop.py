@@ -2,8 +2,9 @@ import functools
 import json
 import os
 import signal
+import time
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from trainers import log, loop, run, worker
 from trainers.examples import Packing, examples
 from trainers.objective import Objective, check_best_metric
 from trainers.run import LoopConfig
+from trainers.state import Progress
 from trainers.worker import Worker
 
 SCHEMA = pa.schema([("name", pa.string()), ("x", pa.float64()), ("split", pa.string())])
@@ -170,11 +172,34 @@ def test_the_cost_of_a_training_is_that_of_all_its_starts(fit, monkeypatch, tmp_
     assert cost == {"core_seconds": 80, "worker_seconds": 120}  # of 40 updates; those that the kill lost do not count
 
 
+def test_the_cost_is_that_of_all_workers():
+    class Second(Worker):
+        """The first of two workers, of which the other took three times as long."""
+
+        def __init__(self):
+            self.times, self.progress, self.world_size = (time.process_time() - 1, time.monotonic() - 2), Progress(), 2
+            self.device, self.rank = torch.device("cpu"), 1
+            self.config, self.run, self.outdated = LoopConfig(), None, []
+            self.stream, self.log = SimpleNamespace(place=None), SimpleNamespace(pause=lambda: None)
+
+        def mean(self, value):
+            return (value + 3 * value) / 2
+
+    first = Second()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray.train, "report", lambda *args, **named: None)
+        first._save()
+    assert first.progress.core_seconds == pytest.approx(4, abs=0.1)
+    assert first.progress.worker_seconds == pytest.approx(8, abs=0.1)
+
+
 def test_two_workers_survive_a_kill_and_do_what_one_does_with_two_batches(fit, tmp_path):
     marker = tmp_path / "killed"
     slope, history = fit("two", kill=marker, num_workers=2, cpus_per_worker=0.5, validation=True)
     assert marker.exists()
     assert [line["step"] for line in history if "loss" in line] == list(range(5, 41, 5))
+    cost = storage.read_json(f"{tmp_path}/two/line/{TRAINING_COST}")
+    assert 0 < cost["core_seconds"] < cost["worker_seconds"]
     judged = [line["validation_loss"] for line in history if "validation_loss" in line]
     assert len(judged) == 4
     assert judged[-1] < judged[0]

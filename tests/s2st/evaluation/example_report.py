@@ -74,7 +74,7 @@ def full_report() -> Report:
     """A report of a small run."""
     measured = {"content_words": 0.5, "bleu": 61.2, "chance": 0.25, "ceiling": 0.75, "recordings": 1.0}
     approach = Approach(
-        "cascade", "hi-en", True, {"recognizer": 1_500_000}, {"recognizer": 90.0}, False, (), 0.25, measured
+        "cascade", "hi-en", True, {"recognizer": 1_500_000}, {"recognizer": 90.0}, 0.0, False, (), 0.25, measured
     )
     losses = Training(
         "translation", (Series("loss", (0, 4, 9), (5, 2, 1)), Series("validation_loss", (0.0, 9.0), (5.0, 1.5)))

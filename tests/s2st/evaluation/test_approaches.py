@@ -19,6 +19,7 @@ UNITS = Approach(
     needs_text=False,
     parameters={"translator": 1_200_000, "vocoder": 300_000},
     trainings={"translator": 360.0, "vocoder": 90.0},
+    gpu_seconds=0.0,
     trained_elsewhere=False,
     shared=("vocoder",),
     speed=0.0625,
