@@ -48,18 +48,15 @@ def origin_of(run_folder: str, section: str) -> Origin:
     folders = {name: f"{run_folder}/{name}" for name in parts}
     foreign = [f"{part}/{file}" for part in folders.values() for file in (PACKAGE_FILE, SPEECH_MODEL_FILE)]
     known = known and not any(map(storage.is_file, foreign))
+    trainings = {name: below for name, below in records.items() if below["stage"].startswith(TRAININGS)}
     all_records = {section: record, **records}
     uses = [uses_text(f"{run_folder}/{name}", below) for name, below in all_records.items()]
     return Origin(
-        True if True in uses else None if None in uses else False,
-        {name: num_parameters(part) for name, part in folders.items()} if known else {},
-        {
-            name: core_seconds(f"{run_folder}/{name}", below)
-            for name, below in records.items()
-            if below["stage"].startswith(TRAININGS)
-        },
-        sum(gpu_seconds(f"{run_folder}/{name}", below) for name, below in records.items()),
-        not known or any(below["stage"].startswith(ELSEWHERE) for below in all_records.values()),
+        needs_text=True if True in uses else None if None in uses else False,
+        parameters={name: num_parameters(part) for name, part in folders.items()} if known else {},
+        trainings={name: core_seconds(f"{run_folder}/{name}", below) for name, below in trainings.items()},
+        gpu_seconds=sum(gpu_seconds(f"{run_folder}/{name}", below) for name, below in trainings.items()),
+        elsewhere=not known or any(below["stage"].startswith(ELSEWHERE) for below in all_records.values()),
     )
 
 
