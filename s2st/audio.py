@@ -96,7 +96,7 @@ class Recording:
     def blocks(self) -> Iterator[np.ndarray]:
         """Give its samples as waveforms (N,), mono, SAMPLE_RATE, that join to num_samples.
 
-        Raises AudioError where they cannot be decoded, are no numbers, or end before the header says.
+        Raises AudioError where they cannot be decoded, are no numbers, or are fewer or more than the header says.
         """
         count = 0
         try:
@@ -104,6 +104,8 @@ class Recording:
                 if not np.isfinite(part).all():
                     raise AudioError("the audio holds samples that are not numbers")
                 count += len(part)
+                if count > self.num_samples:  # of some damaged MP3
+                    raise AudioError("the audio is longer than its header says; it is damaged")
                 yield part
             promised_bytes = re.search(r"data : (\d+) \(should be", self._file.extra_info)
         except soundfile.LibsndfileError as error:

@@ -87,6 +87,13 @@ def test_what_is_no_speech_is_refused(data, reason):
         audio.decode(data)
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_more_samples_than_the_header_says_are_refused(monkeypatch, rate):
+    monkeypatch.setattr(audio, "_blocks", lambda file: iter([TONE, TONE]))
+    with pytest.raises(audio.AudioError, match="longer than its header says"):
+        audio.decode(file_bytes(TONE, rate))
+
+
 def test_wav_from_a_pipe_is_read():
     data = bytearray(file_bytes(TONE))
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
