@@ -67,8 +67,12 @@ def check_units_agree(folder: str, units: str, translator: dict[str, Any], vocod
 
 
 def version(folder: str) -> str:
-    """Name the present content of a model folder by 12 hexadecimal digits, from the names, sizes and times of files."""
+    """Name the present content of a model folder by 12 hexadecimal digits, from the names, sizes and times of files.
+
+    Only settings and weights count: a log or a report that lies there is no other model.
+    """
     digest = hashlib.sha256()
     for name, size, changed in storage.file_states(folder):
-        digest.update(f"{name} {size} {changed}\n".encode())
+        if name.endswith((".json", ".safetensors")) and not name.rpartition("/")[2].startswith("_"):
+            digest.update(f"{name} {size} {changed}\n".encode())
     return digest.hexdigest()[:12]

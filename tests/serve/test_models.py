@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from s2st import storage
 from s2st.config import UserError
 from serve.models import check_voice, folder_of, pick_model, read_models, version_of
 
@@ -43,6 +44,9 @@ def test_a_folder_that_changed_has_another_version(tiny_model, tmp_path):
     folder = str(tmp_path / "model")
     shutil.copytree(tiny_model, folder)
     version = version_of(folder)
+    assert folder_of(version) == folder
+    for name in ("serve.log", "codebook/report.html", "_made_by.json"):  # what is no model
+        storage.write_bytes(f"{folder}/{name}", b"new")
     assert folder_of(version) == folder
     (tmp_path / "model" / "model.json").write_text("{}")
     assert version_of(folder) != version
