@@ -44,8 +44,10 @@ def read_references(file: str) -> dict[str, str]:
         if row["id"] in references:
             raise UserError(f"{file}, line {table.line_num}: '{row['id']}' comes twice; give each id one line")
         references[row["id"]] = row["text"].strip()
-    if not any(references.values()):
+    if not references:
         raise UserError(f"{file} has no references; write a line for each recording below its first")
+    if not any(references.values()):
+        raise UserError(f"{file} has nothing in its column 'text'; write there what should be said")
     return references
 
 

@@ -68,7 +68,7 @@ def test_true_recordings_are_the_ceiling(tmp_path, speech, tone):
         (["a\tb"], "refs.tsv has no column 'id'"),
         (["id\twords", "a\tb"], "refs.tsv has no column 'text'"),
         (["id\ttext"], "has no references"),
-        (["id\ttext", "a\t", "b\t "], "has no references"),
+        (["id\ttext", "a\t", "b\t "], "has nothing in its column 'text'"),
         (["id\ttext", "a"], "line 2: there is no text"),
         (["id\ttext", "a\tx", "a\ty"], "line 3: 'a' comes twice"),
     ],
