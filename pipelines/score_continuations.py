@@ -134,7 +134,7 @@ def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
     judged = surprisals_of(config, step, table)
     nats = {"language model": [judged[name] for name in table["utterance_id"].to_pylist()]}
     test = tokens_of(vocabulary, table)
-    ngrams = NgramModel(counted(config, step, test), vocabulary.num_units + 1)
+    ngrams = NgramModel(counted(step, test), vocabulary.num_units + 1)
     for name, order in NGRAMS.items():
         nats[name] = [ngrams.surprisal(tokens, order) for tokens in test]
     num_tokens = np.array([len(tokens) - 1 for tokens in test], float)
@@ -149,7 +149,7 @@ def foretold(config: ScoreContinuationsConfig, step: Step) -> dict[str, Any]:
     }
 
 
-def counted(config: ScoreContinuationsConfig, step: Step, test: list[list[int]]) -> Counter[Ngram]:
+def counted(step: Step, test: list[list[int]]) -> Counter[Ngram]:
     """Count n-grams of the training split on the workers: those that begin as some of the test split do."""
     vocabulary, learned = model_config(step).vocabulary, known(step, "train")
     histories = ray.put(histories_of(test, max(NGRAMS.values())))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import ray
 
 from pipelines.evaluate import check_recognizers
+from pipelines.listening import recordings_of
 from s2st import audio, storage
 from s2st.config import UserError
 from s2st.evaluation import voice_scores
@@ -113,7 +114,7 @@ def run(config: ScoreResynthesisConfig, step: Step) -> Counts:
     names = datasets.read_table(step.input("resyntheses"), RESYNTHESES, ["utterance_id"])["utterance_id"].to_pylist()
     table = datasets.read_table(step.input("manifest"), MANIFEST, ["utterance_id", "text"])
     texts = dict(zip(table["utterance_id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    recordings = ray.put(recordings_of(step.input("manifest"), set(names)))
+    recordings = ray.put(recordings_of(step, set(names)))
     wanted = {name: texts[name] for name in names}
     scored = datasets.read(step.input("resyntheses"), RESYNTHESES).map_batches(
         Scorer,
@@ -133,12 +134,6 @@ def run(config: ScoreResynthesisConfig, step: Step) -> Counts:
         tell(f"{step.name}: {lang}: {', '.join(known)}")
     hours = sum(row["num_samples"] for row in rows) / audio.SAMPLE_RATE / 3600
     return Counts(len(names), len(rows), num_rejects, round(hours, 4))
-
-
-def recordings_of(manifest: str, wanted: set[str]) -> dict[str, bytes]:
-    """Read the audio of recordings."""
-    rows = datasets.only(datasets.read(manifest, MANIFEST, ["utterance_id", "audio"]), pa.array(sorted(wanted)))
-    return {row["utterance_id"]: row["audio"]["bytes"] for row in rows.take_all()}
 
 
 def score_languages(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, Any]]:

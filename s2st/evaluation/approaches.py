@@ -43,8 +43,12 @@ def markdown(approaches: Sequence[Approach]) -> str:
     several = len({approach.direction for approach in approaches}) > 1
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(approach, several) for approach in approaches)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    notes = [note for note in (shared_trainings(approaches), unequal_sentences(approaches)) if note]
-    return "\n\n".join([table, *notes]) + "\n"
+    return "\n\n".join([table, *notes_of(approaches)]) + "\n"
+
+
+def notes_of(approaches: Sequence[Approach]) -> list[str]:
+    """Say below a table what several approaches share, and who was given other sentences."""
+    return [note for note in (shared_trainings(approaches), unequal_sentences(approaches)) if note]
 
 
 def shared_trainings(approaches: Sequence[Approach]) -> str:

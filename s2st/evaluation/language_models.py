@@ -7,7 +7,8 @@ the names of its columns first.
 from collections.abc import Mapping
 from typing import Any
 
-MISSING = "–"
+from s2st.evaluation.approaches import MISSING
+
 PERPLEXITY_COLUMNS = (
     "language model",
     "units",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from s2st.evaluation import charts
-from s2st.evaluation.approaches import COLUMNS, cells_of, shared_trainings
+from s2st.evaluation.approaches import COLUMNS, cells_of, notes_of
 from s2st.evaluation.page import fill, within_budget
 from s2st.evaluation.phone_map import phone_map
 from s2st.evaluation.report_content import Continuation, Listening, Report, Resynthesis, ScoreRow, StageRow, UnitQuality
@@ -28,7 +28,7 @@ def render(report: Report) -> str:
         total=add_up(report.stages),
         approach_columns=COLUMNS,
         approach_rows=[cells_of(approach, several) for approach in report.approaches],
-        shared_trainings=shared_trainings(report.approaches),
+        approach_notes=notes_of(report.approaches),
         listening=[row for row in shown if isinstance(row, Listening)],
         resyntheses=[row for row in shown if isinstance(row, Resynthesis)],
         continuations=[row for row in shown if isinstance(row, Continuation)],

@@ -129,17 +129,23 @@ def test_in_process(fit):
     assert history[0]["gradient_norm"] > history[-1]["gradient_norm"]
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_been(fit, monkeypatch):
+def interrupt(monkeypatch, at):
+    """Have training in this process interrupted in its call `at`, counted from 1; gives a list that grows by a call."""
     forward, calls = Line.forward, []
 
     def interrupted(self, batch):
         calls.append(len(calls))
-        if len(calls) == 25:
+        if len(calls) == at:
             raise Interrupted
         return forward(self, batch)
 
-    whole = fit("whole", num_workers=0)
     monkeypatch.setattr(Line, "forward", interrupted)
+    return calls
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_been(fit, monkeypatch):
+    whole = fit("whole", num_workers=0)
+    calls = interrupt(monkeypatch, at=25)
     with pytest.raises(Interrupted):
         fit("killed", num_workers=0)
     slope, history = fit("killed", num_workers=0)
@@ -149,13 +155,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(fit, monkeypatch):
 
 
 def test_the_cost_of_a_training_is_that_of_all_its_starts(fit, monkeypatch, tmp_path):
-    forward, calls = Line.forward, []
-
-    def interrupted(self, batch):
-        calls.append(len(calls))
-        if len(calls) == 15:
-            raise Interrupted
-        return forward(self, batch)
+    calls = interrupt(monkeypatch, at=15)
 
     class Clocks:
         """An update takes two seconds of CPU, and three by the clock."""
@@ -164,7 +164,6 @@ def test_the_cost_of_a_training_is_that_of_all_its_starts(fit, monkeypatch, tmp_
         monotonic = staticmethod(lambda: 3.0 * len(calls))
 
     monkeypatch.setattr(worker, "time", Clocks)
-    monkeypatch.setattr(Line, "forward", interrupted)
     with pytest.raises(Interrupted):
         fit(num_workers=0)
     fit(num_workers=0)

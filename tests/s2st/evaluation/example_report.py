@@ -72,7 +72,7 @@ def empty_report() -> Report:
 
 def full_report() -> Report:
     """A report of a small run."""
-    measured = {"content_words": 0.5, "bleu": 61.2, "chance": 0.25, "ceiling": 0.75, "recordings": 1.0}
+    measured = {"sentences": 40, "content_words": 0.5, "bleu": 61.2, "chance": 0.25, "ceiling": 0.75, "recordings": 1.0}
     approach = Approach(
         "cascade", "hi-en", True, {"recognizer": 1_500_000}, {"recognizer": 90.0}, 0.0, False, (), 0.25, measured
     )
